@@ -1,0 +1,1 @@
+"""Conquer: expert retrieval and distillation (Sec. 3.2.2)."""

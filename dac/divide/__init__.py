@@ -1,0 +1,1 @@
+"""Divide: from views to groups (Sec. 3.2.1)."""

@@ -1,0 +1,1 @@
+"""Evaluation: test views rendered, scored and recorded."""

@@ -1,0 +1,424 @@
+"""Settings: one frozen model per stage, and the whole configuration.
+
+A configuration is YAML (`config/config.yaml`): a list of scenes and one section per stage. A scene
+needs five lines (name, path, format, division, K) and may override any stage's section for itself
+under `settings`. Values are strict: an unknown key, a wrong type, NaN or a number written in a way
+that YAML reads as text is refused with the key's name.
+
+This module holds data and its limits only, no behaviour: a stage's resolved values are frozen into
+`results/{scene}/settings/{stage}.json` before it runs, so a job depends on its values and not on
+this file.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dac.errors import UserError
+
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Vector3 = tuple[float, float, float]
+
+Format = Literal["blender", "nerfstudio", "colmap", "photos"]
+Division = Literal[
+    "azimuth", "azimuth-quantile", "azimuth-overlap", "louvain", "spectral", "random", "single"
+]
+Mode = Literal["paper", "corrected"]
+
+
+class Stage(BaseModel):
+    """Base of every section: unknown keys, NaN and later changes are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class SfmSettings(Stage):
+    """Structure from motion on a folder of photos."""
+
+    matching: Literal["auto", "exhaustive", "sequential"] = "auto"
+    exhaustive_up_to: Count = Field(
+        400, description="`auto` matches all pairs up to this many images"
+    )
+    sequential_overlap: Count = Field(15, description="neighbours matched in sequential mode")
+    mapping: Literal["incremental", "global"] = "incremental"
+    camera: Literal["single", "per-folder"] = "single"
+    camera_model: Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = (
+        "OPENCV"
+    )
+    max_image_size: Annotated[int, Field(ge=64)] = Field(1600, description="pixels, longer side")
+    max_features: Annotated[int, Field(ge=64)] = 4096
+    minimum_registered: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="fraction of the photos that the largest model must hold"
+    )
+    seed: int = 0
+
+
+class PointsSettings(Stage):
+    """Triangulation with the poses fixed, where a data set brings no points."""
+
+    neighbours: Count = Field(12, description="views matched with each view, nearest by pose")
+    max_features: Annotated[int, Field(ge=64)] = 4096
+    max_reprojection_error: Positive = Field(4.0, description="pixels")
+
+
+class SceneSettings(Stage):
+    """From images and cameras to the arrays that training reads."""
+
+    downscale: Count = Field(1, description="images are reduced by this factor (area average)")
+    split: Literal["given", "every-8th", "fraction", "list"] | None = Field(
+        None, description="default: as the data set gives it, else every 8th view is a test view"
+    )
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.125, description="split: fraction")
+    test_list: str | None = Field(
+        None, description="split: list; a text file, one image name a line"
+    )
+    exclude: str | None = Field(None, description="a text file of image names to leave out")
+    masks: str | None = Field(
+        None, description="folder of masks named as the images; white is used"
+    )
+    background: Literal["white", "black"] = Field("white", description="behind RGBA images at test")
+    space: Literal["auto", "box", "contraction"] = Field(
+        "auto", description="auto: box for Blender data sets, else contraction"
+    )
+    box: tuple[Vector3, Vector3] | None = Field(None, description="corners of the bounded box")
+    near: Positive | None = Field(None, description="default: Blender 2, else from the points")
+    far: Positive | None = Field(None, description="default: Blender 6, else 1000")
+    orientation: Literal["auto", "keep"] = Field(
+        "auto", description="auto: turn so that +z is up (data sets other than Blender)"
+    )
+    recentre: bool | None = Field(None, description="default: all but Blender data sets")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SceneSettings:
+        if self.split == "list" and self.test_list is None:
+            raise ValueError("split 'list' needs test_list")
+        if self.near is not None and self.far is not None and self.near >= self.far:
+            raise ValueError("near must be below far")
+        if self.box is not None and any(a >= b for a, b in zip(*self.box, strict=True)):
+            raise ValueError("box needs its lower corner first")
+        return self
+
+
+class DivideSettings(Stage):
+    """From views to K groups."""
+
+    minimum_views: Count = Field(4, description="a smaller group is an error")
+    maximum_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="largest share of the views that one group may hold"
+    )
+    overlap_degrees: Annotated[float, Field(gt=0, le=360)] = Field(
+        120.0, description="width of a sector for azimuth-overlap"
+    )
+    louvain_resolution: Positive = 1.0
+    seed: int = 0
+
+
+class ModelSettings(Stage):
+    """K-Planes: three feature planes at several scales, and two proposal levels."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(
+        "kplanes", description="stands in the results' paths; give a variant its own name"
+    )
+    decoder: Literal["hybrid", "explicit"] = "hybrid"
+    resolution: Annotated[int, Field(ge=2)] = Field(128, description="side of the coarsest plane")
+    scales: tuple[Count, ...] = (1, 2, 4)
+    channels: Count = 32
+    proposal_resolutions: tuple[int, int] = (64, 128)
+    proposal_channels: Count = 8
+    proposal_samples: tuple[Count, Count] = (256, 128)
+    samples: Count = 48
+    hidden: Count = Field(64, description="width of the hybrid decoder's layers")
+    geometry_features: Count = 15
+    colour_layers: Count = Field(2, description="hidden layers of the hybrid colour network")
+    explicit_layers: Count = Field(4, description="hidden layers of the explicit colour basis")
+    explicit_hidden: Count = 128
+
+
+class TrainSettings(Stage):
+    """Training on images: experts and the baseline (and, but for its own keys, fine-tuning)."""
+
+    steps: Count = Field(30_000, description="an expert, and the 1x baseline")
+    rays: Count = 4096
+    learning_rate: Positive = 1.0e-2
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine",
+        description="cosine: each run has a cosine over its own steps, so the 2x baseline is "
+        "trained from scratch; constant: the 2x baseline continues the 1x",
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = 512
+    adam_eps: Positive = 1.0e-15
+    plane_tv: Weight = 1.0e-4
+    proposal_tv: Weight = 1.0e-4
+    distortion: Weight = 1.0e-3
+    interlevel: Weight = 1.0
+    anneal_slope: Positive = 10.0
+    anneal_steps: Annotated[int, Field(ge=0)] = 1000
+    proposal_update_every: Count = 5
+    proposal_update_ramp: Annotated[int, Field(ge=0)] = 5000
+    background: Literal["random", "white", "black"] = Field(
+        "random", description="behind RGBA images in training: one colour a batch"
+    )
+    curve_points: Count = Field(20, description="how often a run measures PSNR on held-out pixels")
+    curve_rays: Count = Field(4096, description="held-out pixels of that measurement")
+    checkpoint_seconds: Positive = 60.0
+
+
+class PaperWeights(Stage):
+    """Loss weights of the paper's conquer phase, as its authors' code sets them."""
+
+    histogram: Weight = 0.3
+    colour: Weight = 0.2
+    alpha: Weight = 0.2
+    rendered: Weight = 0.3
+
+
+class CorrectedWeights(Stage):
+    """Loss weights of the corrected conquer phase."""
+
+    histogram: Weight = 1.0
+    colour: Weight = 0.5
+    alpha: Weight = 0.5
+    rendered: Weight = 1.0
+    accumulation: Weight = 0.1
+
+
+class DistillSettings(Stage):
+    """The conquer phase (Eq. 5 to 8)."""
+
+    steps: Count = 30_000
+    rays: Count = 4096
+    learning_rate: Positive = 1.0e-2
+    warmup_steps: Annotated[int, Field(ge=0)] = 512
+    horizon: Count | None = Field(
+        None, description="steps that the cosine spans; default: this phase's own steps"
+    )
+    paper: PaperWeights = PaperWeights()
+    corrected: CorrectedWeights = CorrectedWeights()
+    novel_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of rays from views interpolated between neighbours of one group"
+    )
+
+
+class FinetuneSettings(Stage):
+    """Fine-tuning of the distilled model on the images."""
+
+    steps: Count = 30_000
+    learning_rate: Positive = 1.0e-2
+    warmup_steps: Annotated[int, Field(ge=0)] = 512
+    start: Literal["fresh", "continued"] = Field(
+        "fresh",
+        description="fresh: a new optimiser and a cosine over this phase; continued: the "
+        "distillation's optimiser, and its schedule goes on (needs distill.horizon)",
+    )
+
+
+class EvaluateSettings(Stage):
+    """Rendering and scoring the test views."""
+
+    test_views: Count | None = Field(
+        None, description="evenly spaced test views that are scored; default: all"
+    )
+    chunk_rays: Count = 8192
+    pictures: Annotated[int, Field(ge=0)] = Field(8, description="views saved as PNG with depth")
+
+
+class ReportSettings(Stage):
+    """Tables and figures."""
+
+    crops: Count = Field(2, description="test views of a scene in the qualitative figure")
+    dpi: Annotated[int, Field(ge=50)] = 150
+
+
+class SceneEntry(Stage):
+    """One scene: the five lines that a user writes, and its own overrides."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+    path: str
+    format: Format
+    division: Division
+    K: Count
+    settings: dict[str, dict[str, Any]] = Field({}, description="overrides by section")
+
+
+SECTIONS: dict[str, type[Stage]] = {
+    "sfm": SfmSettings,
+    "points": PointsSettings,
+    "scene": SceneSettings,
+    "divide": DivideSettings,
+    "model": ModelSettings,
+    "train": TrainSettings,
+    "distill": DistillSettings,
+    "finetune": FinetuneSettings,
+    "evaluate": EvaluateSettings,
+    "report": ReportSettings,
+}
+
+
+class Settings(Stage):
+    """The whole configuration."""
+
+    results: str = Field("results", description="folder that everything is written to")
+    seeds: tuple[int, ...] = (0,)
+    modes: tuple[Mode, ...] = Field(("corrected",), description="conquer modes, side by side")
+    scenes: tuple[SceneEntry, ...]
+    sfm: SfmSettings = SfmSettings()
+    points: PointsSettings = PointsSettings()
+    scene: SceneSettings = SceneSettings()
+    divide: DivideSettings = DivideSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    distill: DistillSettings = DistillSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    report: ReportSettings = ReportSettings()
+
+
+class ResolvedScene(Stage):
+    """A scene with every section resolved: the defaults, the configuration, its own overrides."""
+
+    name: str
+    path: str
+    format: Format
+    division: Division
+    K: int
+    sfm: SfmSettings
+    points: PointsSettings
+    scene: SceneSettings
+    divide: DivideSettings
+    model: ModelSettings
+    train: TrainSettings
+    distill: DistillSettings
+    finetune: FinetuneSettings
+    evaluate: EvaluateSettings
+    report: ReportSettings
+
+    @model_validator(mode="after")
+    def _schedules_join(self) -> ResolvedScene:
+        both = self.distill.steps + self.finetune.steps
+        if self.finetune.start == "continued" and self.distill.horizon != both:
+            raise ValueError(
+                f"finetune.start 'continued' needs distill.horizon = {both} "
+                "(distillation + fine-tuning steps)"
+            )
+        return self
+
+
+S = TypeVar("S", bound=BaseModel)
+_NUMBER_AS_TEXT = re.compile(r"^[+-]?\d+(\.\d*)?[eE][+-]?\d+$")
+
+
+def validate(model: type[S], data: Any, source: str) -> S:
+    """Check plain data against a settings model.
+
+    Args:
+        model: the settings model.
+        data: what YAML or JSON gave.
+        source: the file, for the message.
+
+    Raises:
+        UserError: names the file and the first key at fault.
+    """
+    try:
+        # Through JSON, so that strict mode takes a list for a tuple but never text for a number.
+        return model.model_validate_json(json.dumps(data, allow_nan=True))
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, ValidationError):
+            raise UserError(
+                source, f"not plain data: {error}", "use numbers, text, lists"
+            ) from None
+        raise _first_fault(error, source) from None
+
+
+def _first_fault(error: ValidationError, source: str) -> UserError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+    value, kind = first.get("input"), first["type"]
+    if kind == "extra_forbidden":
+        return UserError(f"{source}: {key}", "unknown key", "check its spelling")
+    if kind == "missing":
+        return UserError(f"{source}: {key}", "missing", "add this key")
+    if isinstance(value, str) and _NUMBER_AS_TEXT.match(value):
+        return UserError(
+            f"{source}: {key}",
+            f"'{value}' is text to YAML, not a number",
+            f"write {float(value)!r} (YAML 1.1 wants a dot: 1.0e-2)",
+        )
+    what = first["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(value, dict | list) else f" (got {value!r})"
+    return UserError(f"{source}: {key}", f"{what}{shown}", "see docs/settings.md")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one YAML mapping.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or holds something else than a mapping.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(path, "no such file", "check the path") from None
+    except UnicodeDecodeError:
+        raise UserError(path, "is not UTF-8 text", "it should be a YAML file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(path, f"broken YAML{where}: {problem}", "mend the file") from None
+    if not isinstance(data, dict):
+        raise UserError(path, "holds no settings", "it should be 'key: value' lines")
+    return data
+
+
+def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `override`'s values on top, section by section; neither is changed."""
+    merged = copy.deepcopy(base)
+    for key, value in override.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def parse(data: dict[str, Any], source: str = "config") -> Settings:
+    """Validate a whole configuration, each scene's resolved sections included.
+
+    Raises:
+        UserError: names the file and the key at fault; two scenes of one name; no scene.
+    """
+    settings = validate(Settings, data, source)
+    if not settings.scenes:
+        raise UserError(f"{source}: scenes", "no scene is listed", "add one (five lines)")
+    names = [entry.name for entry in settings.scenes]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{source}: scenes", f"two scenes are named '{name}'", "rename one")
+    for entry in settings.scenes:
+        resolve(settings, entry.name, source)
+    return settings
+
+
+def resolve(settings: Settings, name: str, source: str = "config") -> ResolvedScene:
+    """One scene's settings: the configuration's sections with the scene's overrides on top."""
+    entry = next(entry for entry in settings.scenes if entry.name == name)
+    where = f"{source}: scenes.{name}"
+    for section in entry.settings:
+        if section not in SECTIONS:
+            known = ", ".join(SECTIONS)
+            raise UserError(f"{where}.settings.{section}", "unknown section", f"one of {known}")
+    data = entry.model_dump(mode="json", exclude={"settings"})
+    for section in SECTIONS:
+        base = getattr(settings, section).model_dump(mode="json")
+        data[section] = merge(base, entry.settings.get(section, {}))
+        validate(SECTIONS[section], data[section], f"{where}.settings.{section}")
+    return validate(ResolvedScene, data, where)

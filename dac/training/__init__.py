@@ -1,0 +1,1 @@
+"""Training on images: batches of rays, schedules, checkpoints, the loop."""
