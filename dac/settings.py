@@ -44,29 +44,33 @@ class Stage(BaseModel):
 class SfmSettings(Stage):
     """Structure from motion on a folder of photos."""
 
-    matching: Literal["auto", "exhaustive", "sequential"] = "auto"
+    matching: Literal["auto", "exhaustive", "sequential"] = Field(
+        "auto", description="pairs to match; auto: by the number of images"
+    )
     exhaustive_up_to: Count = Field(
         400, description="`auto` matches all pairs up to this many images"
     )
     sequential_overlap: Count = Field(15, description="neighbours matched in sequential mode")
-    mapping: Literal["incremental", "global"] = "incremental"
-    camera: Literal["single", "per-folder"] = "single"
-    camera_model: Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = (
-        "OPENCV"
+    mapping: Literal["incremental", "global"] = Field("incremental", description="COLMAP mapper")
+    camera: Literal["single", "per-folder"] = Field(
+        "single", description="one camera for all photos, or one a folder"
+    )
+    camera_model: Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = Field(
+        "OPENCV", description="COLMAP camera model"
     )
     max_image_size: Annotated[int, Field(ge=64)] = Field(1600, description="pixels, longer side")
-    max_features: Annotated[int, Field(ge=64)] = 4096
+    max_features: Annotated[int, Field(ge=64)] = Field(4096, description="SIFT features an image")
     minimum_registered: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="fraction of the photos that the largest model must hold"
     )
-    seed: int = 0
+    seed: int = Field(0, description="of RANSAC")
 
 
 class PointsSettings(Stage):
     """Triangulation with the poses fixed, where a data set brings no points."""
 
     neighbours: Count = Field(12, description="views matched with each view, nearest by pose")
-    max_features: Annotated[int, Field(ge=64)] = 4096
+    max_features: Annotated[int, Field(ge=64)] = Field(4096, description="SIFT features an image")
     max_reprojection_error: Positive = Field(4.0, description="pixels")
 
 
@@ -118,8 +122,10 @@ class DivideSettings(Stage):
     overlap_degrees: Annotated[float, Field(gt=0, le=360)] = Field(
         120.0, description="width of a sector for azimuth-overlap"
     )
-    louvain_resolution: Positive = 1.0
-    seed: int = 0
+    louvain_resolution: Positive = Field(
+        1.0, description="above 1: more, smaller communities before they are brought to K"
+    )
+    seed: int = Field(0, description="of Louvain, spectral clustering and the random division")
 
 
 class ModelSettings(Stage):
@@ -128,81 +134,97 @@ class ModelSettings(Stage):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(
         "kplanes", description="stands in the results' paths; give a variant its own name"
     )
-    decoder: Literal["hybrid", "explicit"] = "hybrid"
+    decoder: Literal["hybrid", "explicit"] = Field(
+        "hybrid", description="small networks after the planes, or a linear colour basis"
+    )
     resolution: Annotated[int, Field(ge=2)] = Field(128, description="side of the coarsest plane")
-    scales: tuple[Count, ...] = (1, 2, 4)
-    channels: Count = 32
-    proposal_resolutions: tuple[int, int] = (64, 128)
-    proposal_channels: Count = 8
-    proposal_samples: tuple[Count, Count] = (256, 128)
-    samples: Count = 48
+    scales: tuple[Count, ...] = Field(
+        (1, 2, 4), description="sides of the planes, as multiples of resolution"
+    )
+    channels: Count = Field(32, description="features of a plane at one scale")
+    proposal_resolutions: tuple[int, int] = Field(
+        (64, 128), description="side of the planes of the two proposal levels"
+    )
+    proposal_channels: Count = Field(8, description="features of a proposal plane")
+    proposal_samples: tuple[Count, Count] = Field(
+        (256, 128), description="samples a ray of the two proposal levels"
+    )
+    samples: Count = Field(48, description="samples a ray of the field")
     hidden: Count = Field(64, description="width of the hybrid decoder's layers")
-    geometry_features: Count = 15
+    geometry_features: Count = Field(
+        15, description="passed from the density to the colour network"
+    )
     colour_layers: Count = Field(2, description="hidden layers of the hybrid colour network")
     explicit_layers: Count = Field(4, description="hidden layers of the explicit colour basis")
-    explicit_hidden: Count = 128
+    explicit_hidden: Count = Field(128, description="width of the explicit colour basis")
 
 
 class TrainSettings(Stage):
     """Training on images: experts and the baseline (and, but for its own keys, fine-tuning)."""
 
     steps: Count = Field(30_000, description="an expert, and the 1x baseline")
-    rays: Count = 4096
-    learning_rate: Positive = 1.0e-2
+    rays: Count = Field(4096, description="rays a step")
+    learning_rate: Positive = Field(1.0e-2, description="peak, after the warm-up")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine",
         description="cosine: each run has a cosine over its own steps, so the 2x baseline is "
         "trained from scratch; constant: the 2x baseline continues the 1x",
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = 512
-    adam_eps: Positive = 1.0e-15
-    plane_tv: Weight = 1.0e-4
-    proposal_tv: Weight = 1.0e-4
-    distortion: Weight = 1.0e-3
-    interlevel: Weight = 1.0
-    anneal_slope: Positive = 10.0
-    anneal_steps: Annotated[int, Field(ge=0)] = 1000
-    proposal_update_every: Count = 5
-    proposal_update_ramp: Annotated[int, Field(ge=0)] = 5000
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(512, description="linear")
+    adam_eps: Positive = Field(1.0e-15, description="epsilon of Adam")
+    plane_tv: Weight = Field(1.0e-4, description="weight of the field's total variation")
+    proposal_tv: Weight = Field(1.0e-4, description="weight of the proposals' total variation")
+    distortion: Weight = Field(1.0e-3, description="weight (mip-NeRF 360)")
+    interlevel: Weight = Field(1.0, description="weight of the histogram loss on the proposals")
+    anneal_slope: Positive = Field(10.0, description="of the annealing of the proposal weights")
+    anneal_steps: Annotated[int, Field(ge=0)] = Field(
+        1000, description="steps over which they are annealed"
+    )
+    proposal_update_every: Count = Field(5, description="proposals learn every n-th step at last")
+    proposal_update_ramp: Annotated[int, Field(ge=0)] = Field(
+        5000, description="steps over which the interval grows from 1"
+    )
     background: Literal["random", "white", "black"] = Field(
         "random", description="behind RGBA images in training: one colour a batch"
     )
     curve_points: Count = Field(20, description="how often a run measures PSNR on held-out pixels")
     curve_rays: Count = Field(4096, description="held-out pixels of that measurement")
-    checkpoint_seconds: Positive = 60.0
+    checkpoint_seconds: Positive = Field(60.0, description="a killed job loses at most this much")
 
 
 class PaperWeights(Stage):
     """Loss weights of the paper's conquer phase, as its authors' code sets them."""
 
-    histogram: Weight = 0.3
-    colour: Weight = 0.2
-    alpha: Weight = 0.2
-    rendered: Weight = 0.3
+    histogram: Weight = Field(0.3, description="Eq. 7, on raw alpha")
+    colour: Weight = Field(0.2, description="Eq. 6, unweighted")
+    alpha: Weight = Field(0.2, description="Eq. 5")
+    rendered: Weight = Field(0.3, description="rendered colour, student against expert")
 
 
 class CorrectedWeights(Stage):
     """Loss weights of the corrected conquer phase."""
 
-    histogram: Weight = 1.0
-    colour: Weight = 0.5
-    alpha: Weight = 0.5
-    rendered: Weight = 1.0
-    accumulation: Weight = 0.1
+    histogram: Weight = Field(1.0, description="Eq. 7, on weights")
+    colour: Weight = Field(0.5, description="Eq. 6, weighted by the expert's weights")
+    alpha: Weight = Field(0.5, description="Eq. 5")
+    rendered: Weight = Field(1.0, description="rendered colour, student against expert")
+    accumulation: Weight = Field(0.1, description="rendered opacity, student against expert")
 
 
 class DistillSettings(Stage):
     """The conquer phase (Eq. 5 to 8)."""
 
-    steps: Count = 30_000
-    rays: Count = 4096
-    learning_rate: Positive = 1.0e-2
-    warmup_steps: Annotated[int, Field(ge=0)] = 512
+    steps: Count = Field(30_000, description="of distillation")
+    rays: Count = Field(4096, description="rays a step")
+    learning_rate: Positive = Field(1.0e-2, description="peak, after the warm-up")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(512, description="linear")
     horizon: Count | None = Field(
         None, description="steps that the cosine spans; default: this phase's own steps"
     )
-    paper: PaperWeights = PaperWeights()
-    corrected: CorrectedWeights = CorrectedWeights()
+    paper: PaperWeights = Field(PaperWeights(), description="weights in `paper` mode")
+    corrected: CorrectedWeights = Field(
+        CorrectedWeights(), description="weights in `corrected` mode"
+    )
     novel_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="share of rays from views interpolated between neighbours of one group"
     )
@@ -211,9 +233,9 @@ class DistillSettings(Stage):
 class FinetuneSettings(Stage):
     """Fine-tuning of the distilled model on the images."""
 
-    steps: Count = 30_000
-    learning_rate: Positive = 1.0e-2
-    warmup_steps: Annotated[int, Field(ge=0)] = 512
+    steps: Count = Field(30_000, description="on the images")
+    learning_rate: Positive = Field(1.0e-2, description="peak, after the warm-up")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(512, description="linear")
     start: Literal["fresh", "continued"] = Field(
         "fresh",
         description="fresh: a new optimiser and a cosine over this phase; continued: the "
@@ -227,7 +249,7 @@ class EvaluateSettings(Stage):
     test_views: Count | None = Field(
         None, description="evenly spaced test views that are scored; default: all"
     )
-    chunk_rays: Count = 8192
+    chunk_rays: Count = Field(8192, description="rays rendered at once; bounds the memory")
     pictures: Annotated[int, Field(ge=0)] = Field(8, description="views saved as PNG with depth")
 
 
@@ -235,17 +257,19 @@ class ReportSettings(Stage):
     """Tables and figures."""
 
     crops: Count = Field(2, description="test views of a scene in the qualitative figure")
-    dpi: Annotated[int, Field(ge=50)] = 150
+    dpi: Annotated[int, Field(ge=50)] = Field(150, description="of the PNG figures")
 
 
 class SceneEntry(Stage):
     """One scene: the five lines that a user writes, and its own overrides."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
-    path: str
-    format: Format
-    division: Division
-    K: Count
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")] = Field(
+        description="letters, digits, underscores; a folder of the results"
+    )
+    path: str = Field(description="the data set, relative to the working folder")
+    format: Format = Field(description="how the data set is laid out")
+    division: Division = Field(description="how the views are divided")
+    K: Count = Field(description="number of groups and experts")
     settings: dict[str, dict[str, Any]] = Field({}, description="overrides by section")
 
 
@@ -267,7 +291,7 @@ class Settings(Stage):
     """The whole configuration."""
 
     results: str = Field("results", description="folder that everything is written to")
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = Field((0,), description="every run is repeated with each")
     modes: tuple[Mode, ...] = Field(("corrected",), description="conquer modes, side by side")
     scenes: tuple[SceneEntry, ...]
     sfm: SfmSettings = SfmSettings()
