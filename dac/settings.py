@@ -251,6 +251,9 @@ class EvaluateSettings(Stage):
     )
     chunk_rays: Count = Field(8192, description="rays rendered at once; bounds the memory")
     pictures: Annotated[int, Field(ge=0)] = Field(8, description="views saved as PNG with depth")
+    expert_stride: Count = Field(
+        1, description="every n-th pixel, both ways, where an expert is scored on others' views"
+    )
 
 
 class ReportSettings(Stage):
