@@ -38,6 +38,25 @@ class Space:
     near: float
     far: float
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "kind": self.kind,
+            "box": [list(corner) for corner in self.box],
+            "near": self.near,
+            "far": self.far,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Space:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        (a, b, c), (d, e, f) = data["box"]
+        return cls(data["kind"], ((a, b, c), (d, e, f)), float(data["near"]), float(data["far"]))
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -71,7 +90,7 @@ class Scene:
     @property
     def has_alpha(self) -> bool:
         """Whether the images carry an alpha channel."""
-        return self.images.shape[-1] == 4
+        return bool(self.images.shape[-1] == 4)
 
     def indices(self, names: tuple[str, ...] | list[str]) -> list[int]:
         """View indices of the given names.
@@ -99,12 +118,7 @@ class Scene:
             "train": list(self.train),
             "test": list(self.test),
             "background": self.background,
-            "space": {
-                "kind": self.space.kind,
-                "box": [list(corner) for corner in self.space.box],
-                "near": self.space.near,
-                "far": self.space.far,
-            },
+            "space": self.space.to_json(),
             "world_from_data": self.world_from_data.tolist(),
             "log": list(self.log),
         }
@@ -120,8 +134,6 @@ class Scene:
         try:
             images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
             masks = np.load(folder / "masks.npy", mmap_mode="r", allow_pickle=False)
-            space = data["space"]
-            lower, upper = (tuple(map(float, corner)) for corner in space["box"])
             scene = cls(
                 name=data["name"],
                 names=tuple(data["names"]),
@@ -131,7 +143,7 @@ class Scene:
                 train=tuple(data["train"]),
                 test=tuple(data["test"]),
                 background=data["background"],
-                space=Space(space["kind"], (lower, upper), space["near"], space["far"]),
+                space=Space.from_json(data["space"]),
                 world_from_data=np.asarray(data["world_from_data"], np.float64),
                 log=tuple(data["log"]),
             )
