@@ -1,0 +1,118 @@
+"""K-Planes for static scenes: feature planes xy, xz, yz at several scales, multiplied and decoded.
+
+Source: Fridovich-Keil et al., K-Planes (CVPR 2023). Notation: N points, F = channels x scales
+features, G features that the colour sees. No layer has a bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dac import ops
+from dac.settings import ModelSettings
+
+_SH = 16
+
+
+def _plane(resolution: int, channels: int, low: float, high: float) -> nn.Parameter:
+    """(3, resolution, resolution, channels), uniform in [low, high]."""
+    return nn.Parameter(torch.empty(3, resolution, resolution, channels).uniform_(low, high))
+
+
+def _network(widths: Sequence[int]) -> nn.ParameterList:
+    """Weights (out, in) of a network without biases, Xavier-uniform."""
+    layers = pairwise(widths)
+    return nn.ParameterList(
+        nn.init.xavier_uniform_(torch.empty(after, before)) for before, after in layers
+    )
+
+
+def _apply(network: nn.ParameterList, x: Tensor) -> Tensor:
+    """The network with ReLU between its layers."""
+    *hidden, last = network
+    for weight in hidden:
+        x = functional.relu_(functional.linear(x, weight))
+    return functional.linear(x, last)
+
+
+class ProposalField(nn.Module):
+    """Density from planes of one scale: a 1-layer network, or linear in the explicit model."""
+
+    def __init__(self, settings: ModelSettings, level: int) -> None:
+        super().__init__()
+        channels = settings.proposal_channels
+        hidden = [settings.hidden] if settings.decoder == "hybrid" else []
+        resolution = settings.proposal_resolutions[level]
+        self.planes = nn.ParameterList([_plane(resolution, channels, 0.1, 0.15)])
+        self.decoder = _network([channels, *hidden, 1])
+
+    def density(self, points: Tensor) -> Tensor:
+        """Points (N, 3) in [-1, 1] -> sigma (N,)."""
+        raw = _apply(self.decoder, ops.triplane(list(self.planes), points))
+        return ops.truncated_exp(raw[:, 0] - 1)
+
+
+class _Planes(nn.Module):
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.planes = nn.ParameterList(
+            _plane(settings.resolution * scale, settings.channels, 0.1, 0.5)
+            for scale in settings.scales
+        )
+        self.width = settings.channels * len(settings.scales)
+
+
+class HybridField(_Planes):
+    """Small networks decode density and colour; the direction enters as spherical harmonics."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings)
+        hidden, features = settings.hidden, settings.geometry_features
+        self.density = _network([self.width, hidden, 1 + features])
+        self.colours = _network([_SH + features, *[hidden] * settings.colour_layers, 3])
+
+    def geometry(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (N, 3) in [-1, 1] -> sigma (N,), features (N, G)."""
+        raw = _apply(self.density, ops.triplane(list(self.planes), points))
+        return ops.truncated_exp(raw[:, 0] - 1), raw[:, 1:]
+
+    def direction_code(self, directions: Tensor) -> Tensor:
+        """Unit directions (R, 3) -> (R, hidden): the harmonics' share of the first layer."""
+        return functional.linear(ops.spherical_harmonics(directions), self.colours[0][:, :_SH])
+
+    def colour(self, features: Tensor, code: Tensor) -> Tensor:
+        """Features (..., G) and codes (..., hidden) that broadcast -> rgb (..., 3)."""
+        first, *hidden, last = self.colours
+        x = functional.relu_(functional.linear(features, first[:, _SH:]) + code)
+        for weight in hidden:
+            x = functional.relu_(functional.linear(x, weight))
+        return torch.sigmoid(functional.linear(x, last))
+
+
+class ExplicitField(_Planes):
+    """Features are density and colour coefficients; only the colour's basis is a network."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings)
+        layers = [settings.explicit_hidden] * settings.explicit_layers
+        self.density = _network([self.width, 1])
+        self.basis = _network([3, *layers, 3 * self.width])
+
+    def geometry(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (N, 3) in [-1, 1] -> sigma (N,), features (N, F)."""
+        features = ops.triplane(list(self.planes), points)
+        return ops.truncated_exp(functional.linear(features, self.density[0])[:, 0] - 1), features
+
+    def direction_code(self, directions: Tensor) -> Tensor:
+        """Unit directions (R, 3) -> (R, 3F): the basis, of directions moved to [0, 1]."""
+        return _apply(self.basis, (directions + 1) / 2)
+
+    def colour(self, features: Tensor, code: Tensor) -> Tensor:
+        """Features (..., F) and bases (..., 3F) that broadcast -> rgb (..., 3)."""
+        basis = code.view(*code.shape[:-1], 3, self.width)
+        return torch.sigmoid((basis @ features[..., None])[..., 0])

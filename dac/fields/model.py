@@ -1,0 +1,185 @@
+"""A renderable model: a field, its proposal levels, and the space they live in.
+
+Notation: R rays, S bins of the final level; t metric edges, s normalised edges (see `sampling`).
+The caller splits large sets of rays into chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dac import ops
+from dac.artifacts import read_json, write_json
+from dac.errors import UserError
+from dac.fields import sampling, space
+from dac.fields.kplanes import ExplicitField, HybridField, ProposalField
+from dac.fields.protocol import Histogram, Rays, Rendering
+from dac.scenes.scene import Space
+from dac.settings import ModelSettings, validate
+
+
+class Model(nn.Module):
+    """K-Planes with two proposal levels. `build_model` makes one from a seed."""
+
+    def __init__(self, settings: ModelSettings, where: Space) -> None:
+        super().__init__()
+        self.settings = settings
+        self.space = where
+        levels = range(len(settings.proposal_resolutions))
+        self.proposal_fields = nn.ModuleList(ProposalField(settings, level) for level in levels)
+        hybrid = settings.decoder == "hybrid"
+        self.field = HybridField(settings) if hybrid else ExplicitField(settings)
+
+    def make_rays(self, origins: Tensor, directions: Tensor) -> Rays:
+        """Rays (R, 3), (R, 3; unit) with near and far clipped to the space."""
+        return Rays(origins, directions, *space.clip(self.space, origins, directions))
+
+    def _points(self, rays: Rays, t: Tensor) -> Tensor:
+        """The bins' midpoints (R*S, 3) in the planes' coordinates; no gradient reaches t."""
+        middle = (t[:, 1:] + t[:, :-1]).detach() / 2
+        points = rays.origins[:, None] + middle[..., None] * rays.directions[:, None]
+        return space.cube_from_world(self.space, points.reshape(-1, 3))
+
+    def proposals(
+        self, rays: Rays, *, generator: torch.Generator | None = None, anneal: float = 1.0
+    ) -> tuple[Histogram, ...]:
+        """The proposal levels, coarse to fine, with gradient into their fields.
+
+        Args:
+            generator: jitters the edges; None places them evenly.
+            anneal: exponent of the weights that the next level is drawn from.
+        """
+        kind = self.space.kind
+        levels: list[Histogram] = []
+        fields = cast(list[ProposalField], list(self.proposal_fields))
+        for field, samples in zip(fields, self.settings.proposal_samples, strict=True):
+            if levels:
+                before = levels[-1]
+                s = sampling.next_edges(before.s, before.weights, samples, anneal, generator)
+            else:
+                s = sampling.first_edges(len(rays), samples, rays.near, generator)
+            t = sampling.t_from_s(kind, s, rays.near, rays.far)
+            sigma = field.density(self._points(rays, t)).view(len(rays), samples)
+            _, weights = ops.volume_weights(sigma, t.diff(dim=-1))
+            levels.append(Histogram(s, t, sigma, weights))
+        return tuple(levels)
+
+    def query(self, rays: Rays, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The field at the midpoints of somebody else's bins.
+
+        Args:
+            t: (R, S+1) metric edges.
+
+        Returns:
+            sigma (R, S), colours (R, S, 3).
+        """
+        shape = (len(rays), t.shape[1] - 1)
+        sigma, features = self.field.geometry(self._points(rays, t))
+        code = self.field.direction_code(rays.directions)
+        colours = self.field.colour(features.view(*shape, -1), code[:, None])
+        return sigma.view(shape), colours
+
+    def render(
+        self,
+        rays: Rays,
+        *,
+        generator: torch.Generator | None = None,
+        anneal: float = 1.0,
+        proposal_grad: bool = True,
+    ) -> Rendering:
+        """Render rays through proposals, resampling and the field.
+
+        Args:
+            generator: jitters the samples at every level; None is deterministic. Independent of
+                `train()` and `eval()`.
+            anneal: exponent of the proposals' weights before resampling.
+            proposal_grad: False computes the proposals without gradient.
+        """
+        with torch.set_grad_enabled(proposal_grad and torch.is_grad_enabled()):
+            proposals = self.proposals(rays, generator=generator, anneal=anneal)
+        last = proposals[-1]
+        s = sampling.next_edges(last.s, last.weights, self.settings.samples, anneal, generator)
+        t = sampling.t_from_s(self.space.kind, s, rays.near, rays.far)
+        sigma, colours = self.query(rays, t)
+        alpha, weights = ops.volume_weights(sigma, t.diff(dim=-1))
+        accumulation = weights.sum(dim=-1)
+        middle = (t[:, 1:] + t[:, :-1]) / 2
+        tiny = torch.finfo(weights.dtype).tiny
+        return Rendering(
+            rgb=ops.composite(weights, colours),
+            accumulation=accumulation,
+            depth=(weights * middle).sum(dim=-1) / accumulation.clamp_min(tiny),
+            s=s,
+            t=t,
+            sigma=sigma,
+            alpha=alpha,
+            weights=weights,
+            colours=colours,
+            proposals=proposals,
+        )
+
+    def plane_tv(self) -> tuple[Tensor, Tensor]:
+        """Total variation of the field's planes and of the proposals', each summed over planes."""
+        field = torch.stack([ops.plane_tv(plane) for plane in self.field.planes]).sum()
+        fields = cast(list[ProposalField], list(self.proposal_fields))
+        planes = [plane for level in fields for plane in level.planes]
+        return field, torch.stack([ops.plane_tv(plane) for plane in planes]).sum()
+
+
+def build_model(settings: ModelSettings, where: Space, seed: int) -> Model:
+    """A new model on the CPU; the same seed gives the same weights, global state is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Model(settings, where)
+
+
+def save_model(model: Model, folder: Path, extra: dict[str, Any]) -> None:
+    """Write model.safetensors and model.json into an existing folder.
+
+    Args:
+        folder: usually the temporary one of `artifacts.new_folder`.
+        extra: more keys for model.json, such as seed, steps, seconds, device.
+    """
+    tensors = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
+    description = {
+        "settings": model.settings.model_dump(mode="json"),
+        "space": asdict(model.space),
+    }
+    write_json(folder / "model.json", {**extra, **description})
+
+
+def load_model(folder: Path, device: str | torch.device = "cpu") -> Model:
+    """Read what `save_model` wrote, bit for bit.
+
+    Raises:
+        UserError: a file is missing, damaged, or the two disagree.
+    """
+    data = read_json(folder / "model.json")
+    source = folder / "model.safetensors"
+    again = "delete the folder and run its rule again"
+    try:
+        bounds = data["space"]
+        (x0, y0, z0), (x1, y1, z1) = (map(float, corner) for corner in bounds["box"])
+        if bounds["kind"] not in ("box", "contraction"):
+            raise ValueError(f"unknown space {bounds['kind']!r}")
+        box = ((x0, y0, z0), (x1, y1, z1))
+        where = Space(bounds["kind"], box, float(bounds["near"]), float(bounds["far"]))
+        settings = validate(ModelSettings, data["settings"], str(folder / "model.json"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(folder / "model.json", f"describes no model ({error!r})", again) from None
+    model = build_model(settings, where, seed=0)
+    try:
+        model.load_state_dict(load_file(source))
+    except FileNotFoundError:
+        raise UserError(source, "no such file", again) from None
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise UserError(source, f"is damaged or of another model ({error})", again) from None
+    return model.to(device)
