@@ -1,0 +1,69 @@
+"""Renders and depth maps as PNG files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+OPAQUE = 0.5
+# From far (dark) to near (bright), growing in lightness throughout; read at equal distances.
+_RAMP = np.array(
+    [
+        (24, 16, 52),
+        (58, 32, 108),
+        (112, 44, 132),
+        (170, 58, 122),
+        (218, 88, 92),
+        (244, 138, 70),
+        (252, 194, 96),
+        (252, 248, 196),
+    ],
+    np.float64,
+)
+
+
+def to_uint8(image: Tensor) -> NDArray[np.uint8]:
+    """An image in [0, 1], clamped and rounded to 8 bits."""
+    rounded: NDArray[np.uint8] = image.clamp(0.0, 1.0).mul(255.0).round().byte().cpu().numpy()
+    return rounded
+
+
+def save_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) uint8 as PNG."""
+    from PIL import Image
+
+    Image.fromarray(image).save(path, format="PNG", optimize=True)
+
+
+def picture_name(position: int, name: str) -> str:
+    """File name of a view's pictures: its position among the scored views, then its own name."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name.rsplit(".", 1)[0]).strip("_")
+    return f"{position:03d}_{stem}.png"
+
+
+def depth_picture(depth: Tensor, accumulation: Tensor) -> NDArray[np.uint8]:
+    """A depth map in colours: bright is near, white is where the model is mostly transparent.
+
+    Colours follow the disparity 1 / depth between its 2nd and 98th percentile over the opaque
+    pixels, so pictures show shape and are not to be compared in absolute depth.
+
+    Args:
+        depth, accumulation: (H, W).
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    disparity = 1.0 / np.maximum(depth.double().cpu().numpy(), 1e-6)
+    opaque = accumulation.cpu().numpy() > OPAQUE
+    picture = np.full((*disparity.shape, 3), 255, np.uint8)
+    if opaque.any():
+        low, high = np.percentile(disparity[opaque], (2, 98))
+        place = np.clip((disparity[opaque] - low) / max(high - low, 1e-9), 0, 1)
+        stops = np.linspace(0, 1, len(_RAMP))
+        colours = [np.interp(place, stops, _RAMP[:, channel]) for channel in range(3)]
+        picture[opaque] = np.stack(colours, axis=-1).round().astype(np.uint8)
+    return picture
