@@ -1,0 +1,230 @@
+"""Batches of rays: which pixels, over which background, in which step.
+
+A batch is a pure function of (seed, step): no cursor and no generator has to be saved. Pixels are
+drawn without replacement by a keyed permutation of all of them, evaluated only where it is needed,
+so that memory is O(batch).
+
+Notation: M pixels may be drawn (those of the given views that no mask rejects), R rays a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dac.errors import UserError
+from dac.scenes.scene import Scene
+from dac.training.keys import Use, mix, uniform
+
+_ROUNDS = 4
+_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
+_HALF = np.uint64(32)
+
+Indices = NDArray[np.int64]
+
+
+class Permutation:
+    """A pseudo-random bijection of [0, count) that is never written down.
+
+    A Feistel network on the cells (l, r) of a grid with about sqrt(count) rows and columns, whose
+    few cells beyond `count` are walked on until they fall inside (cycle walking). Four rounds of a
+    multiply-xorshift hash: random enough to draw pixels, not for cryptography.
+    """
+
+    def __init__(self, count: int, key: int) -> None:
+        if count < 1:
+            raise ValueError("nothing to permute")
+        self.count = count
+        rows = math.isqrt(count - 1) + 1
+        self._rows = np.uint64(rows)
+        self._columns = np.uint64(-(-count // rows))
+        self._keys = [np.uint64(mix(key, turn)) for turn in range(_ROUNDS)]
+
+    def __call__(self, positions: Indices) -> Indices:
+        """Where each position (in [0, count)) goes; (P,) -> (P,)."""
+        values = self._shuffle(positions.astype(np.uint64))
+        outside = np.flatnonzero(values >= self.count)
+        while outside.size:
+            values[outside] = self._shuffle(values[outside])
+            outside = outside[values[outside] >= self.count]
+        return values.astype(np.int64)
+
+    def _shuffle(self, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        left, right = np.divmod(values, self._columns)
+        for turn, key in enumerate(self._keys):
+            if turn % 2:
+                right = (right + _hash(left, key)) % self._columns
+            else:
+                left = (left + _hash(right, key)) % self._rows
+        return left * self._columns + right
+
+
+def _hash(values: NDArray[np.uint64], key: np.uint64) -> NDArray[np.uint64]:
+    """32 well-mixed bits of each value."""
+    mixed = (values ^ key) * _MULTIPLIER
+    mixed ^= mixed >> _HALF
+    mixed *= _MULTIPLIER
+    return mixed >> _HALF
+
+
+@dataclass(frozen=True)
+class RayBatch:
+    """Rays and the colours that they should have.
+
+    Attributes:
+        view: (R,) index of each ray's view in the scene.
+        origins, directions: (R, 3), unit directions, in the world.
+        rgb: (R, 3) in [0, 1], composited over `background`.
+        background: (3,) the colour behind this batch.
+    """
+
+    view: Tensor
+    origins: Tensor
+    directions: Tensor
+    rgb: Tensor
+    background: Tensor
+
+
+class RayBatches:
+    """The batches of one run.
+
+    Args:
+        scene: the scene.
+        views: indices of the views whose pixels are drawn.
+        rays: R.
+        seed: of this run's pixels and backgrounds.
+        background: behind RGBA images; `random` is one colour a batch. Images without alpha show
+            what is behind the scene, so they get the scene's own background, as at test.
+        device: where the batch appears.
+
+    Raises:
+        UserError: no pixel may be drawn.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        views: Sequence[int],
+        *,
+        rays: int,
+        seed: int,
+        background: Literal["random", "white", "black"],
+        device: torch.device,
+    ) -> None:
+        self.scene = scene
+        self.rays = rays
+        self.seed = seed
+        self.device = device
+        self._colour = background if scene.has_alpha else scene.background
+        self._views = np.asarray(views, np.int64)
+        height, width, channels = scene.images.shape[1:]
+        self._size = (height, width)
+        self._flat = scene.images.reshape(-1, channels)
+        self._allowed = _allowed_pixels(scene, self._views)
+        every = len(self._views) * height * width
+        self._count = every if self._allowed is None else len(self._allowed)
+        if self._count == 0:
+            raise UserError(
+                f"scene {scene.name}", "no pixel to train on", "give views, or check the masks"
+            )
+
+    def __call__(self, step: int) -> RayBatch:
+        """The batch of a step."""
+        view, row, column = self.pixels(step)
+        origins, directions = self.cast(view, row, column)
+        background = self.background(step)
+        rgb = self._read(view, row, column, background)
+        return RayBatch(self._to_device(view), origins, directions, rgb, background)
+
+    def pixels(self, step: int) -> tuple[Indices, Indices, Indices]:
+        """View, row and column (each (R,)) of a step's pixels.
+
+        Step i holds the positions i R to i R + R - 1 of an endless row of epochs, each epoch a new
+        permutation of all M pixels.
+        """
+        first = step * self.rays
+        parts: list[Indices] = []
+        while first < (step + 1) * self.rays:
+            epoch, start = divmod(first, self._count)
+            end = min(self._count, start + (step + 1) * self.rays - first)
+            permutation = Permutation(self._count, mix(self.seed, Use.PIXELS, epoch))
+            parts.append(permutation(np.arange(start, end, dtype=np.int64)))
+            first += end - start
+        index = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if self._allowed is not None:
+            index = self._allowed[index].astype(np.int64)
+        height, width = self._size
+        view, pixel = np.divmod(index, height * width)
+        row, column = np.divmod(pixel, width)
+        return self._views[view], row, column
+
+    def cast(self, view: Indices, row: Indices, column: Indices) -> tuple[Tensor, Tensor]:
+        """Origins and unit directions (R, 3) of the rays through pixels' centres."""
+        x, y = torch.from_numpy(column + 0.5), torch.from_numpy(row + 0.5)
+        cameras = self.scene.cameras
+        return cameras.rays(self._to_device(view), x.to(self.device), y.to(self.device))
+
+    def background(self, step: int) -> Tensor:
+        """(3,) the colour behind a step's rays."""
+        if self._colour == "random":
+            colour = [uniform(self.seed, Use.BACKGROUND, step, channel) for channel in range(3)]
+        else:
+            colour = [float(self._colour == "white")] * 3
+        return torch.tensor(colour, dtype=torch.float32, device=self.device)
+
+    def _read(self, view: Indices, row: Indices, column: Indices, background: Tensor) -> Tensor:
+        height, width = self._size
+        values = torch.from_numpy(self._flat[(view * height + row) * width + column])
+        pixels = values.to(self.device).float() / 255.0
+        if not self.scene.has_alpha:
+            return pixels
+        alpha = pixels[:, 3:]
+        return pixels[:, :3] * alpha + background * (1.0 - alpha)
+
+    def _to_device(self, indices: Indices) -> Tensor:
+        return torch.from_numpy(indices).to(self.device)
+
+
+def _allowed_pixels(scene: Scene, views: Indices) -> NDArray[np.integer] | None:
+    """Positions within the views' pixels that masks accept, ascending; None where all are.
+
+    The one array here that grows with the scene: 4 bytes a pixel, as much as the images take.
+    """
+    if scene.masks is None:
+        return None
+    pixels = scene.masks.shape[1] * scene.masks.shape[2]
+    kind = np.int32 if len(views) * pixels < 2**31 else np.int64
+    accepted = [
+        (np.flatnonzero(scene.masks[view] > 127) + place * pixels).astype(kind)
+        for place, view in enumerate(views)
+    ]
+    return np.concatenate(accepted) if accepted else np.empty(0, kind)
+
+
+def probe_batch(scene: Scene, *, count: int, device: torch.device) -> RayBatch | None:
+    """A fixed sample of test pixels, over the scene's background, for a run's PSNR curve.
+
+    The same for every run on a scene, so that curves compare. None where there is no test view.
+
+    Args:
+        count: pixels wanted; all of them where there are fewer.
+    """
+    if not scene.test:
+        return None
+    height, width = scene.images.shape[1:3]
+    batches = RayBatches(
+        scene,
+        scene.test,
+        rays=min(count, len(scene.test) * height * width),
+        seed=mix(Use.PROBE),
+        background=scene.background,
+        device=device,
+    )
+    return batches(0)

@@ -1,0 +1,161 @@
+"""What a killed run needs to go on: tensors and a manifest in a `state/` folder.
+
+The folder belongs to the run, not to the workflow. Each state is a folder of its own, written under
+another name and renamed when it is whole, its manifest last; the one before it is kept. As random
+numbers are functions of (seed, step), no generator is saved.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from dac.artifacts import new_folder, read_json, sha256, write_json
+from dac.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+_KEPT = 2
+_TENSORS = "tensors.safetensors"
+_MANIFEST = "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The states of one run.
+
+    Attributes:
+        folder: where they lie; made when the first is saved.
+        digest: of all that the run's result depends on; a state of another digest is not its own.
+    """
+
+    folder: Path
+    digest: str
+
+    def save(self, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+        """Write the state after `step` steps and drop all but the newest two.
+
+        Raises:
+            UserError: the disk is full, the folder can't be written.
+        """
+        with new_folder(self.folder / f"step-{step:09d}") as part:
+            save_file(tensors, part / _TENSORS)
+            manifest = {
+                "step": step,
+                "digest": self.digest,
+                "sha256": sha256(part / _TENSORS),
+                "progress": progress,
+            }
+            write_json(part / _MANIFEST, manifest)
+        for old in self._states()[_KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and progress of the newest state that is whole and this run's; None without one.
+
+        A damaged state, or one of other settings, inputs or code, is passed over with a warning.
+        """
+        for state in self._states():
+            try:
+                manifest = read_json(state / _MANIFEST)
+                if manifest["digest"] != self.digest:
+                    _log.warning("%s: of other settings, inputs or code; ignored", state)
+                    continue
+                if sha256(state / _TENSORS) != manifest["sha256"]:
+                    raise ValueError("its checksum is wrong")
+                return load_file(state / _TENSORS), manifest["progress"]
+            except (UserError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                _log.warning("%s: damaged (%s); trying the one before it", state, error)
+        return None
+
+    def clear(self) -> None:
+        """Remove all states: the run is complete."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _states(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self.folder.glob("step-*"), reverse=True)
+
+
+def make_optimizer(model: nn.Module, *, learning_rate: float, eps: float) -> Adam:
+    """Adam over all parameters, all its updates in one fused kernel."""
+    return Adam(model.parameters(), lr=learning_rate, eps=eps, fused=True)
+
+
+def optimizer_tensors(model: nn.Module, optimizer: Adam) -> dict[str, Tensor]:
+    """Adam's moments and step counts as `{parameter's name}.{kind}`; none for those untouched."""
+    return {
+        f"{name}.{kind}": value.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        for kind, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer_tensors(model: nn.Module, optimizer: Adam, tensors: dict[str, Tensor]) -> None:
+    """Set what `optimizer_tensors` gave.
+
+    Raises:
+        ValueError: they are of another model.
+    """
+    expected = dict(model.named_parameters())
+    states: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        name, kind = key.rsplit(".", 1)
+        if name not in expected or (kind != "step" and value.shape != expected[name].shape):
+            raise ValueError(f"optimiser state for {key}, which the model does not have")
+        states.setdefault(name, {})[kind] = value.to(expected[name].device, copy=True)
+    for name, state in states.items():
+        optimizer.state[expected[name]] = state
+
+
+def save_optimizer(model: nn.Module, optimizer: Adam, folder: Path) -> None:
+    """Write optimizer.safetensors into an existing folder."""
+    save_file(optimizer_tensors(model, optimizer), folder / "optimizer.safetensors")
+
+
+def load_optimizer(model: nn.Module, optimizer: Adam, folder: Path) -> None:
+    """Read what `save_optimizer` wrote.
+
+    Raises:
+        UserError: the file is missing, damaged or of another model.
+    """
+    source = folder / "optimizer.safetensors"
+    try:
+        load_optimizer_tensors(model, optimizer, load_file(source))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            source, f"can't be continued from ({error})", "delete the folder and run its rule again"
+        ) from None
+
+
+def run_tensors(model: nn.Module, optimizer: Adam) -> dict[str, Tensor]:
+    """All tensors of a run: `model.*` and `optimizer.*`."""
+    weights = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    moments = optimizer_tensors(model, optimizer)
+    return weights | {f"optimizer.{name}": value for name, value in moments.items()}
+
+
+def load_run_tensors(model: nn.Module, optimizer: Adam, tensors: dict[str, Tensor]) -> None:
+    """Set what `run_tensors` gave."""
+    weights = {
+        name.removeprefix("model."): value
+        for name, value in tensors.items()
+        if name.startswith("model.")
+    }
+    with torch.no_grad():
+        model.load_state_dict(weights)
+    moments = {
+        name.removeprefix("optimizer."): value
+        for name, value in tensors.items()
+        if name.startswith("optimizer.")
+    }
+    load_optimizer_tensors(model, optimizer, moments)

@@ -1,0 +1,144 @@
+"""What every phase does around the loop: record what it depends on, train, write its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+import dac
+from dac.artifacts import new_folder, sha256, write_json
+from dac.fields.model import Model, save_model
+from dac.fields.protocol import over
+from dac.provenance import source_digest
+from dac.scenes.scene import SCENE_FILES, Scene
+from dac.training.batches import probe_batch
+from dac.training.checkpoints import Checkpoints, save_optimizer
+from dac.training.curve import Progress
+from dac.training.loop import Plan, train
+
+_PROBE_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Run:
+    """A phase's identity, for its record and for recognising its own saved state.
+
+    Attributes:
+        stage: baseline, expert, distill or finetune.
+        module: whose code the result depends on.
+        seed: the run's.
+        settings: of the stage, all that its result depends on.
+        inputs: name -> file.
+        out: the folder that is written.
+        state: the folder for what a killed run needs.
+    """
+
+    stage: str
+    module: str
+    seed: int
+    settings: dict[str, Any]
+    inputs: dict[str, Path]
+    out: Path
+    state: Path
+
+    def execute(
+        self,
+        model: Model,
+        optimizer: Adam,
+        losses: Callable[[int], Mapping[str, Tensor]],
+        probe: Callable[[], float | None],
+        plan: Plan,
+        start: Progress | None = None,
+    ) -> None:
+        """Train and write the folder.
+
+        Raises:
+            UserError: an input is missing, a loss is not finite, the disk is full.
+            SystemExit: the job was told to stop; its state is saved.
+        """
+        inputs = {name: sha256(file) for name, file in self.inputs.items()}
+        checkpoints = Checkpoints(self.state, self._digest(inputs))
+        end = train(model, optimizer, losses, probe, plan, checkpoints, start or Progress())
+        device = next(model.parameters()).device
+        record = {
+            "stage": self.stage,
+            "seed": self.seed,
+            "steps": end.step,
+            "seconds": end.seconds,
+            "device": _describe(device),
+            "versions": _versions(),
+            "inputs": inputs,
+            "stage_settings": self.settings,
+        }
+        with new_folder(self.out) as part:
+            save_model(model, part, record)
+            save_optimizer(model, optimizer, part)
+            write_json(part / "curve.json", asdict(end.curve))
+        checkpoints.clear()
+
+    def _digest(self, inputs: dict[str, str]) -> str:
+        known = [self.stage, self.seed, self.settings, inputs, source_digest(self.module)]
+        text = json.dumps(known, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def scene_inputs(scene: Path) -> dict[str, Path]:
+    """The files of a scene's folder."""
+    return {f"scene/{name}": scene / name for name in SCENE_FILES}
+
+
+def default_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def make_probe(
+    model: Model, scene: Scene, *, count: int, device: torch.device
+) -> Callable[[], float | None]:
+    """PSNR of the model's rendering of a fixed sample of test pixels.
+
+    Args:
+        count: pixels.
+    """
+    batch = probe_batch(scene, count=count, device=device)
+
+    @torch.no_grad()
+    def probe() -> float | None:
+        if batch is None:
+            return None
+        rays = model.make_rays(batch.origins, batch.directions)
+        squared = torch.zeros((), device=device)
+        for first in range(0, len(rays), _PROBE_CHUNK):
+            part = slice(first, first + _PROBE_CHUNK)
+            rgb = over(model.render(rays[part]), batch.background).clamp(0.0, 1.0)
+            squared += (rgb - batch.rgb[part]).square().sum()
+        error = float(squared) / batch.rgb.numel()
+        return -10.0 * math.log10(max(error, 1e-10))
+
+    return probe
+
+
+def _describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "dac": dac.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
