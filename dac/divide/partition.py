@@ -35,6 +35,18 @@ class Partition:
         """K."""
         return len(self.groups)
 
+    def check(self) -> None:
+        """Check that the groups and the owners agree.
+
+        Raises:
+            ValueError: a view without an owner, an owner that does not hold its view.
+        """
+        if {name for group in self.groups for name in group} != set(self.owner):
+            raise ValueError("groups and owners name different views")
+        for name, group in self.owner.items():
+            if group not in range(self.count) or name not in self.groups[group]:
+                raise ValueError(f"{name} is not in the group that owns it")
+
     def save(self, path: Path) -> None:
         """Write the partition as JSON, whole or not at all."""
         write_json(
@@ -56,11 +68,13 @@ class Partition:
         """
         data: dict[str, Any] = read_json(path)
         try:
-            return cls(
+            partition = cls(
                 division=data["division"],
                 groups=tuple(tuple(group) for group in data["groups"]),
                 owner=dict(data["owner"]),
                 notes=tuple(data["notes"]),
             )
-        except (KeyError, TypeError) as error:
+            partition.check()
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(path, f"is no partition ({error!r})", "delete it, run again") from None
+        return partition
