@@ -157,7 +157,7 @@ class RayBatches:
             permutation = Permutation(self._count, mix(self.seed, Use.PIXELS, epoch))
             parts.append(permutation(np.arange(start, end, dtype=np.int64)))
             first += end - start
-        index = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        index = np.concatenate(parts) if parts else np.empty(0, np.int64)
         if self._allowed is not None:
             index = self._allowed[index].astype(np.int64)
         height, width = self._size

@@ -1,0 +1,319 @@
+"""The conquer phase: K experts distilled into one student (Sec. 3.2.2, Algorithm 2, Eq. 8).
+
+For each ray its expert (Eq. 4) is rendered with jittered samples. The student is asked for density
+and colour at the expert's samples and compared there, with the expert's spacing; its proposals are
+fitted to the expert's histogram on the same ray. Images are not read.
+
+Two modes, side by side. `paper`: colour unweighted, the histogram loss against the expert's alpha,
+as the paper says. `corrected`: colour weighted by the expert's weights, the histogram loss against
+its weights, and accumulation matched as well.
+
+Notation: K experts, R rays a batch, S samples of the expert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dac import ops
+from dac.conquer.losses import (
+    accumulation_loss,
+    alpha_loss,
+    colour_loss,
+    proposal_histogram_loss,
+    rendered_colour_loss,
+)
+from dac.conquer.novel_rays import NovelRays
+from dac.conquer.routing import owners_of_views
+from dac.divide.partition import Partition
+from dac.errors import UserError
+from dac.fields.model import Model, build_model, load_model
+from dac.fields.protocol import Histogram, Rays
+from dac.scenes.scene import Scene
+from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
+from dac.training.batches import RayBatches
+from dac.training.checkpoints import make_optimizer
+from dac.training.keys import Use, mix, seeded
+from dac.training.loop import Plan
+from dac.training.losses import Terms, regularisers
+from dac.training.run import Run, default_device, make_probe, scene_inputs
+from dac.training.schedules import learning_rate_factor, proposal_anneal
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the experts say about a batch of rays, all constants.
+
+    Attributes:
+        s, t: (R, S+1) edges.
+        alpha, weights: (R, S).
+        colours: (R, S, 3).
+        rgb: (R, 3) without background.
+        accumulation: (R,).
+    """
+
+    s: Tensor
+    t: Tensor
+    alpha: Tensor
+    weights: Tensor
+    colours: Tensor
+    rgb: Tensor
+    accumulation: Tensor
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the student says at the lesson's samples; shapes as there."""
+
+    alpha: Tensor
+    weights: Tensor
+    colours: Tensor
+    rgb: Tensor
+    accumulation: Tensor
+    proposals: tuple[Histogram, ...]
+
+
+def distill(
+    scene: Path,
+    partition: Path,
+    experts: Sequence[Path],
+    model: ModelSettings,
+    train: TrainSettings,
+    settings: DistillSettings,
+    *,
+    mode: Mode,
+    seed: int,
+    out: Path,
+    state: Path,
+) -> None:
+    """Distil the experts into a new student, and write its folder (see `training.stages`).
+
+    Args:
+        scene: a scene's folder.
+        partition: the file.
+        experts: the experts' folders, in the groups' order.
+        model: of the student, which starts from an initialisation of its own, by `seed`.
+        train: L_orig's weights (Eq. 8), background, annealing, curve.
+        settings: steps, rays, schedule and the losses' weights.
+
+    Raises:
+        UserError: not one expert per group; and as in `Run.execute`.
+    """
+    views = Scene.load(scene)
+    groups = Partition.load(partition)
+    if len(experts) != groups.count:
+        raise UserError(
+            partition, f"has {groups.count} groups, but {len(experts)} experts came", "train all"
+        )
+    device = default_device()
+    teachers = [load_model(folder, device).requires_grad_(False) for folder in experts]
+    student = build_model(model, views.space, mix(seed, Use.STUDENT)).to(device)
+    run = Run(
+        stage="distill",
+        module="dac.conquer.distill",
+        seed=seed,
+        settings={
+            "model": model.model_dump(mode="json"),
+            "train": train.model_dump(mode="json"),
+            "distill": settings.model_dump(mode="json"),
+            "mode": mode,
+        },
+        inputs={
+            **scene_inputs(scene),
+            "partition.json": partition,
+            **{
+                f"expert{group}/model.safetensors": folder / "model.safetensors"
+                for group, folder in enumerate(experts)
+            },
+        },
+        out=out,
+        state=state,
+    )
+    plan = Plan(
+        label=f"{views.name} distillation ({mode})",
+        steps=settings.steps,
+        rate=lambda step: (
+            settings.learning_rate
+            * learning_rate_factor(
+                step, warmup=settings.warmup_steps, horizon=settings.horizon or settings.steps
+            )
+        ),
+        curve_points=train.curve_points,
+        checkpoint_seconds=train.checkpoint_seconds,
+    )
+    optimizer = make_optimizer(student, learning_rate=settings.learning_rate, eps=train.adam_eps)
+    losses = distillation(student, teachers, views, groups, train, settings, mode=mode, seed=seed)
+    run.execute(
+        student,
+        optimizer,
+        losses,
+        make_probe(student, views, count=train.curve_rays, device=device),
+        plan,
+    )
+
+
+def distillation(
+    student: Model,
+    teachers: Sequence[Model],
+    scene: Scene,
+    partition: Partition,
+    train: TrainSettings,
+    settings: DistillSettings,
+    *,
+    mode: Mode,
+    seed: int,
+) -> Callable[[int], Terms]:
+    """The terms of a distillation step: Eq. 5 to 7 with their weights, and L_orig (Eq. 8)."""
+    device = next(student.parameters()).device
+    generator = torch.Generator(device)
+    batches = _Batches(scene, partition, train, settings, seed=seed, device=device)
+
+    def terms(step: int) -> Terms:
+        origins, directions, counts = batches(step)
+        rays = student.make_rays(origins, directions)
+        lesson = ask_experts(teachers, rays, counts, seeded(generator, seed, Use.TEACHER, step))
+        answer = ask_student(
+            student,
+            rays,
+            lesson,
+            generator=seeded(generator, seed, Use.JITTER, step),
+            anneal=proposal_anneal(step, slope=train.anneal_slope, steps=train.anneal_steps),
+        )
+        return {
+            **distillation_terms(lesson, answer, batches.background(step), settings, mode=mode),
+            **regularisers(
+                student, train, lesson.s, answer.weights, answer.proposals, proposals_learn=True
+            ),
+        }
+
+    return terms
+
+
+class _Batches:
+    """Rays ordered by expert: those of training pixels, and a share of novel ones."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        partition: Partition,
+        train: TrainSettings,
+        settings: DistillSettings,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._experts = partition.count
+        self._owners = owners_of_views(scene, partition)
+        self._device = device
+        novel = round(settings.novel_share * settings.rays)
+        taught = [view for view in scene.train if scene.names[view] in partition.owner]
+        self._seen = RayBatches(
+            scene,
+            taught,
+            rays=settings.rays - novel,
+            seed=mix(seed, Use.STUDENT),
+            background=train.background,
+            device=device,
+        )
+        self._novel = (
+            NovelRays(scene, partition, rays=novel, seed=seed, device=device) if novel else None
+        )
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, list[int]]:
+        """Origins and unit directions (R, 3), and how many of them each expert teaches."""
+        view, row, column = self._seen.pixels(step)
+        origins, directions = self._seen.cast(view, row, column)
+        owner = self._owners[torch.from_numpy(view)]
+        if self._novel is not None:
+            new_origins, new_directions, new_owner = self._novel(step)
+            origins = torch.cat([origins, new_origins])
+            directions = torch.cat([directions, new_directions])
+            owner = torch.cat([owner, new_owner])
+        order = torch.argsort(owner, stable=True).to(self._device)
+        counts = torch.bincount(owner, minlength=self._experts).tolist()
+        return origins[order], directions[order], counts
+
+    def background(self, step: int) -> Tensor:
+        """(3,) the colour behind a step's rays."""
+        return self._seen.background(step)
+
+
+@torch.no_grad()
+def ask_experts(
+    teachers: Sequence[Model], rays: Rays, counts: Sequence[int], generator: torch.Generator
+) -> Lesson:
+    """Render rays by their experts, with jittered samples.
+
+    Args:
+        rays: ordered by expert.
+        counts: rays of each expert; at most K calls are made.
+    """
+    said = []
+    first = 0
+    for teacher, count in zip(teachers, counts, strict=True):
+        if count:
+            said.append(teacher.render(rays[first : first + count], generator=generator))
+        first += count
+    names = ("s", "t", "alpha", "weights", "colours", "rgb", "accumulation")
+    return Lesson(*(torch.cat([getattr(part, name) for part in said]) for name in names))
+
+
+def ask_student(
+    student: Model,
+    rays: Rays,
+    lesson: Lesson,
+    *,
+    generator: torch.Generator | None,
+    anneal: float = 1.0,
+) -> Answer:
+    """The student at the experts' samples, with the experts' spacing; and its own proposals."""
+    sigma, colours = student.query(rays, lesson.t)
+    alpha, weights = ops.volume_weights(sigma, lesson.t.diff(dim=-1))
+    return Answer(
+        alpha=alpha,
+        weights=weights,
+        colours=colours,
+        rgb=ops.composite(weights, colours),
+        accumulation=weights.sum(dim=-1),
+        proposals=student.proposals(rays, generator=generator, anneal=anneal),
+    )
+
+
+def distillation_terms(
+    lesson: Lesson,
+    answer: Answer,
+    background: Tensor,
+    settings: DistillSettings,
+    *,
+    mode: Mode,
+) -> Terms:
+    """Eq. 5 to 7 and the rendered terms, weighted; both sides are seen over one background."""
+    rendered = rendered_colour_loss(
+        answer.rgb + (1 - answer.accumulation)[:, None] * background,
+        lesson.rgb + (1 - lesson.accumulation)[:, None] * background,
+    )
+    alpha = alpha_loss(answer.alpha, lesson.alpha)
+    if mode == "paper":
+        paper = settings.paper
+        return {
+            "alpha": paper.alpha * alpha,
+            "colour": paper.colour * colour_loss(answer.colours, lesson.colours),
+            "histogram": paper.histogram
+            * proposal_histogram_loss(lesson.s, lesson.alpha, answer.proposals),
+            "rendered": paper.rendered * rendered,
+        }
+    corrected = settings.corrected
+    return {
+        "alpha": corrected.alpha * alpha,
+        "colour": corrected.colour * colour_loss(answer.colours, lesson.colours, lesson.weights),
+        "histogram": corrected.histogram
+        * proposal_histogram_loss(lesson.s, lesson.weights, answer.proposals),
+        "rendered": corrected.rendered * rendered,
+        "accumulation": corrected.accumulation
+        * accumulation_loss(answer.accumulation, lesson.accumulation),
+    }
