@@ -1,8 +1,8 @@
 """Reading COLMAP models, text and binary, without COLMAP.
 
 Format: https://colmap.github.io/format.html. A pose is `cam_from_world`, its quaternion is in the
-order w, x, y, z, its axes are OpenCV's. Ids are neither ordered nor contiguous. Files about rigs and frames, which newer
-versions write beside the others, repeat what the images say and are not read.
+order w, x, y, z, its axes are OpenCV's. Ids are neither ordered nor contiguous. Files about rigs
+and frames, which newer versions write too, repeat what the images say; they are not read.
 """
 
 from __future__ import annotations

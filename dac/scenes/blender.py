@@ -1,0 +1,53 @@
+"""The Blender format of NeRF-synthetic: `transforms_train.json` and `transforms_test.json`.
+
+Names in it mostly lack their extension. The validation views are left out. Coordinates are kept as
+they are: +z is up and the object lies around the origin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from dac.errors import UserError
+from dac.scenes.transforms import Frame, read_frames, views_of
+from dac.scenes.views import Views, inside, refuse_duplicates
+
+EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG")
+
+
+def read_blender(path: Path) -> Views:
+    """Views of a Blender-format folder; split as given if it has test views.
+
+    Raises:
+        UserError: a file is missing or damaged, an image is missing, a pose is impossible.
+    """
+    frames: list[Frame] = []
+    parts: list[Literal["train", "test"]] = []
+    splits: tuple[Literal["train", "test"], ...] = ("train", "test")
+    for part in splits:
+        file = path / f"transforms_{part}.json"
+        if part == "test" and not file.exists():
+            break
+        found, _, _ = read_frames(file, lambda name, where: find_image(path, name, where))
+        frames += found
+        parts += [part] * len(found)
+    refuse_duplicates((frame.name for frame in frames), path)
+    views = views_of(path, frames)
+    if "test" not in parts:
+        return views.noting("There is no transforms_test.json: the training views are split.")
+    return replace(views, given=tuple(parts))
+
+
+def find_image(root: Path, name: str, where: str) -> Path:
+    """The image that a frame means, with its extension.
+
+    Raises:
+        UserError: there is none, or it lies outside `root`.
+    """
+    for extension in EXTENSIONS:
+        file = inside(root, name + extension, where)
+        if file.is_file():
+            return file
+    raise UserError(where, "its image is missing", "copy it there or take the frame out")
