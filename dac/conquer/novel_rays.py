@@ -81,7 +81,7 @@ class NovelRays:
 
 def rotate(turn: Tensor, vectors: Tensor) -> Tensor:
     """Rodrigues: vectors (R, 3) turned about the axes turn (R, 3), by their lengths in radians."""
-    angle = torch.linalg.vector_norm(turn, dim=-1, keepdim=True)
+    angle: Tensor = torch.linalg.vector_norm(turn, dim=-1, keepdim=True)
     axis = turn / angle.clamp_min(1e-12)
     along = (axis * vectors).sum(dim=-1, keepdim=True)
     aside: Tensor = torch.linalg.cross(axis, vectors)
