@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dac.cameras import Cameras
+from dac.divide.covisibility import covisibility
+from dac.divide.divide import partition_scene
+from dac.divide.partition import Partition
+from dac.report.partition_figure import (
+    _frusta,
+    _Oblique,
+    _sector_edges,
+    _seen_most_by,
+    _unwrapped,
+    partition_figure,
+)
+from dac.scenes.scene import Scene, Space
+from dac.settings import DivideSettings
+
+LOOSE = DivideSettings(minimum_views=1)
+
+
+def ring_scene(n: int, kind: str = "box", train: tuple[int, ...] | None = None) -> Scene:
+    phi = 2 * np.pi * (np.arange(n) + 0.5) / n
+    poses = []
+    for angle in phi:
+        forward = -np.array([np.cos(angle), np.sin(angle), 0.4]) / np.sqrt(1.16)
+        right = np.array([-np.sin(angle), np.cos(angle), 0.0])
+        poses.append(np.stack([right, np.cross(forward, right), forward, -3 * forward], axis=1))
+    views = tuple(range(n)) if train is None else train
+    return Scene(
+        name="ring",
+        names=tuple(f"{i:03d}.png" for i in range(n)),
+        cameras=Cameras(
+            "perspective",
+            30,
+            20,
+            torch.tensor([[30.0, 30.0, 15.0, 10.0]], dtype=torch.float64).repeat(n, 1),
+            torch.zeros(n, 6, dtype=torch.float64),
+            torch.from_numpy(np.stack(poses)),
+        ),
+        images=np.zeros((n, 2, 3, 3), np.uint8),
+        masks=None,
+        train=views,
+        test=tuple(i for i in range(n) if i not in views),
+        background="white",
+        space=Space(kind, ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)), 0.1, 10.0),  # type: ignore[arg-type]
+        world_from_data=np.eye(4),
+    )
+
+
+def random_points(n: int, count: int = 300) -> SimpleNamespace:
+    rng = np.random.default_rng(0)
+    xyz = rng.normal(size=(count, 3)).astype(np.float32)
+    xyz[0] = [1e4, 0, 0]  # a point far away must not shrink the rest
+    phi = 2 * np.pi * (np.arange(n) + 0.5) / n
+    facing = np.cos(np.arctan2(xyz[:, 1], xyz[:, 0])[:, None] - phi) > 0.5
+    return SimpleNamespace(
+        xyz=xyz,
+        rgb=rng.integers(0, 256, (count, 3), np.uint8),
+        offsets=np.cumsum([0, *facing.sum(axis=1)]),
+        views=np.nonzero(facing)[1].astype(np.int32),
+    )
+
+
+def drawn(tmp_path: Path, scene: Scene, partition: Partition, points: object) -> np.ndarray:
+    png, pdf = tmp_path / "partition.png", tmp_path / "partition.pdf"
+    partition_figure(scene, partition, points, png, pdf)  # type: ignore[arg-type]
+    assert pdf.read_bytes().startswith(b"%PDF")
+    return np.asarray(Image.open(png).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("division", "K", "kind", "with_points"),
+    [
+        ("azimuth-quantile", 3, "box", False),
+        ("azimuth-overlap", 6, "box", True),
+        ("spectral", 12, "contraction", True),
+        ("random", 24, "box", False),
+        ("single", 1, "contraction", True),
+    ],
+)
+def test_nothing_touches_the_edge_of_the_picture(
+    tmp_path: Path, division: str, K: int, kind: str, with_points: bool
+) -> None:
+    n = 36
+    scene, points = ring_scene(n, kind), random_points(n)
+    A = covisibility(points.offsets, points.views, n)
+    partition = partition_scene(scene, division, K, LOOSE, A)  # type: ignore[arg-type]
+    picture = drawn(tmp_path, scene, partition, points if with_points else None)
+    frame = [picture[:6], picture[-6:], picture[:, :6], picture[:, -6:]]
+    assert all(np.all(strip == 255) for strip in frame)
+    assert picture.shape[1] == 2100
+    assert (picture != 255).any(axis=2).mean() > 0.05
+
+
+def test_equal_partitions_give_equal_files(tmp_path: Path) -> None:
+    scene, points = ring_scene(12), random_points(12)
+    partition = partition_scene(scene, "azimuth", 3, LOOSE, None)
+    for name in ("a", "b"):
+        drawn(tmp_path / name, scene, partition, points)
+    for file in ("partition.png", "partition.pdf"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.mark.parametrize("n", [1])
+def test_few_views_and_points_without_tracks(tmp_path: Path, n: int) -> None:
+    scene = ring_scene(n, "contraction")
+    partition = partition_scene(scene, "single", 1, LOOSE, None)
+    no_tracks = SimpleNamespace(
+        xyz=np.ones((3, 3), np.float32),
+        rgb=np.zeros((3, 3), np.uint8),
+        offsets=np.zeros(4, np.int64),
+        views=np.zeros(0, np.int32),
+    )
+    drawn(tmp_path, scene, partition, no_tracks)
+    empty = SimpleNamespace(
+        xyz=np.zeros((0, 3), np.float32),
+        rgb=np.zeros((0, 3), np.uint8),
+        offsets=np.zeros(1, np.int64),
+        views=np.zeros(0, np.int32),
+    )
+    drawn(tmp_path, scene, partition, empty)
+
+
+def test_points_take_the_group_that_sees_them_most() -> None:
+    scene = ring_scene(6, train=(0, 1, 2, 3, 4))
+    names = scene.names
+    partition = Partition(
+        "random", (names[:2], names[2:5]), {name: int(i > 1) for i, name in enumerate(names[:5])}
+    )
+    tracks = [[0, 1, 4], [2, 3, 0], [5], [0, 2], [5, 3]]
+    points = SimpleNamespace(
+        xyz=np.zeros((5, 3)),
+        offsets=np.cumsum([0, *map(len, tracks)]),
+        views=np.concatenate(tracks),
+    )
+    assert _seen_most_by(scene, partition, points).tolist() == [0, 1, 2, 0, 1]  # type: ignore[arg-type]
+
+
+def test_the_oblique_view_is_a_rotation_that_keeps_up_up() -> None:
+    view = _Oblique(-60.0, 40.0)
+    flat, depth = view(np.eye(3))
+    axes = np.column_stack([flat, depth])
+    np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(axes) > 0
+    assert flat[2, 0] == 0 and flat[2, 1] > 0
+
+
+def test_camera_pyramids_open_along_the_view() -> None:
+    scene = ring_scene(5, train=(1, 3))
+    faces = _frusta(scene, 0.2)
+    assert faces.shape == (2, 5, 4, 3)
+    poses = scene.cameras.world_from_camera.numpy()[[1, 3]]
+    for face, pose in zip(faces, poses, strict=True):
+        offset = face[0] - pose[:, 3]
+        assert np.all(offset @ pose[:, 2] > 0)
+        np.testing.assert_allclose(face[1:, 0], np.tile(pose[:, 3], (4, 1)))
+
+
+def test_sector_borders() -> None:
+    phi = np.radians([10.0, 50.0, 80.0, 200.0])
+    quantile = Partition("azimuth-quantile", (("a", "b"), ("c", "d")), {})
+    edges = _sector_edges(quantile, phi, np.array([0, 0, 1, 1]))
+    np.testing.assert_allclose(np.degrees(edges), [0, 65, 360])
+    even = Partition("azimuth", (("a", "b"), ("c", "d")), {})
+    np.testing.assert_allclose(_sector_edges(even, phi, np.zeros(4, int)), [0, np.pi, 2 * np.pi])
+
+
+def test_groups_across_azimuth_zero_are_not_torn() -> None:
+    phi = np.radians([350.0, 10.0, 340.0, 30.0])
+    order = np.argsort(_unwrapped(phi, np.zeros(4, np.int64), 1))
+    assert order.tolist() == [2, 0, 1, 3]
