@@ -8,7 +8,7 @@ An evaluation's folder holds `evaluation.json` (see `records`), `renders.npy` (V
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,13 @@ class _Routed:
 
     Attributes:
         models: K experts; a single model is an ensemble of one.
-        owner: view index -> expert.
+        owner: scored view -> expert.
         stride: every n-th pixel, both ways, where experts are scored on views of others; None where
             there is one model only.
     """
 
     models: Sequence[Model]
-    owner: Callable[[int], int]
+    owner: Mapping[int, int]
     stride: int | None
 
 
@@ -75,7 +75,7 @@ def evaluate_model(
     *,
     earlier: Sequence[Path] = (),
     side_by_side: Sequence[Path] = (),
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Evaluation:
     """Score one model on the scene's test views.
 
@@ -88,16 +88,16 @@ def evaluate_model(
         earlier: runs that this one builds on, one after the other (for DaC: distillation); they
             count towards its cost.
         side_by_side: runs before those, independent of each other (for DaC: the experts).
-        device: torch device.
+        device: torch device; None takes a GPU where there is one.
 
     Raises:
         UserError: the scene, the run or the label is missing or damaged; no test view; disk full.
     """
-    named = Label.parse(label)
+    named, device = Label.parse(label), device or _default_device()
     scene = Scene.load(scene_dir)
     model = load_model(run, device)
     cost = _training_cost([*earlier, run], side_by_side)
-    routed = _Routed([model], lambda view: 0, None)
+    routed = _Routed([model], dict.fromkeys(scene.test, 0), None)
     return _evaluate(scene_dir, scene, [run], routed, settings, named, cost, device, out)
 
 
@@ -109,7 +109,7 @@ def evaluate_experts(
     label: dict[str, Any],
     out: Path,
     *,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Evaluation:
     """Score the experts as an ensemble: each test view is rendered by the expert that owns it.
 
@@ -124,7 +124,7 @@ def evaluate_experts(
     Raises:
         UserError: as `evaluate_model`; the number of experts is not K.
     """
-    named = Label.parse(label)
+    named, device = Label.parse(label), device or _default_device()
     scene, groups = Scene.load(scene_dir), Partition.load(partition)
     if len(experts) != groups.count:
         raise UserError(
@@ -132,14 +132,10 @@ def evaluate_experts(
         )
     models = [load_model(expert, device) for expert in experts]
     cost = _training_cost([], experts)
-
-    def owner(view: int) -> int:
-        return owner_of_camera(scene, groups, view)
-
+    owner = {view: owner_of_camera(scene, groups, view) for view in scene.test}
     routed = _Routed(models, owner, settings.expert_stride)
-    runs = [*experts]
     return _evaluate(
-        scene_dir, scene, runs, routed, settings, named, cost, device, out, partition=partition
+        scene_dir, scene, experts, routed, settings, named, cost, device, out, partition=partition
     )
 
 
@@ -233,7 +229,7 @@ def _score_views(
 
 def _render_owned(scene: Scene, view: int, routed: _Routed, chunk_rays: int) -> Rendered:
     """A view as the expert that owns it renders it, on the CPU."""
-    model, background = routed.models[routed.owner(view)], background_colour(scene)
+    model, background = routed.models[routed.owner[view]], background_colour(scene)
     rendered = render_view(model, scene.cameras, view, background, chunk_rays)
     return Rendered(*(tensor.cpu() for tensor in rendered))
 
@@ -255,7 +251,7 @@ def _score_view(
     if routed.stride is None:
         return ImageScore(name, scores.psnr, scores.ssim, scores.ms_ssim)
     experts = _score_experts(scene, view, rendered, truth, routed, chunk_rays)
-    owner = routed.owner(view)
+    owner = routed.owner[view]
     return ImageScore(name, scores.psnr, scores.ssim, scores.ms_ssim, owner, tuple(experts))
 
 
@@ -277,7 +273,7 @@ def _score_experts(
     background = background_colour(scene)
     results = []
     for index, model in enumerate(routed.models):
-        if index == routed.owner(view):
+        if index == routed.owner[view]:
             rgb = rendered.rgb[grid]
         else:
             rgb = render_pixels(model, scene.cameras, view, pixels, background, chunk_rays).rgb
@@ -308,6 +304,10 @@ def _steps_and_seconds(run: Path) -> tuple[int, float]:
 
 def _array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+
+
+def _default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _device_name(device: str) -> str:
