@@ -2,8 +2,9 @@
 
 COLMAP, nerfstudio and instant-ngp read the pixels as they are stored, whatever the EXIF orientation
 says; other tools turn images upright before they estimate cameras. The size that comes with the
-intrinsics tells which. Where the cameras mean stored pixels and all images lie on the same side,
-pixels and cameras are turned upright together, which changes no ray.
+intrinsics tells which; for this project's own structure from motion, which sees upright photos, it
+is known. Where the cameras mean stored pixels and all images lie on the same side, pixels and
+cameras are turned upright together, which changes no ray.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def match_pixels(views: Views, headers: Sequence[Header]) -> tuple[Views, tuple[
         fits = [
             (fit, turn, size)
             for turn, size in ((1, header.size), (header.orientation, header.upright))
-            if (fit := _fit(stated, size)) < 2
+            if (fit := _fit(stated, size)) < 2 and (turn == header.orientation or not views.upright)
         ]
         if not fits:
             raise UserError(
@@ -64,7 +65,8 @@ def match_pixels(views: Views, headers: Sequence[Header]) -> tuple[Views, tuple[
             f"{_text((int(views.sizes[0, 0]), int(views.sizes[0, 1])))}: intrinsics are scaled."
         )
     common = {header.orientation for header in headers}
-    if turns == [1] * len(turns) and len(common) == 1 and common <= set(_ROTATIONS):
+    stored = turns == [1] * len(turns)
+    if stored and len(common) == 1 and common <= set(_ROTATIONS):
         orientation = common.pop()
         turns = [orientation] * len(turns)
         matched = turned(matched, orientation).noting(

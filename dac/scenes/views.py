@@ -49,6 +49,8 @@ class Views:
         sizes: (N, 2) int64 width and height that the intrinsics refer to.
         intrinsics, distortion, poses: (N, 4), (N, 6), (N, 3, 4), see `dac.cameras`.
         given: each view's part in the data set's own split, None without one.
+        upright: the cameras are known to mean pixels after their EXIF orientation; else the sizes
+            tell (see `dac.scenes.orientation`).
         sparse: sparse points, if the data set has them.
         log: what the reader decided, one sentence each.
     """
@@ -62,6 +64,7 @@ class Views:
     distortion: Array
     poses: Array
     given: tuple[Literal["train", "test"], ...] | None = None
+    upright: bool = False
     sparse: Sparse | None = None
     log: tuple[str, ...] = ()
 
