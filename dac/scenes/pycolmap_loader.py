@@ -1,0 +1,92 @@
+"""The one door to pycolmap: imported late, quiet, and with its progress told from outside.
+
+pycolmap's own log (glog) is limited to warnings. Its long calls release the interpreter but report
+nothing, so a thread counts the rows that they add to the database and logs them with an estimate
+of the time left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dac.errors import UserError
+
+_LOG = logging.getLogger("dac.sfm")
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def load_pycolmap() -> Any:
+    """Import pycolmap, its log limited to warnings.
+
+    Raises:
+        UserError: it isn't installed.
+    """
+    # Pillow goes first: both wheels bring a zlib, and Pillow crashes in its PNG writer if its own
+    # is loaded second.
+    from PIL import Image  # noqa: F401
+
+    try:
+        import pycolmap
+    except ImportError:
+        raise UserError(
+            "pycolmap",
+            "is not installed",
+            "install the `workflow` extra: pip install -e .[workflow]",
+        ) from None
+    pycolmap.logging.minloglevel = pycolmap.logging.WARNING.value
+    return pycolmap
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: `40 s`, `12 min`."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def count_rows(database: Path, table: str) -> int:
+    """Rows of a table of COLMAP's database, 0 while there is no such table or it is locked."""
+    if not database.is_file():
+        return 0
+    with contextlib.suppress(sqlite3.Error):
+        uri = f"{database.resolve().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+    return 0
+
+
+@contextmanager
+def told_progress(database: Path, table: str, unit: str, total: int | None) -> Iterator[None]:
+    """Log, while the block runs, how many rows `table` holds by now.
+
+    Args:
+        database: COLMAP's database.
+        table: `keypoints` (one row an image) or `matches` (one row a pair).
+        unit: what a row stands for, e.g. `photos with features`.
+        total: rows at the end, None if unknown.
+    """
+    start, first = time.monotonic(), count_rows(database, table)
+    finished = threading.Event()
+
+    def tell() -> None:
+        while not finished.wait(_SECONDS_BETWEEN_LINES):
+            done = count_rows(database, table)
+            if total is None or done <= first:
+                _LOG.info("%d %s", done, unit)
+                continue
+            left = (time.monotonic() - start) * max(total - done, 0) / (done - first)
+            _LOG.info("%d of %d %s, about %s left", done, total, unit, duration(left))
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()

@@ -1,0 +1,151 @@
+"""The photos that structure from motion sees: listed, decoded once, upright, of one size.
+
+A photo's name is its path below the photo folder, POSIX style; the model and all that follows from
+it use that name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from dac.artifacts import sha256
+from dac.errors import UserError
+from dac.scenes.images import decode, read_header
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+_ORIENTATION = 0x0112  # EXIF tag
+_UNKNOWN_TO_COLMAP = frozenset({".webp"})
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One readable photo.
+
+    Attributes:
+        name: path below the photo folder.
+        width, height: pixels, after the EXIF orientation is applied.
+        orientation: EXIF orientation, 1 where the pixels are upright.
+        digest: SHA-256 of the file.
+    """
+
+    name: str
+    width: int
+    height: int
+    orientation: int
+    digest: str
+
+    @property
+    def needs_copy(self) -> bool:
+        """Whether COLMAP can't be given the file as it is."""
+        suffix = PurePosixPath(self.name).suffix.lower()
+        return self.orientation != 1 or suffix in _UNKNOWN_TO_COLMAP
+
+
+def list_photos(folder: Path) -> list[str]:
+    """Sorted names of the photos in a folder and its subfolders; hidden files are left out.
+
+    Raises:
+        UserError: no such folder, or no photo in it.
+    """
+    if not folder.is_dir():
+        raise UserError(folder, "no such folder", "check the path")
+    names = sorted(
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+    )
+    if not names:
+        raise UserError(folder, "holds no photos", f"they end in {', '.join(SUFFIXES)}")
+    return names
+
+
+def chosen_photos(folder: Path, exclude: Sequence[str]) -> list[str]:
+    """Sorted names of the photos that are not excluded.
+
+    Raises:
+        UserError: no such folder, or it holds fewer than two such photos.
+    """
+    names = list_photos(folder)
+    left_out = set(exclude)
+    chosen = [name for name in names if name not in left_out]
+    if len(chosen) < 2:
+        but = f" but for {len(names) - len(chosen)} excluded" if len(chosen) < len(names) else ""
+        what = f"holds {'one photo' if chosen else 'no photo'}{but}"
+        raise UserError(folder, what, "structure from motion needs two, better twenty")
+    return chosen
+
+
+def read_photos(folder: Path, names: Sequence[str]) -> list[Photo]:
+    """Decode every photo once, so that a damaged one is found before the long work.
+
+    Raises:
+        UserError: names the photo that is damaged.
+    """
+    photos = []
+    for name in names:
+        header = read_header(folder / name)
+        decode(folder / name, 3)
+        digest = sha256(folder / name)
+        photos.append(Photo(name, *header.upright, header.orientation, digest))
+    return photos
+
+
+def check_sizes(folder: Path, photos: Sequence[Photo], camera: str) -> None:
+    """Photos that share a camera must share a size.
+
+    Args:
+        folder: for the message.
+        photos: two or more.
+        camera: `single` or `per-folder`.
+
+    Raises:
+        UserError: names two photos and their sizes.
+    """
+    first: dict[str, Photo] = {}
+    for photo in photos:
+        group = "" if camera == "single" else str(PurePosixPath(photo.name).parent)
+        other = first.setdefault(group, photo)
+        if (photo.width, photo.height) != (other.width, other.height):
+            sizes = f"{other.name} has {other.width} x {other.height} pixels but {photo.name} has"
+            raise UserError(
+                folder,
+                f"{sizes} {photo.width} x {photo.height}, and sfm.camera {camera} means one size",
+                "leave one of them out, or give each size a folder and set sfm.camera: per-folder",
+            )
+
+
+def colmap_folder(folder: Path, photos: Sequence[Photo], work: Path) -> Path:
+    """A folder with the same names in which COLMAP finds upright pixels.
+
+    COLMAP doesn't apply the EXIF orientation, but whoever reads a photo for training does. Where
+    every photo can be used as it is this is `folder` itself; else `work/upright`, with lossless
+    copies of the turned ones (PNG, whatever their name ends in, with the rest of their EXIF data)
+    and links to the others.
+    """
+    upright = work / "upright"
+    shutil.rmtree(upright, ignore_errors=True)
+    if not any(photo.needs_copy for photo in photos):
+        return folder
+    for photo in photos:
+        source, target = folder / photo.name, upright / photo.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if photo.needs_copy:
+            copy = Image.fromarray(decode(source, 3, photo.orientation))
+            copy.save(target, "PNG", compress_level=1, exif=_exif_upright(source))
+        else:
+            target.symlink_to(source.resolve())
+    return upright
+
+
+def _exif_upright(source: Path) -> Any:
+    with Image.open(source) as image:
+        exif = image.getexif()
+        exif.get_ifd(0x8769)  # loads the part that holds the focal length
+        exif.pop(_ORIENTATION, None)
+        return exif
