@@ -117,5 +117,5 @@ def test_an_optimiser_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't be continued from"):
         load_optimizer(large, make_optimizer(large, learning_rate=1e-2, eps=1e-15), tmp_path)
     (tmp_path / "optimizer.safetensors").write_bytes(json.dumps({}).encode())
-    with pytest.raises(UserError, match="optimizer.safetensors"):
+    with pytest.raises(UserError, match=r"optimizer\.safetensors"):
         load_optimizer(small, optimizer, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -59,9 +60,9 @@ def test_proposals_learn_at_every_step_first_and_at_every_nth_later(every: int, 
     learns = [proposals_learn(i, every=every, ramp=ramp) for i in range(ramp + 20 * every)]
     assert all(learns[: ramp // every])
     updates = [step for step, learn in enumerate(learns) if learn]
-    gaps = [b - a for a, b in zip(updates, updates[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(updates)]
     assert all(1 <= gap <= every for gap in gaps)
-    late = [b - a for a, b in zip(updates, updates[1:], strict=False) if a > ramp]
+    late = [b - a for a, b in pairwise(updates) if a > ramp]
     assert late and set(late) == {every}
 
 

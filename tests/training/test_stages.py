@@ -1,0 +1,355 @@
+"""The phases on the toy scene: they learn, resume bit for bit, and refuse what can't be done."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toy
+from torch import Tensor
+
+from dac.artifacts import read_json
+from dac.errors import UserError
+from dac.fields.model import load_model
+from dac.scenes.scene import Scene
+from dac.settings import DistillSettings, FinetuneSettings
+from dac.training import loop, stages
+from dac.training.losses import interlevel_loss, photometric_loss, regularisers
+from dac.training.schedules import learning_rate_factor
+
+OUTPUTS = {"model.safetensors", "model.json", "optimizer.safetensors", "curve.json"}
+MODEL = toy.model_settings()
+SHORT = toy.train_settings(steps=12, rays=48, curve_points=3, curve_rays=64, warmup_steps=3)
+DISTILL = DistillSettings(steps=12, rays=48, warmup_steps=3, horizon=24)
+
+
+def baseline(scene: Path, out: Path, **changes: Any) -> None:
+    values = {"steps": 12, "seed": 0, "out": out, "state": out.parent / "state", **changes}
+    settings = values.pop("train", SHORT)
+    stages.train_baseline(scene, MODEL, settings, **values)
+
+
+def expert(scene: Path, out: Path) -> None:
+    stages.train_expert(
+        scene,
+        scene.parent / "partition.json",
+        1,
+        MODEL,
+        SHORT,
+        seed=0,
+        out=out,
+        state=out.parent / "state",
+    )
+
+
+def finetune(start: str) -> Callable[[Path, Path], None]:
+    def run(scene: Path, out: Path) -> None:
+        student = out.parent / "student"
+        if not student.exists():
+            baseline(scene, student)
+        stages.finetune(
+            scene,
+            student,
+            SHORT,
+            FinetuneSettings(steps=12, warmup_steps=3, start=start),  # type: ignore[arg-type]
+            distill=DISTILL,
+            seed=0,
+            out=out,
+            state=out.parent / "state",
+        )
+
+    return run
+
+
+def same_run(a: Path, b: Path) -> bool:
+    """Whether two runs ended in the same bits and took the same way there."""
+    curves = [read_json(folder / "curve.json") for folder in (a, b)]
+    for curve in curves:
+        del curve["seconds"]
+    return curves[0] == curves[1] and all(
+        (a / name).read_bytes() == (b / name).read_bytes()
+        for name in ("model.safetensors", "optimizer.safetensors")
+    )
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, how: Callable[[], object]) -> None:
+    """Call `how` within the given step of the next run."""
+    real, count = loop._step, [0]
+
+    def step(*arguments: Any) -> Any:
+        count[0] += 1
+        if count[0] == steps:
+            how()
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "_step", step)
+
+
+def terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+def crash() -> None:
+    raise RuntimeError("power cut")
+
+
+@pytest.mark.parametrize(
+    "phase", [baseline, expert, finetune("fresh"), finetune("continued")], ids=lambda f: f.__name__
+)
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    phase: Callable[[Path, Path], None],
+    toy_scene: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    phase(toy_scene, tmp_path / "whole")
+    for stop in (5, 3):
+        with monkeypatch.context() as patch:
+            stop_after(patch, stop, terminate)
+            with pytest.raises(SystemExit) as stopped:
+                phase(toy_scene, tmp_path / "resumed")
+        assert stopped.value.code == 128 + signal.SIGTERM
+        assert not (tmp_path / "resumed").exists()
+    assert [p.name for p in sorted((tmp_path / "state").iterdir())] == [
+        "step-000000005",
+        "step-000000008",
+    ]
+    phase(toy_scene, tmp_path / "resumed")
+    assert same_run(tmp_path / "whole", tmp_path / "resumed")
+    assert {path.name for path in (tmp_path / "resumed").iterdir()} == OUTPUTS
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_crash_loses_only_what_was_not_saved(
+    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    often = SHORT.model_copy(update={"checkpoint_seconds": 1e-9})
+    baseline(toy_scene, tmp_path / "whole", train=often)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 8, crash)
+        with pytest.raises(RuntimeError):
+            baseline(toy_scene, tmp_path / "resumed", train=often)
+    assert not (tmp_path / "resumed").exists()
+    newest = tmp_path / "state" / "step-000000007" / "tensors.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    baseline(toy_scene, tmp_path / "resumed", train=often)
+    assert same_run(tmp_path / "whole", tmp_path / "resumed")
+
+
+def test_a_state_of_another_seed_is_not_continued(
+    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baseline(toy_scene, tmp_path / "whole", seed=1)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4, terminate)
+        with pytest.raises(SystemExit):
+            baseline(toy_scene, tmp_path / "other")
+    baseline(toy_scene, tmp_path / "resumed", seed=1)
+    assert same_run(tmp_path / "whole", tmp_path / "resumed")
+
+
+def test_sigterm_saves_the_state_of_a_real_process(toy_scene: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]);"
+        "import toy; from dac.training.stages import train_baseline;"
+        "train_baseline(Path(sys.argv[2]), toy.model_settings(), toy.train_settings(rays=48),"
+        "steps=100000, seed=0, out=Path(sys.argv[3]), state=Path(sys.argv[4]))"
+    )
+    out, state = tmp_path / "out", tmp_path / "state"
+    where = [str(Path(toy.__file__).parent), str(toy_scene), str(out), str(state)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *where],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=Path(stages.__file__).parents[2],
+    )
+    # The handler is there once training runs; a signal before that just ends the process.
+    status = Path(f"/proc/{process.pid}/status")
+    for _ in range(600):
+        caught = [line for line in status.read_text().splitlines() if line.startswith("SigCgt")]
+        if int(caught[0].split()[1], 16) & 1 << signal.SIGUSR1 - 1:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert not out.exists() and len(list(state.glob("step-*/state.json"))) == 1
+
+
+def test_training_beats_the_mean_image(toy_scene: Path, tmp_path: Path) -> None:
+    train = toy.train_settings(curve_points=3)
+    baseline(toy_scene, tmp_path / "out", train=train, steps=120)
+    curve = read_json(tmp_path / "out" / "curve.json")
+    scene = Scene.load(toy_scene)
+    images = scene.images / 255.0
+    images = images[..., :3] * images[..., 3:] + 1 - images[..., 3:]
+    error = images[list(scene.test)] - images[list(scene.train)].mean(axis=0)
+    assert curve["psnr"][-1] > -10 * np.log10(np.square(error).mean()) + 4
+    assert curve["steps"] == [40, 80, 120]
+    photometric = curve["losses"]["photometric"]
+    assert photometric == sorted(photometric, reverse=True)
+    assert photometric[-1] < photometric[0] / 4
+
+
+def test_the_folder_says_how_it_was_made(toy_scene: Path, tmp_path: Path) -> None:
+    expert(toy_scene, tmp_path / "out")
+    record = read_json(tmp_path / "out" / "model.json")
+    assert record["stage"] == "expert" and record["stage_settings"]["group"] == 1
+    assert record["seed"] == 0 and record["steps"] == 12 and record["seconds"] > 0
+    assert set(record["inputs"]) == {
+        "scene/scene.json",
+        "scene/images.npy",
+        "scene/masks.npy",
+        "partition.json",
+    }
+    assert record["versions"]["torch"] == torch.__version__
+    assert load_model(tmp_path / "out").settings == MODEL
+
+
+def test_experts_share_their_initialisation_and_nothing_else(
+    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[dict[str, Tensor], set[int], Tensor]] = []
+
+    def watch(run: Any, model: Any, optimizer: Any, losses: Any, *rest: Any) -> None:
+        weights = {name: value.clone() for name, value in model.state_dict().items()}
+        batches = losses.__closure__[losses.__code__.co_freevars.index("batches")].cell_contents
+        views = {int(v) for step in range(30) for v in batches(step).view}
+        seen.append((weights, views, batches(0).background))
+
+    monkeypatch.setattr(stages.Run, "execute", watch)
+    for group in (0, 1):
+        stages.train_expert(
+            toy_scene,
+            toy_scene.parent / "partition.json",
+            group,
+            MODEL,
+            SHORT,
+            seed=0,
+            out=tmp_path,
+            state=tmp_path,
+        )
+    (weights, views, colour), (other_weights, other_views, other_colour) = seen
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    scene = Scene.load(toy_scene)
+    assert views | other_views == set(scene.train) and not views & other_views
+    assert not torch.equal(colour, other_colour)
+
+
+def test_twice_the_steps_at_a_constant_rate_continue_once_the_steps(
+    toy_scene: Path, tmp_path: Path
+) -> None:
+    train = SHORT.model_copy(update={"schedule": "constant"})
+    baseline(toy_scene, tmp_path / "once", train=train)
+    baseline(toy_scene, tmp_path / "twice", train=train, steps=24, init=tmp_path / "once")
+    straight = train.model_copy(update={"curve_points": 6})
+    baseline(toy_scene, tmp_path / "straight", train=straight, steps=24)
+    assert same_run(tmp_path / "twice", tmp_path / "straight")
+    assert read_json(tmp_path / "twice" / "curve.json")["steps"] == [4, 8, 12, 16, 20, 24]
+    assert read_json(tmp_path / "twice" / "model.json")["steps"] == 24
+
+
+def test_what_can_not_be_continued_is_refused(toy_scene: Path, tmp_path: Path) -> None:
+    constant = SHORT.model_copy(update={"schedule": "constant"})
+    baseline(toy_scene, tmp_path / "once", train=constant)
+    for changes, message in (
+        ({"train": SHORT, "steps": 24}, "only a constant schedule can be continued"),
+        ({"train": constant, "steps": 12}, "has 12 steps"),
+    ):
+        with pytest.raises(UserError, match=message):
+            baseline(toy_scene, tmp_path / "out", init=tmp_path / "once", **changes)
+    with pytest.raises(UserError, match="no group 7"):
+        stages.train_expert(
+            toy_scene,
+            toy_scene.parent / "partition.json",
+            7,
+            MODEL,
+            SHORT,
+            seed=0,
+            out=tmp_path / "out",
+            state=tmp_path / "state",
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_finetunings_rates() -> None:
+    settings = FinetuneSettings(steps=100, learning_rate=0.5, warmup_steps=10)
+    fresh = stages.finetune_rate(settings, DISTILL)
+    assert fresh(0) == 0.05 and fresh(10) == 0.5 and fresh(99) < 1e-3
+    going_on = settings.model_copy(update={"start": "continued"})
+    distill = DistillSettings(steps=100, learning_rate=0.5, warmup_steps=10, horizon=200)
+    rate = stages.finetune_rate(going_on, distill)
+    for step in (0, 50, 99):
+        assert rate(step) == 0.5 * learning_rate_factor(100 + step, warmup=10, horizon=200)
+    with pytest.raises(UserError, match=r"needs distill\.horizon"):
+        stages.finetune_rate(going_on, DistillSettings())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(*arguments: Any, **named: Any) -> Tensor:
+        count[0] += 1
+        return photometric_loss(*arguments, **named) * (float("nan") if count[0] == 6 else 1.0)
+
+    count = [0]
+    monkeypatch.setattr(stages, "photometric_loss", poisoned)
+    with pytest.raises(UserError, match="toy baseline: the loss 'photometric' is nan in step 5"):
+        baseline(toy_scene, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_json_lines_with_the_time_left(
+    toy_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    baseline(toy_scene, tmp_path / "out")
+    line = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert line["run"] == "toy baseline" and line["step"] == line["steps"] == 12
+    assert line["eta_seconds"] == 0 and line["psnr"] is not None
+
+
+def test_proposals_rest_in_steps_in_which_they_do_not_learn() -> None:
+    scene = toy.scene()
+    model = stages.build_model(MODEL, scene.space, 0)
+    train = toy.train_settings()
+    losses = stages._losses(model, scene, scene.train, train, 0)
+    steps = [2000, 2001, 2002, 2003, 2004]
+    learned = []
+    for step in steps:
+        model.zero_grad()
+        terms = losses(step)
+        torch.stack(list(terms.values())).sum().backward()
+        touched = [p.grad is not None for p in model.proposal_fields.parameters()]
+        assert all(touched) or not any(touched)
+        assert ("interlevel" in terms) == ("proposal_tv" in terms) == touched[0]
+        assert all(p.grad is not None for p in model.field.parameters())
+        learned.append(touched[0])
+    assert sum(learned) == 1
+
+
+def test_terms_of_weight_zero_are_left_out() -> None:
+    scene = toy.scene()
+    model = stages.build_model(MODEL, scene.space, 0)
+    train = toy.train_settings(plane_tv=0.0, proposal_tv=0.0, distortion=0.0, interlevel=2.0)
+    batch = stages.RayBatches(
+        scene,
+        scene.train,
+        rays=32,
+        seed=0,
+        background="white",
+        device=torch.device("cpu"),
+    )(0)
+    out = model.render(model.make_rays(batch.origins, batch.directions))
+    terms = regularisers(model, train, out.s, out.weights, out.proposals, proposals_learn=True)
+    assert set(terms) == {"interlevel"}
+    expected = 2 * interlevel_loss(out.s, out.weights, out.proposals)
+    assert torch.equal(terms["interlevel"], expected)
