@@ -1,0 +1,62 @@
+# make demo    install what is needed, run the workflow on config/config.yaml, print the table
+# make test    the tests that need no GPU, no data sets and no patience
+# make lint    style, types, and the workflow's own checks
+# make clean   remove the environment and all results
+#
+# Variables: PYTHON (the interpreter that makes .venv), CORES (default: all), PIP_ARGS (more options
+# for pip, e.g. an index with the CPU build of torch, which spares a machine without a GPU the
+# download of the CUDA libraries: --extra-index-url https://download.pytorch.org/whl/cpu).
+PYTHON ?= python3
+CORES ?= all
+PIP_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS) -c constraints.txt
+REPORT := results/report.html
+# A report older than any of these is built anew.
+SHOWN := results/tables results/figures rules/captions
+
+.DELETE_ON_ERROR:
+.PHONY: demo report test lint clean
+
+demo: .venv/workflow.stamp
+	$(BIN)/snakemake --cores $(CORES)
+	@$(MAKE) --no-print-directory report
+	@$(BIN)/python -c "from pathlib import Path; from dac.report.tables import format_main_table; print(format_main_table(Path('results/tables/main.csv')))"
+	@echo "The report, to be opened in a browser: $(abspath $(REPORT))"
+
+report: .venv/workflow.stamp
+	@if [ ! -e $(REPORT) ] || [ -n "$$(find $(SHOWN) -newer $(REPORT))" ]; then \
+	    $(BIN)/snakemake --cores 1 --report $(REPORT); \
+	fi
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest -m "not slow and not gpu and not data"
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "error: '$(PYTHON)' is no Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12" >&2; \
+	    exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+# The stamps let a second run skip pip altogether.
+.venv/workflow.stamp: constraints.txt pyproject.toml | .venv/bin/python
+	@echo "Installing the pinned versions of constraints.txt into .venv (some minutes)"
+	@$(PIP) -e ".[workflow]"
+	@touch $@
+
+.venv/test.stamp: .venv/workflow.stamp
+	@echo "Installing the tests' tools into .venv"
+	@$(PIP) -e ".[workflow,dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv results .snakemake

@@ -1,0 +1,27 @@
+# DaC: divide-and-conquer training of radiance fields, from images to the paper's table.
+#
+#   snakemake --cores all                                  the demo in config/config.yaml
+#   snakemake --cores all --configfile config/lego.yaml    another configuration on top of it
+#   snakemake --profile slurm                              the same on a cluster
+#   snakemake --cores all tables                           without the figures
+#   snakemake --report results/report.html                 tables and figures in one page
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "rules/common.smk"
+include: "rules/settings.smk"
+include: "rules/scenes.smk"
+include: "rules/divide.smk"
+include: "rules/experts.smk"
+include: "rules/conquer.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.output,
+        rules.figures.input,

@@ -1,0 +1,393 @@
+# What the other files share: the checked settings, the paths, and what each stage depends on.
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
+
+from dac import settings as dac_settings
+from dac.errors import UserError
+from dac.provenance import source_digest
+
+# --- The configuration: checked whole before anything runs -------------------------------------
+
+DEFAULT_CONFIG = Path("config/config.yaml")
+
+# Folders of the results that are no scene's.
+RESERVED = ("benchmarks", "figures", "logs", "settings", "state", "tables")
+
+
+def checked(function, *arguments):
+    """Call it; a user's mistake ends the run with one line."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def read_settings():
+    """The configuration, checked; a fault ends the run with one line that names the key."""
+    overlays = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
+    source = " + ".join([str(DEFAULT_CONFIG), *overlays])
+    settings = dac_settings.parse(config, source)
+    # A queued job has its settings frozen: a later edit of the configuration is not its concern.
+    if workflow.is_main_process:
+        check_results_folder(settings, source)
+        for entry in settings.scenes:
+            check_scene(dac_settings.resolve(settings, entry.name), source)
+    return settings
+
+
+def check_results_folder(settings, source):
+    """Refuse a results folder that can't be written, and names that would clash in it."""
+    where = f"{source}: results"
+    if any(character in settings.results for character in "{}*?"):
+        raise UserError(where, "holds one of { } * ?", "choose a plain name")
+    existing = Path(settings.results).absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(where, f"{existing} is no folder", "choose another folder")
+    if not os.access(existing, os.W_OK):
+        raise UserError(where, f"no permission to write in {existing}", "choose another folder")
+    for entry in settings.scenes:
+        if entry.name in RESERVED:
+            raise UserError(f"{source}: scenes.{entry.name}", "a reserved name", "rename the scene")
+
+
+def check_scene(scene, source):
+    """Refuse a scene whose data, or a file that its settings name, isn't there."""
+    named = {
+        "path": scene.path,
+        "settings.scene.masks": scene.scene.masks,
+        "settings.scene.test_list": scene.scene.test_list,
+        "settings.scene.exclude": scene.scene.exclude,
+    }
+    for key, path in named.items():
+        if path is not None and not Path(path).exists():
+            where = f"{source}: scenes.{scene.name}.{key}"
+            raise UserError(where, f"no such file or folder: {path}", "check the path")
+
+
+# Read once by hand first: Snakemake doesn't say where broken YAML is broken.
+checked(dac_settings.read_yaml, DEFAULT_CONFIG)
+
+
+configfile: DEFAULT_CONFIG
+
+
+SETTINGS = checked(read_settings)
+SCENES = {entry.name: dac_settings.resolve(SETTINGS, entry.name) for entry in SETTINGS.scenes}
+
+
+# --- Paths: they say what a result is -----------------------------------------------------------
+
+RESULTS = SETTINGS.results
+SCENE = f"{RESULTS}/{{scene}}"
+GROUPS = f"{SCENE}/{{division}}-{{K}}"
+MODEL = f"{SCENE}/{{model}}"
+SEED = f"{MODEL}/seed{{seed}}"
+BASELINE = f"{SEED}/baseline-{{steps}}"
+EXPERTS = f"{SEED}/{{division}}-{{K}}"
+EXPERT = f"{EXPERTS}/expert{{group}}"
+DISTILL = f"{EXPERTS}/{{mode}}/distill-{{distill_steps}}"
+FINETUNE = f"{DISTILL}-finetune-{{finetune_steps}}"
+RUN = f"{SEED}/{{run}}"  # any of the folders above that holds a model of the whole scene
+
+SCENE_FILES = [f"{SCENE}/scene/{name}" for name in ("scene.json", "images.npy", "masks.npy")]
+SFM_MODEL = [f"{SCENE}/sfm/{name}.bin" for name in ("cameras", "images", "points3D")]
+RUN_FILES = ("model.safetensors", "model.json", "optimizer.safetensors", "curve.json")
+
+DIVISION = "azimuth|azimuth-quantile|azimuth-overlap|louvain|spectral|random|single"
+MODE = "paper|corrected"
+
+
+wildcard_constraints:
+    scene=r"[A-Za-z0-9][A-Za-z0-9_]*",
+    model=r"[a-z0-9][a-z0-9-]*",
+    seed=r"-?\d+",
+    division=DIVISION,
+    K=r"[1-9]\d*",
+    group=r"\d+",
+    mode=MODE,
+    steps=r"[1-9]\d*",
+    distill_steps=r"[1-9]\d*",
+    finetune_steps=r"[1-9]\d*",
+    run=rf"baseline-\d+|({DIVISION})-\d+/({MODE})/distill-\d+(-finetune-\d+)?",
+    stage=r"[a-z_]+",
+
+
+def beside(kind, pattern, suffix):
+    """The log or benchmark of a job, in a tree of its own that mirrors the results."""
+    return f"{RESULTS}/{kind}/{pattern.removeprefix(f'{RESULTS}/')}{suffix}"
+
+
+def log_of(pattern):
+    return beside("logs", pattern, ".log")
+
+
+def benchmark_of(pattern):
+    return beside("benchmarks", pattern, ".tsv")
+
+
+def state_of(pattern):
+    """Where a killed job's state waits for its next attempt; Snakemake doesn't own it."""
+    return beside("state", pattern, "")
+
+
+def run_files(pattern):
+    return [f"{pattern}/{name}" for name in RUN_FILES]
+
+
+def with_values(pattern, scene, **values):
+    """The pattern with the values that the configuration gives this scene."""
+    known = {
+        "scene": scene.name,
+        "model": scene.model.name,
+        "division": scene.division,
+        "K": scene.K,
+        "distill_steps": scene.distill.steps,
+        "finetune_steps": scene.finetune.steps,
+    }
+    return pattern.format(**known | values)
+
+
+# --- Frozen settings: what each stage depends on besides its input files ------------------------
+
+
+def values(section, *left_out):
+    """A section's values, but for those that stand in the path of the result already."""
+    return section.model_dump(mode="json", exclude=set(left_out))
+
+
+# Stage -> the modules of dac that its script calls. Their import closures are hashed, so that an
+# edit reruns the stages that can run the edited line, and no others.
+STAGE_MODULES = {
+    "sfm": ["dac.scenes.sfm"],
+    "import_scene": ["dac.scenes.importer"],
+    "read_points": ["dac.scenes.points"],
+    "triangulate": ["dac.scenes.points"],
+    "covisibility": ["dac.divide.covisibility", "dac.scenes.points"],
+    "partition": ["dac.divide.divide"],
+    "diagnose": ["dac.divide.diagnostics", "dac.report.partition_figure"],
+    "baseline": ["dac.training.stages"],
+    "expert": ["dac.training.stages"],
+    "distill": ["dac.conquer.distill"],
+    "finetune": ["dac.training.stages"],
+    "evaluate": ["dac.evaluation.evaluate"],
+    "tables": ["dac.report.tables"],
+    "figures": ["dac.report.figures"],
+}
+
+# Stage -> its settings, from a scene's resolved ones and the wildcards.
+STAGE_SETTINGS = {
+    "sfm": lambda s, w: {
+        "path": s.path,
+        "exclude": s.scene.exclude,
+        "sfm": values(s.sfm),
+    },
+    "import_scene": lambda s, w: {
+        "path": s.path,
+        "format": s.format,
+        "scene": values(s.scene),
+    },
+    "read_points": lambda s, w: {"path": s.path, "format": s.format},
+    "triangulate": lambda s, w: {"points": values(s.points)},
+    "covisibility": lambda s, w: {},
+    "partition": lambda s, w: {"divide": values(s.divide)},
+    "diagnose": lambda s, w: {},
+    "baseline": lambda s, w: {
+        "model": values(s.model),
+        "train": values(s.train, "steps"),
+    },
+    "expert": lambda s, w: {"model": values(s.model), "train": values(s.train)},
+    "distill": lambda s, w: {
+        "model": values(s.model),
+        "train": values(s.train, "steps"),
+        "distill": values(s.distill, "steps", *({"paper", "corrected"} - {w.mode})),
+    },
+    "finetune": lambda s, w: {
+        "train": values(s.train, "steps"),
+        "distill": values(s.distill, "steps", "paper", "corrected"),
+        "finetune": values(s.finetune, "steps"),
+    },
+    "evaluate": lambda s, w: {"evaluate": values(s.evaluate)},
+    "figures": lambda s, w: {"report": values(s.report)},
+}
+
+
+def frozen(stage):
+    """The file that holds a stage's settings as they were when the stage was planned."""
+    if stage == "tables":
+        return f"{RESULTS}/settings/tables.json"
+    if stage == "distill":
+        return f"{MODEL}/settings/distill-{{mode}}.json"
+    if stage in ("baseline", "expert", "finetune", "evaluate"):
+        return f"{MODEL}/settings/{stage}.json"
+    return f"{SCENE}/settings/{stage}.json"
+
+
+def settings_to_freeze(stage):
+    """A params function for the rule that freezes the stage's settings."""
+
+    def settings(wildcards):
+        if stage == "tables":
+            return {}
+        scene = scene_of(wildcards)
+        if getattr(wildcards, "model", scene.model.name) != scene.model.name:
+            raise WorkflowError(
+                f"{wildcards.scene} is configured with model '{scene.model.name}', "
+                f"not '{wildcards.model}'"
+            )
+        return STAGE_SETTINGS[stage](scene, wildcards)
+
+    return settings
+
+
+# --- Resources -----------------------------------------------------------------------------------
+
+# One thread a training lets as many run side by side as there are cores, which is faster than
+# several threads each at the demo's size; `--set-threads expert=4` changes it.
+TRAINING_THREADS = 1
+
+
+# --- Inputs --------------------------------------------------------------------------------------
+
+DATA_SUFFIXES = {".png", ".jpg", ".jpeg", ".json", ".txt", ".bin"}
+
+
+def scene_of(wildcards):
+    """The resolved settings of the scene that a path names."""
+    if wildcards.scene not in SCENES:
+        raise WorkflowError(f"no scene '{wildcards.scene}' in the configuration")
+    return SCENES[wildcards.scene]
+
+
+def names_of(*formats):
+    """A regular expression for the configured scenes of these formats."""
+    names = [scene.name for scene in SCENES.values() if scene.format in formats]
+    return "|".join(names) or "(?!)"
+
+
+def data_files(wildcards):
+    """Images, poses and models of a scene, and the files that its settings name."""
+    scene = scene_of(wildcards)
+    named = [scene.scene.masks, scene.scene.test_list, scene.scene.exclude]
+    roots = [Path(scene.path), *(Path(path) for path in named if path is not None)]
+    return sorted({str(file) for root in roots for file in files_under(root)})
+
+
+def files_under(root):
+    if root.is_file():
+        yield root
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            if Path(name).suffix.lower() in DATA_SUFFIXES and not name.startswith("."):
+                yield Path(folder, name)
+
+
+def sfm_model(wildcards):
+    """The structure-from-motion model, for scenes that come as photos alone."""
+    return SFM_MODEL if scene_of(wildcards).format == "photos" else []
+
+
+def covisibility_for_partition(wildcards):
+    """The covisibility matrix, for the divisions that read it."""
+    if wildcards.division in ("louvain", "spectral"):
+        return f"{SCENE}/covisibility/covisibility.npz"
+    return []
+
+
+def first_half(wildcards):
+    """The 1x baseline that the 2x baseline continues, where the schedule lets it."""
+    scene = scene_of(wildcards)
+    continues = scene.train.schedule == "constant"
+    if continues and int(wildcards.steps) == 2 * scene.train.steps:
+        return [path.replace("{steps}", str(scene.train.steps)) for path in run_files(BASELINE)]
+    return []
+
+
+def experts_of(wildcards):
+    """The models of all K experts."""
+    return [
+        f"{EXPERT}/model.{suffix}".replace("{group}", str(group))
+        for group in range(int(wildcards.K))
+        for suffix in ("safetensors", "json")
+    ]
+
+
+# --- Runs, as records and tables call them --------------------------------------------------------
+
+
+def evaluation_files(folder):
+    arrays = [f"{folder}/{name}" for name in ("evaluation.json", "renders.npy", "depth.npy")]
+    return [*arrays, directory(f"{folder}/renders"), directory(f"{folder}/depth")]
+
+
+def run_label(wildcards):
+    """How a run's record calls it; its path says the rest."""
+    kind, *rest = wildcards.run.split("/")
+    label = {"model": wildcards.model, "seed": int(wildcards.seed)}
+    if not rest:
+        steps = int(kind.removeprefix("baseline-"))
+        times = steps / scene_of(wildcards).train.steps
+        return label | {"method": f"baseline-{times:g}x", "steps": steps}
+    mode, phases = rest
+    division, K = kind.rsplit("-", 1)
+    method = "dac" if "-finetune-" in phases else "distilled"
+    steps = int(phases.rsplit("-", 1)[1])
+    divided = {"division": division, "K": int(K), "mode": mode}
+    return label | divided | {"method": method, "steps": steps}
+
+
+def experts_label(wildcards):
+    return {
+        "method": "experts",
+        "model": wildcards.model,
+        "seed": int(wildcards.seed),
+        "steps": scene_of(wildcards).train.steps,
+        "division": wildcards.division,
+        "K": int(wildcards.K),
+    }
+
+
+def runs_before(wildcards):
+    """The runs that this one builds on, one after the other: they count towards its cost."""
+    if "-finetune-" not in wildcards.run:
+        return []
+    distilled = wildcards.run.split("-finetune-")[0]
+    return f"{SEED}/{distilled}/model.json"
+
+
+def experts_before(wildcards):
+    """The experts that this run builds on, side by side."""
+    groups = wildcards.run.split("/")[0]
+    if groups.startswith("baseline-"):
+        return []
+    K = int(groups.rsplit("-", 1)[1])
+    return [f"{SEED}/{groups}/expert{group}/model.json" for group in range(K)]
+
+
+# --- What the targets hold ------------------------------------------------------------------------
+
+
+def main_runs(scene):
+    """The runs of the main table: the baseline at 1x and 2x steps, and DaC in every mode."""
+    once = scene.train.steps
+    baselines = [
+        with_values(BASELINE, scene, seed=seed, steps=steps)
+        for seed in SETTINGS.seeds
+        for steps in (once, 2 * once)
+    ]
+    dac = [
+        with_values(FINETUNE, scene, seed=seed, mode=mode)
+        for seed in SETTINGS.seeds
+        for mode in SETTINGS.modes
+    ]
+    return baselines + dac
+
+
+MAIN_RECORDS = [
+    f"{run}/evaluation/evaluation.json" for scene in SCENES.values() for run in main_runs(scene)
+]

@@ -1,0 +1,74 @@
+# Divide: which views see the same points, and the K groups that follow.
+rule covisibility:
+    input:
+        settings=frozen("covisibility"),
+        scene=SCENE_FILES,
+        points=f"{SCENE}/points/points.npz",
+    output:
+        f"{SCENE}/covisibility/covisibility.npz",
+    log:
+        log_of(f"{SCENE}/covisibility"),
+    benchmark:
+        benchmark_of(f"{SCENE}/covisibility")
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        "Counting the points that views of {wildcards.scene} share"
+    script:
+        "../workflow_scripts/covisibility.py"
+
+
+rule partition:
+    input:
+        settings=frozen("partition"),
+        scene=SCENE_FILES,
+        covisibility=covisibility_for_partition,
+    output:
+        f"{GROUPS}/partition.json",
+    log:
+        log_of(f"{GROUPS}/partition"),
+    benchmark:
+        benchmark_of(f"{GROUPS}/partition")
+    conda:
+        "../envs/divide.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        "Dividing the views of {wildcards.scene} into {wildcards.K} groups ({wildcards.division})"
+    script:
+        "../workflow_scripts/partition.py"
+
+
+rule diagnose:
+    input:
+        settings=frozen("diagnose"),
+        scene=SCENE_FILES,
+        partition=f"{GROUPS}/partition.json",
+        points=f"{SCENE}/points/points.npz",
+        covisibility=f"{SCENE}/covisibility/covisibility.npz",
+    output:
+        json=f"{GROUPS}/diagnostics.json",
+        png=report(
+            f"{GROUPS}/partition.png",
+            caption="captions/partition.rst",
+            category="{scene}",
+            labels={"figure": "partition"},
+        ),
+        pdf=f"{GROUPS}/partition.pdf",
+    log:
+        log_of(f"{GROUPS}/diagnostics"),
+    benchmark:
+        benchmark_of(f"{GROUPS}/diagnostics")
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        "Measuring and drawing the {wildcards.K} groups of {wildcards.scene}"
+    script:
+        "../workflow_scripts/diagnose.py"

@@ -1,0 +1,49 @@
+# Training on images: K experts, each on its own group, and the baseline on all views.
+rule expert:
+    input:
+        settings=frozen("expert"),
+        scene=SCENE_FILES,
+        partition=f"{GROUPS}/partition.json",
+    output:
+        run_files(EXPERT),
+    log:
+        log_of(EXPERT),
+    benchmark:
+        benchmark_of(EXPERT)
+    conda:
+        "../envs/core.yaml"
+    threads: TRAINING_THREADS
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        state=state_of(EXPERT),
+    message:
+        "Training expert {wildcards.group} of {wildcards.K} on {wildcards.scene}"
+    script:
+        "../workflow_scripts/expert.py"
+
+
+rule baseline:
+    input:
+        settings=frozen("baseline"),
+        scene=SCENE_FILES,
+        init=first_half,
+    output:
+        run_files(BASELINE),
+    log:
+        log_of(BASELINE),
+    benchmark:
+        benchmark_of(BASELINE)
+    conda:
+        "../envs/core.yaml"
+    threads: TRAINING_THREADS
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        state=state_of(BASELINE),
+    message:
+        "Training the baseline on {wildcards.scene} for {wildcards.steps} steps"
+    script:
+        "../workflow_scripts/baseline.py"

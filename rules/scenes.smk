@@ -1,0 +1,98 @@
+# From images to arrays and points: structure from motion, import, sparse points.
+rule sfm:
+    input:
+        settings=frozen("sfm"),
+        photos=data_files,
+    output:
+        SFM_MODEL,
+        f"{SCENE}/sfm/report.json",
+    log:
+        log_of(f"{SCENE}/sfm"),
+    benchmark:
+        benchmark_of(f"{SCENE}/sfm")
+    wildcard_constraints:
+        scene=names_of("photos"),
+    conda:
+        "../envs/scenes.yaml"
+    threads: workflow.cores or 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        work=state_of(f"{SCENE}/sfm"),
+    message:
+        "Finding the cameras of {wildcards.scene} from its photos"
+    script:
+        "../workflow_scripts/sfm.py"
+
+
+rule import_scene:
+    input:
+        settings=frozen("import_scene"),
+        data=data_files,
+        sfm=sfm_model,
+    output:
+        SCENE_FILES,
+    log:
+        log_of(f"{SCENE}/scene"),
+    benchmark:
+        benchmark_of(f"{SCENE}/scene")
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        "Importing {wildcards.scene}"
+    script:
+        "../workflow_scripts/import_scene.py"
+
+
+rule read_points:
+    input:
+        settings=frozen("read_points"),
+        scene=SCENE_FILES,
+        model=sfm_model,
+    output:
+        f"{SCENE}/points/points.npz",
+    log:
+        log_of(f"{SCENE}/points"),
+    benchmark:
+        benchmark_of(f"{SCENE}/points")
+    wildcard_constraints:
+        scene=names_of("photos", "colmap"),
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        "Reading the sparse points of {wildcards.scene}"
+    script:
+        "../workflow_scripts/read_points.py"
+
+
+rule triangulate:
+    input:
+        settings=frozen("triangulate"),
+        scene=SCENE_FILES,
+    output:
+        f"{SCENE}/points/points.npz",
+    log:
+        log_of(f"{SCENE}/points"),
+    benchmark:
+        benchmark_of(f"{SCENE}/points")
+    wildcard_constraints:
+        scene=names_of("blender", "nerfstudio"),
+    conda:
+        "../envs/scenes.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        work=state_of(f"{SCENE}/points"),
+    message:
+        "Triangulating sparse points of {wildcards.scene} from its known cameras"
+    script:
+        "../workflow_scripts/triangulate.py"

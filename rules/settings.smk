@@ -1,0 +1,23 @@
+# One local rule a stage writes its settings and a hash of its sources into a file that the stage's
+# jobs take as input. So a job that waits in a queue keeps the settings that it was planned with, and
+# only the stages that a change reaches run again.
+for stage in STAGE_MODULES:
+
+    rule:
+        name:
+            f"freeze_{stage}"
+        output:
+            frozen(stage),
+        log:
+            log_of(frozen(stage)),
+        localrule: True
+        conda:
+            "../envs/core.yaml"
+        params:
+            settings=settings_to_freeze(stage),
+            modules=STAGE_MODULES[stage],
+            sources=source_digest(*STAGE_MODULES[stage]),
+        message:
+            f"Freezing the settings of {stage}"
+        script:
+            "../workflow_scripts/freeze_settings.py"

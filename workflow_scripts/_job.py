@@ -1,0 +1,156 @@
+"""What every script of the workflow shares.
+
+A script is one function of a `Job`: it reads the job's inputs, calls one function of `dac` and
+writes the job's outputs. Around it, `run`
+
+- sends all output to the job's log, and tells the terminal how far a long run is;
+- refuses to run if `dac` has changed since the job's settings were frozen;
+- turns a user's mistake into one line, in the log and on the terminal, and exit status 1.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's dac
+
+from dac.artifacts import read_json
+from dac.errors import UserError
+from dac.provenance import source_digest
+from dac.settings import Stage, validate
+
+S = TypeVar("S", bound=Stage)
+
+
+class Job:
+    """A Snakemake job as a script sees it, with its frozen settings."""
+
+    def __init__(self, snakemake: Any) -> None:
+        self.input = snakemake.input
+        self.output = snakemake.output
+        self.params = snakemake.params
+        self.wildcards = snakemake.wildcards
+        self.threads: int = snakemake.threads
+        self.settings_file = Path(snakemake.input.settings)
+        self._frozen = read_json(self.settings_file)
+
+    @property
+    def out(self) -> Path:
+        """The folder that the job writes whole: where its first output lies."""
+        return Path(self.output[0]).parent
+
+    @property
+    def device(self) -> str:
+        """The torch device of this job."""
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def folder(self, name: str) -> Path:
+        """The folder of a named input: of the first, where there are several."""
+        return self.folders(name)[0]
+
+    def folders(self, name: str) -> list[Path]:
+        """The folders of a named input, each once, in order."""
+        files = self.input.get(name) or []
+        files = [files] if isinstance(files, str) else files
+        return list(dict.fromkeys(Path(file).parent for file in files))
+
+    def path(self, name: str) -> Path | None:
+        """A named input, or None where this job doesn't have it."""
+        files = self.input.get(name)
+        return Path(files) if isinstance(files, str) and files else None
+
+    def value(self, name: str) -> Any:
+        """A frozen setting that is no section."""
+        return self._frozen["settings"][name]
+
+    def section(self, name: str, kind: type[S], **from_path: Any) -> S:
+        """A frozen section, with the values that stand in the result's path."""
+        return validate(kind, self.value(name) | from_path, str(self.settings_file))
+
+    def check_sources(self) -> None:
+        """Refuse to go on with other code than the job was planned with.
+
+        Raises:
+            UserError: a module that this stage imports was edited since.
+        """
+        if source_digest(*self._frozen["modules"]) != self._frozen["sources"]:
+            what = "dac has changed since these settings were frozen"
+            raise UserError(self.settings_file, what, "run snakemake again")
+
+
+def run(main: Callable[[Job], None], snakemake: Any) -> None:
+    """Do a script's work; see the module's docstring."""
+    terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    log = Path(snakemake.log[0])
+    _send_output_to(log)
+    with _progress_of(log, terminal):
+        try:
+            job = Job(snakemake)
+            job.check_sources()
+            main(job)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            _end(terminal, f"error: {error}")
+        except Exception as error:
+            traceback.print_exc()
+            _end(terminal, f"error: {type(error).__name__}: {error} (traceback in {log})")
+
+
+def _end(terminal: TextIO, line: str) -> None:
+    print(line, file=terminal)
+    sys.exit(1)
+
+
+def _send_output_to(log: Path) -> None:
+    """Send everything that this process prints, native libraries included, to the log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TQDM_MININTERVAL", "10")
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+
+
+@contextmanager
+def _progress_of(log: Path, terminal: TextIO) -> Iterator[None]:
+    """Repeat the log's lines of progress on the terminal, in words."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        with log.open(errors="replace") as file:
+            while not ended.wait(2.0):
+                for line in file:
+                    if line.startswith('{"run":'):
+                        print(_in_words(line), file=terminal)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _in_words(line: str) -> str:
+    try:
+        told = json.loads(line)
+        psnr = "" if told["psnr"] is None else f", PSNR {told['psnr']} dB"
+        minutes, seconds = divmod(told["eta_seconds"], 60)
+        left = f"{minutes} min {seconds:02} s left"
+        return f"{told['run']}: step {told['step']} of {told['steps']}{psnr}, {left}"
+    except (ValueError, KeyError, TypeError):
+        return line.rstrip()

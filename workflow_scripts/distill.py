@@ -1,0 +1,26 @@
+"""Distil the experts into one model."""
+
+from _job import Job, run
+
+
+def main(job: Job) -> None:
+    from pathlib import Path
+
+    from dac.conquer.distill import distill
+    from dac.settings import DistillSettings, ModelSettings, TrainSettings
+
+    distill(
+        job.folder("scene"),
+        Path(job.input.partition),
+        job.folders("experts"),
+        job.section("model", ModelSettings),
+        job.section("train", TrainSettings),
+        job.section("distill", DistillSettings, steps=int(job.wildcards.distill_steps)),
+        mode=job.wildcards.mode,
+        seed=int(job.wildcards.seed),
+        out=job.out,
+        state=Path(job.params.state),
+    )
+
+
+run(main, snakemake)

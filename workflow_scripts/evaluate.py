@@ -1,0 +1,22 @@
+"""Score one model on the test views."""
+
+from _job import Job, run
+
+
+def main(job: Job) -> None:
+    from dac.evaluation.evaluate import evaluate_model
+    from dac.settings import EvaluateSettings
+
+    evaluate_model(
+        job.folder("scene"),
+        job.folder("run"),
+        job.section("evaluate", EvaluateSettings),
+        job.params.label,
+        job.out,
+        earlier=job.folders("earlier"),
+        side_by_side=job.folders("experts"),
+        device=job.device,
+    )
+
+
+run(main, snakemake)

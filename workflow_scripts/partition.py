@@ -1,0 +1,25 @@
+"""Divide the training views into K groups."""
+
+from _job import Job, run
+
+
+def main(job: Job) -> None:
+    from pathlib import Path
+
+    from dac.divide.covisibility import load_covisibility
+    from dac.divide.divide import partition_scene
+    from dac.scenes.scene import Scene
+    from dac.settings import DivideSettings
+
+    covisible = job.path("covisibility")
+    partition = partition_scene(
+        Scene.load(job.folder("scene")),
+        job.wildcards.division,
+        int(job.wildcards.K),
+        job.section("divide", DivideSettings),
+        load_covisibility(covisible) if covisible else None,
+    )
+    partition.save(Path(job.output[0]))
+
+
+run(main, snakemake)
