@@ -55,8 +55,22 @@ def sectors(phi: Floats, K: int) -> Labels:
     return np.floor(position).astype(np.int64) % K
 
 
+def quantile_start(phi: Floats, K: int) -> float:
+    """Azimuth that quantile sectors are counted from.
+
+    It is 0, as in Eq. 1, unless the cameras leave a gap wider than an even sector: then it is the
+    first camera after the widest gap, so that no group holds cameras from both of its sides.
+    """
+    ordered = np.sort(phi)
+    gaps = np.diff(ordered, append=ordered[0] + 2 * np.pi)
+    widest = int(np.argmax(gaps))
+    if K == 1 or gaps[widest] <= 2 * np.pi / K:
+        return 0.0
+    return float(ordered[(widest + 1) % len(ordered)])
+
+
 def quantile_sectors(phi: Floats, K: int) -> Labels:
-    """Sectors of equally many cameras instead of equally wide ones, the first from phi = 0.
+    """Sectors of equally many cameras instead of equally wide ones, from `quantile_start` on.
 
     Args:
         phi: (N,) azimuths in [0, 2 pi).
@@ -66,8 +80,9 @@ def quantile_sectors(phi: Floats, K: int) -> Labels:
         (N,) sector indices in [0, K); the sizes differ by at most 1. Of cameras at one azimuth
         those that come first go to the lower sector.
     """
+    counted = (phi - quantile_start(phi, K)) % (2 * np.pi)
     rank = np.empty(len(phi), np.int64)
-    rank[np.argsort(phi, kind="stable")] = np.arange(len(phi))
+    rank[np.argsort(counted, kind="stable")] = np.arange(len(phi))
     return rank * K // len(phi)
 
 

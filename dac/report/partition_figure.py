@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from dac.divide.azimuth import azimuths
+from dac.divide.azimuth import azimuths, quantile_start
 from dac.divide.covisibility import covisibility, incidence
 from dac.divide.diagnostics import membership
 from dac.divide.partition import Partition
@@ -234,13 +234,20 @@ def _seen_most_by(scene: Scene, partition: Partition, points: Points) -> NDArray
 
 
 def _sector_edges(partition: Partition, phi: Floats, owner: NDArray[np.int64]) -> Floats:
-    """(K + 1,) azimuths between which each group's sector lies; evenly spaced, or midway."""
+    """(K + 1,) ascending azimuths between which the groups' sectors lie.
+
+    They are evenly spaced or, for quantiles, midway between groups; where the cameras leave a gap
+    that quantiles start after, they end with the last camera.
+    """
     K = partition.count
     if partition.division != "azimuth-quantile" or K == 1:
         return np.linspace(0, 2 * np.pi, K + 1)
-    last = [phi[owner == group].max() for group in range(K - 1)]
-    first = [phi[owner == group].min() for group in range(1, K)]
-    return np.array([0.0, *(np.add(last, first) / 2), 2 * np.pi])
+    start = quantile_start(phi, K)
+    counted = (phi - start) % (2 * np.pi)
+    last = [counted[owner == group].max() for group in range(K)]
+    first = [counted[owner == group].min() for group in range(K)]
+    end = last[-1] if start else 2 * np.pi
+    return start + np.array([0.0, *(np.add(last[:-1], first[1:]) / 2), end])
 
 
 def _draw_sectors(
@@ -365,7 +372,7 @@ def _draw_azimuths(
         axes.text(
             np.radians(22.5),
             tick,
-            f"{90 - tick:.0f}°",
+            f"{90 - tick:.0f}°".replace("-", "−"),
             **{"ha": "center", "va": "center", "size": 6.5, "color": "#333333", "zorder": 5},
             path_effects=[withStroke(linewidth=2, foreground="white")],
         )

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dac.divide.azimuth import azimuths, overlapping_sectors, quantile_sectors, sectors
+from dac.divide.azimuth import (
+    azimuths,
+    overlapping_sectors,
+    quantile_sectors,
+    quantile_start,
+    sectors,
+)
 
 ANGLES = st.lists(st.floats(0, 6.28), min_size=1, max_size=60).map(np.array)
 
@@ -70,7 +76,18 @@ def test_quantile_sectors_are_even_and_in_order(phi: np.ndarray, K: int) -> None
     labels = quantile_sectors(phi, K)
     sizes = np.bincount(labels, minlength=K)
     assert sizes.max() - sizes.min() <= 1
-    assert np.all(np.diff(labels[np.argsort(phi, kind="stable")]) >= 0)
+    counted = (phi - quantile_start(phi, K)) % (2 * np.pi)
+    assert np.all(np.diff(labels[np.argsort(counted, kind="stable")]) >= 0)
+
+
+def test_quantile_sectors_start_at_zero_where_cameras_are_all_around() -> None:
+    phi = np.radians([350.0, 10, 80, 100, 170, 190, 260, 280])
+    assert quantile_sectors(phi, 4).tolist() == [3, 0, 0, 1, 1, 2, 2, 3]
+
+
+def test_quantile_sectors_do_not_join_cameras_across_a_wide_gap() -> None:
+    phi = np.radians([300.0, 310, 320, 340, 350, 5, 15, 20])
+    assert quantile_sectors(phi, 2).tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 @given(ANGLES)

@@ -165,10 +165,12 @@ def test_camera_pyramids_open_along_the_view() -> None:
 
 
 def test_sector_borders() -> None:
-    phi = np.radians([10.0, 50.0, 80.0, 200.0])
+    phi = np.radians([10.0, 150.0, 190.0, 200.0])
     quantile = Partition("azimuth-quantile", (("a", "b"), ("c", "d")), {})
     edges = _sector_edges(quantile, phi, np.array([0, 0, 1, 1]))
-    np.testing.assert_allclose(np.degrees(edges), [0, 65, 360])
+    np.testing.assert_allclose(np.degrees(edges), [0, 170, 360])
+    edges = _sector_edges(quantile, phi / 2, np.array([0, 0, 1, 1]))
+    np.testing.assert_allclose(np.degrees(edges), [5, 85, 100])
     even = Partition("azimuth", (("a", "b"), ("c", "d")), {})
     np.testing.assert_allclose(_sector_edges(even, phi, np.zeros(4, int)), [0, np.pi, 2 * np.pi])
 
