@@ -32,14 +32,6 @@ def _network(widths: Sequence[int]) -> nn.ParameterList:
     )
 
 
-def _apply(network: nn.ParameterList, x: Tensor) -> Tensor:
-    """The network with ReLU between its layers."""
-    *hidden, last = network
-    for weight in hidden:
-        x = functional.relu_(functional.linear(x, weight))
-    return functional.linear(x, last)
-
-
 class ProposalField(nn.Module):
     """Density from planes of one scale: a 1-layer network, or linear in the explicit model."""
 
@@ -53,7 +45,7 @@ class ProposalField(nn.Module):
 
     def density(self, points: Tensor) -> Tensor:
         """Points (N, 3) in [-1, 1] -> sigma (N,)."""
-        raw = _apply(self.decoder, ops.triplane(list(self.planes), points))
+        raw = ops.network(ops.triplane(list(self.planes), points), list(self.decoder))
         return ops.truncated_exp(raw[:, 0] - 1)
 
 
@@ -78,20 +70,18 @@ class HybridField(_Planes):
 
     def geometry(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Points (N, 3) in [-1, 1] -> sigma (N,), features (N, G)."""
-        raw = _apply(self.density, ops.triplane(list(self.planes), points))
-        return ops.truncated_exp(raw[:, 0] - 1), raw[:, 1:]
+        raw = ops.network(ops.triplane(list(self.planes), points), list(self.density))
+        sigma, features = torch.split(raw, [1, raw.shape[1] - 1], dim=1)
+        return ops.truncated_exp(sigma[:, 0] - 1), features
 
     def direction_code(self, directions: Tensor) -> Tensor:
         """Unit directions (R, 3) -> (R, hidden): the harmonics' share of the first layer."""
         return functional.linear(ops.spherical_harmonics(directions), self.colours[0][:, :_SH])
 
     def colour(self, features: Tensor, code: Tensor) -> Tensor:
-        """Features (..., G) and codes (..., hidden) that broadcast -> rgb (..., 3)."""
-        first, *hidden, last = self.colours
-        x = functional.relu_(functional.linear(features, first[:, _SH:]) + code)
-        for weight in hidden:
-            x = functional.relu_(functional.linear(x, weight))
-        return torch.sigmoid(functional.linear(x, last))
+        """Features (R*S, G), codes (R, hidden) -> rgb (R*S, 3)."""
+        first, *others = self.colours
+        return torch.sigmoid(ops.network(features, [first[:, _SH:], *others], code))
 
 
 class ExplicitField(_Planes):
@@ -110,9 +100,10 @@ class ExplicitField(_Planes):
 
     def direction_code(self, directions: Tensor) -> Tensor:
         """Unit directions (R, 3) -> (R, 3F): the basis, of directions moved to [0, 1]."""
-        return _apply(self.basis, (directions + 1) / 2)
+        return ops.network((directions + 1) / 2, list(self.basis))
 
     def colour(self, features: Tensor, code: Tensor) -> Tensor:
-        """Features (..., F) and bases (..., 3F) that broadcast -> rgb (..., 3)."""
-        basis = code.view(*code.shape[:-1], 3, self.width)
-        return torch.sigmoid((basis @ features[..., None])[..., 0])
+        """Features (R*S, F), bases (R, 3F) -> rgb (R*S, 3)."""
+        along = features.view(len(code), -1, self.width)
+        basis = code.view(len(code), 3, self.width)
+        return torch.sigmoid(along @ basis.transpose(1, 2)).view(-1, 3)

@@ -44,8 +44,10 @@ class Model(nn.Module):
     def _points(self, rays: Rays, t: Tensor) -> Tensor:
         """The bins' midpoints (R*S, 3) in the planes' coordinates; no gradient reaches t."""
         middle = (t[:, 1:] + t[:, :-1]).detach() / 2
-        points = rays.origins[:, None] + middle[..., None] * rays.directions[:, None]
-        return space.cube_from_world(self.space, points.reshape(-1, 3))
+        # Coordinate by coordinate in memory: a loop over three is slow, and so is the lookup of it.
+        origins, directions = (v.T.contiguous() for v in (rays.origins, rays.directions))
+        points = torch.addcmul(origins[..., None], middle, directions[..., None]).view(3, -1).T
+        return space.cube_from_world(self.space, points)
 
     def proposals(
         self, rays: Rays, *, generator: torch.Generator | None = None, anneal: float = 1.0
@@ -83,8 +85,8 @@ class Model(nn.Module):
         shape = (len(rays), t.shape[1] - 1)
         sigma, features = self.field.geometry(self._points(rays, t))
         code = self.field.direction_code(rays.directions)
-        colours = self.field.colour(features.view(*shape, -1), code[:, None])
-        return sigma.view(shape), colours
+        colours = self.field.colour(features, code)
+        return sigma.view(shape), colours.view(*shape, 3)
 
     def render(
         self,

@@ -96,7 +96,7 @@ class RadianceField(Protocol):
         ...
 
     def colour(self, features: Tensor, code: Tensor) -> Tensor:
-        """Features (..., G) and codes (..., B) that broadcast -> rgb (..., 3) in [0, 1]."""
+        """Features (R*S, G) and codes (R, B) -> rgb (R*S, 3) in [0, 1]."""
         ...
 
 

@@ -1,25 +1,30 @@
-"""Differentiable operations on samples, planes and histograms."""
+"""Differentiable operations on samples, planes and histograms.
 
+What an operation means is in `reference`; those whose plain form is slow have a file of their own,
+tested against it. Import from here: `from dac import ops`.
+"""
+
+from dac.ops.network import network
 from dac.ops.reference import (
     alpha_from_sigma,
     composite,
     distortion_loss,
     histogram_loss,
     outer_bound,
-    plane_tv,
     resample,
     spherical_harmonics,
-    triplane,
     truncated_exp,
     volume_weights,
     weights_from_alpha,
 )
+from dac.ops.triplane import plane_tv, triplane
 
 __all__ = [
     "alpha_from_sigma",
     "composite",
     "distortion_loss",
     "histogram_loss",
+    "network",
     "outer_bound",
     "plane_tv",
     "resample",

@@ -61,6 +61,28 @@ def plane_tv(plane: Tensor) -> Tensor:
     return count * (rows + columns)
 
 
+def network(x: Tensor, weights: Sequence[Tensor], shift: Tensor | None = None) -> Tensor:
+    """A network without biases, with ReLU between its layers.
+
+    Args:
+        x: (N, D_0).
+        weights: per layer (D_{l+1}, D_l).
+        shift: (R, D_1) with N = R S, or None: added to the first layer's result before its ReLU,
+            one row for S consecutive rows of x. So an input that is the same along a ray is
+            multiplied by its share of the first weight only once a ray.
+
+    Returns:
+        (N, D_L).
+    """
+    for layer, weight in enumerate(weights):
+        x = x @ weight.T
+        if layer == 0 and shift is not None:
+            x = x + shift.repeat_interleave(len(x) // max(len(shift), 1), dim=0)
+        if layer + 1 < len(weights):
+            x = x.relu()
+    return x
+
+
 def spherical_harmonics(directions: Tensor) -> Tensor:
     """Real spherical harmonics up to degree 3 (4 bands, "degree 4" in instant-ngp's counting).
 

@@ -1,0 +1,126 @@
+"""Tri-plane lookup and total variation, arranged for speed in plain torch.
+
+The meaning is `reference.triplane` and `reference.plane_tv`. On a CPU this form takes about half
+their time: channels-last rows are gathered with their bilinear weights by one `embedding_bag`, the
+backward pass adds rows (`index_add_`) corner by corner through one small buffer, and the total
+variation keeps one plane at a time in cache.
+
+Notation: N points, three planes of H x W entries with C channels. Points get no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+
+def _corners(planes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Row indices and weights (4, 3N) of the entries around each point, plane by plane."""
+    count, height, width, _ = planes.shape
+    x, y, z = points.to(planes.dtype).unbind(-1)
+    column = torch.stack([x, x, y]).add_(1).mul_((width - 1) / 2).clamp_(0, width - 1)
+    row = torch.stack([y, z, z]).add_(1).mul_((height - 1) / 2).clamp_(0, height - 1)
+    # At the far border the cell is the last one, so that all four corners exist.
+    left, top = column.floor().clamp_max_(width - 2), row.floor().clamp_max_(height - 2)
+    column, row = column.sub_(left), row.sub_(top)
+    plane = torch.arange(count, device=planes.device)[:, None] * (height * width)
+    first = top.long().mul_(width).add_(left.long()).add_(plane).view(-1)
+    both = column * row
+    weights = [1 - column - row + both, column - both, row - both, both]
+    return (
+        torch.stack([first, first + 1, first + width, first + width + 1]),
+        torch.stack(weights).view(4, -1),
+    )
+
+
+class _Triplane(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, planes: Tensor, points: Tensor) -> Tensor:
+        channels = planes.shape[-1]
+        index, weights = _corners(planes, points)
+        values = functional.embedding_bag(
+            index.T.contiguous(),
+            planes.reshape(-1, channels),
+            per_sample_weights=weights.T.contiguous(),
+            mode="sum",
+        )
+        ctx.save_for_backward(index, weights, values)
+        ctx.shape = planes.shape
+        xy, xz, yz = values.view(3, -1, channels).unbind(0)
+        return (xy * xz).mul_(yz)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        index, weights, values = ctx.saved_tensors
+        channels = grad.shape[-1]
+        xy, xz, yz = values.view(3, -1, channels).unbind(0)
+        # Each plane's gradient is the incoming one times the other two planes' values.
+        inner = torch.empty_like(values)
+        to_xy, to_xz, to_yz = inner.view(3, -1, channels).unbind(0)
+        torch.mul(grad, yz, out=to_xz)
+        torch.mul(to_xz, xz, out=to_xy)
+        to_xz.mul_(xy)
+        torch.mul(xy, xz, out=to_yz).mul_(grad)
+        rows = grad.new_zeros(ctx.shape).view(-1, channels)
+        weighted = torch.empty_like(inner)
+        for corner in range(4):
+            torch.mul(inner, weights[corner, :, None], out=weighted)
+            rows.index_add_(0, index[corner], weighted)
+        return rows.view(ctx.shape), None
+
+
+def triplane(planes: Sequence[Tensor], points: Tensor) -> Tensor:
+    """As `reference.triplane`, but without gradient to the points.
+
+    Args:
+        planes: per scale (3, H, W, C), H and W at least 2.
+        points: (N, 3) in [-1, 1]; fastest when its columns are contiguous.
+
+    Returns:
+        (N, number of scales x C).
+    """
+    features = [_Triplane.apply(plane, points) for plane in planes]  # type: ignore[no-untyped-call]
+    return features[0] if len(features) == 1 else torch.cat(features, dim=1)
+
+
+def _differences(plane: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """(later, earlier) neighbours along H and along W of one plane (H, W, C)."""
+    return (plane[1:], plane[:-1]), (plane[:, 1:], plane[:, :-1])
+
+
+class _PlaneTV(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, planes: Tensor) -> Tensor:
+        ctx.save_for_backward(planes)
+        total = planes.new_zeros(())
+        for plane in planes:
+            for later, earlier in _differences(plane):
+                step = (later - earlier).view(-1)
+                total += torch.dot(step, step) / step.numel()
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (planes,) = ctx.saved_tensors
+        result = torch.zeros_like(planes)
+        for plane, out in zip(planes, result, strict=True):
+            pairs = zip(_differences(plane), _differences(out), strict=True)
+            for (later, earlier), (to_later, to_earlier) in pairs:
+                step = later - earlier
+                step *= grad * (2 / step.numel())
+                to_later += step
+                to_earlier -= step
+        return result
+
+
+def plane_tv(planes: Tensor) -> Tensor:
+    """As `reference.plane_tv`: (3, H, W, C) -> scalar."""
+    result: Tensor = _PlaneTV.apply(planes)  # type: ignore[no-untyped-call]
+    return result
