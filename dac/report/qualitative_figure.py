@@ -24,6 +24,7 @@ from dac.evaluation.metrics import psnr_of_error
 from dac.evaluation.records import Evaluation
 from dac.evaluation.truth import truth_image, usable_pixels
 from dac.report.methods import METHOD_COLOURS, method_name
+from dac.report.renders import load_array
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
 from dac.scenes.scene import Scene
 
@@ -101,7 +102,9 @@ def choose_rows(comparison: Comparison, views: int) -> list[Row]:
     """The rows of one scene; see the module's text for the rule."""
     scene = Scene.load(comparison.scene)
     records = [Evaluation.load(folder) for folder in (comparison.baseline, comparison.ours)]
-    renders = [load_renders(folder) for folder in (comparison.baseline, comparison.ours)]
+    renders = [
+        load_array(folder, "renders.npy") for folder in (comparison.baseline, comparison.ours)
+    ]
     places = [{image.name: i for i, image in enumerate(record.images)} for record in records]
     common = [name for name in places[0] if name in places[1]]
     if not common:
@@ -127,22 +130,6 @@ def choose_rows(comparison: Comparison, views: int) -> list[Row]:
         names = [method_name(record.label.method, record.label.model) for record in records]
         rows.append(_row(scene, name, pictures, scores, names))
     return rows
-
-
-def load_renders(folder: Path) -> NDArray[np.uint8]:
-    """(V, H, W, 3) an evaluation's renders, memory-mapped.
-
-    Raises:
-        UserError: they are missing or damaged.
-    """
-    path = folder / "renders.npy"
-    try:
-        renders: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(path, "no such file", "run the evaluation again") from None
-    except (OSError, ValueError) as error:
-        raise UserError(path, f"is damaged ({error})", "run the evaluation again") from None
-    return renders
 
 
 def _row(
