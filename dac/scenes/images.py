@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from dac.artifacts import explained_disk_errors
 from dac.errors import UserError
@@ -66,12 +66,20 @@ def _open(file: Path) -> Image.Image:
         raise UserError(file, "the image is missing", "copy it there") from None
     except Image.DecompressionBombError:
         raise UserError(file, "the image is too large", "reduce it first") from None
+    except UnidentifiedImageError:
+        raise UserError(file, "is no image that can be read", "replace it") from None
     except _DAMAGE as error:
-        raise UserError(file, f"is no image ({error})", "replace it") from None
+        raise _damaged(file, error) from None
     if image.width * image.height > MOST_PIXELS:
         image.close()
         raise UserError(file, f"the image has over {MOST_PIXELS} pixels", "reduce it first")
     return image
+
+
+def _damaged(file: Path, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None)
+    what = f"can't be read ({reason})" if reason else f"truncated or damaged ({error})"
+    return UserError(file, what, "replace it")
 
 
 def read_header(file: Path) -> Header:
@@ -116,7 +124,7 @@ def decode(file: Path, channels: int, turn: int = 1, factor: int = 1) -> Pixels:
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             pixels = np.asarray(upright.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
         except _DAMAGE as error:
-            raise UserError(file, f"truncated or damaged ({error})", "replace it") from None
+            raise _damaged(file, error) from None
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     return pixels if factor == 1 else average_blocks(pixels, factor)
 

@@ -147,8 +147,10 @@ class Scene:
                 world_from_data=np.asarray(data["world_from_data"], np.float64),
                 log=tuple(data["log"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise UserError(folder, f"is no scene ({error})", "delete it, run again") from None
-        if len(scene.images) != len(scene.names):
+        cameras = scene.cameras
+        shape = (len(scene.names), cameras.height, cameras.width)
+        if scene.images.shape[:3] != shape or len(cameras) != len(scene.names):
             raise UserError(folder, "images.npy and scene.json disagree", "delete it, run again")
         return scene

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,24 @@ def test_sixteen_bits_are_cut_to_eight(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode(tmp_path / "a.png", 1)[..., 0], values >> 8)
 
 
+def test_sixteen_bit_colours_are_cut_to_eight(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (4, 5, 3), dtype=np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    np.testing.assert_array_equal(decode(tmp_path / "a.png", 3), values >> 8)
+
+
 def test_floating_point_images_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(UserError, match=r"a\.tif: pixels of kind F are not supported"):
@@ -114,7 +134,7 @@ def test_a_truncated_image_is_one_line(tmp_path: Path, kind: str, kept: float) -
 def test_text_a_folder_and_nothing_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("hello")
     (tmp_path / "b.jpg").mkdir()
-    for name, what in (("a.jpg", "is no image"), ("b.jpg", "is no image"), ("c.jpg", "missing")):
+    for name, what in (("a.jpg", "no image"), ("b.jpg", "Is a directory"), ("c.jpg", "missing")):
         with pytest.raises(UserError, match=what):
             read_header(tmp_path / name)
 

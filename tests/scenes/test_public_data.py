@@ -1,0 +1,51 @@
+"""Public data sets, where the folder that DAC_DATA names holds them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dac.scenes.importer import import_scene
+from dac.settings import SceneSettings
+
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture
+def data() -> Path:
+    if "DAC_DATA" not in os.environ:
+        pytest.skip("DAC_DATA is not set")
+    return Path(os.environ["DAC_DATA"])
+
+
+def test_lego(data: Path) -> None:
+    scene = import_scene(data / "lego_400", "blender", SceneSettings(downscale=4), name="lego")
+    assert (len(scene.train), len(scene.test)) == (100, 200)
+    assert scene.images.shape == (300, 100, 100, 4)
+    # Lego's cameras stand on a sphere and look at its centre.
+    radius = scene.cameras.centres.norm(dim=1)
+    torch.testing.assert_close(radius, torch.full_like(radius, 4.0311), rtol=1e-3, atol=0)
+    pixels = [scene.cameras.project(i, torch.zeros(1, 3))[0] for i in range(300)]
+    assert (torch.cat(pixels) - 50).abs().max() < 0.5
+    # The bulldozer fills part of each view, and the views' corners are empty.
+    share = (scene.images[..., 3] > 127).mean(axis=(1, 2))
+    assert share.min() > 0.05 and share.max() < 0.6
+    assert scene.images[:, 0, 0, 3].max() == 0
+
+
+def test_fox(data: Path) -> None:
+    settings = SceneSettings(
+        downscale=8, exclude=str(data / "fox" / "extra17_from_history_3aeb1cf.txt")
+    )
+    scene = import_scene(data / "fox", "nerfstudio", settings, name="fox")
+    assert len(scene.names) == 50 and scene.images.shape == (50, 240, 135, 3)
+    assert scene.cameras.newton_steps <= 3 and scene.masks is None
+    assert scene.cameras.centres.norm(dim=1).max() == pytest.approx(1 / 1.1)
+    # All see the fox, at the centre.
+    pixels = torch.cat([scene.cameras.project(i, torch.zeros(1, 3))[0] for i in range(50)])
+    assert ((pixels > 0) & (pixels < torch.tensor([135, 240]))).all()
+    assert np.abs(np.linalg.det(scene.world_from_data[:3, :3])) > 0
