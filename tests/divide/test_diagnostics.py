@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import networkx
 import numpy as np
@@ -15,6 +14,7 @@ from dac.divide.covisibility import covisibility
 from dac.divide.diagnostics import conductance, coverage, diagnose, mean_covisibility
 from dac.divide.divide import partition_scene
 from dac.divide.partition import Partition
+from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 from dac.settings import DivideSettings
 
@@ -70,6 +70,17 @@ def test_means_and_coverage_like_slow_loops(seed: int, n: int, K: int) -> None:
     assert result["uncovered"] == pytest.approx(np.mean([not row.any() for row in covered]))
 
 
+def points_with(tracks: list[list[int]]) -> Points:
+    count = len(tracks)
+    return Points(
+        xyz=np.zeros((count, 3), np.float32),
+        rgb=np.zeros((count, 3), np.uint8),
+        offsets=np.cumsum([0, *map(len, tracks)]),
+        views=np.array([view for track in tracks for view in track], np.int32),
+        error=np.zeros(count, np.float32),
+    )
+
+
 def scene_of_four_views(make_scene: MakeScene) -> Scene:
     # The last view is a test view.
     return make_scene(
@@ -84,11 +95,8 @@ def test_the_whole_record_of_a_small_scene(make_scene: MakeScene) -> None:
     partition = Partition(
         "louvain", (names[:2], names[2:4]), {n: i // 2 for i, n in enumerate(names[:4])}, ("note",)
     )
-    tracks = [[0, 1], [0, 1], [2, 3], [1, 2], [0, 1, 2, 3], [0, 4], [4]]
-    offsets = np.cumsum([0, *map(len, tracks)])
-    views = np.concatenate(tracks).astype(np.int32)
-    points = SimpleNamespace(offsets=offsets, views=views)
-    result = diagnose(scene, partition, points, covisibility(offsets, views, 5))
+    points = points_with([[0, 1], [0, 1], [2, 3], [1, 2], [0, 1, 2, 3], [0, 4], [4]])
+    result = diagnose(scene, partition, points, covisibility(points.offsets, points.views, 5))
     json.dumps(result, allow_nan=False)
     assert result["sizes"] == result["owned"] == [2, 2]
     assert (result["division"], result["K"], result["views"]) == ("louvain", 2, 4)
@@ -114,8 +122,7 @@ def test_what_is_undefined_is_none(make_scene: MakeScene) -> None:
     empty = diagnose(scene, partition, None, sparse.csr_matrix((5, 5), dtype=np.int64))
     assert (empty["modularity"], empty["conductance"]) == (None, [None])
     assert empty["mean_covisibility"] == [[0.0]]
-    no_tracks = SimpleNamespace(offsets=np.zeros(4, np.int64), views=np.zeros(0, np.int32))
-    assert diagnose(scene, partition, no_tracks, None)["coverage"] is None
+    assert diagnose(scene, partition, points_with([[], [], []]), None)["coverage"] is None
 
 
 def test_overlapping_groups_count_their_views_and_their_owners(make_scene: MakeScene) -> None:
