@@ -106,8 +106,8 @@ class Scene:
         height, width = self.images.shape[1:3]
         masks = np.empty((0, height, width), np.uint8) if self.masks is None else self.masks
         with new_folder(folder) as part:
-            np.save(part / "images.npy", self.images)
-            np.save(part / "masks.npy", masks)
+            _save_array(part / "images.npy", self.images)
+            _save_array(part / "masks.npy", masks)
             write_json(part / "scene.json", self._metadata())
 
     def _metadata(self) -> dict[str, Any]:
@@ -154,3 +154,17 @@ class Scene:
         if scene.images.shape[:3] != shape or len(cameras) != len(scene.names):
             raise UserError(folder, "images.npy and scene.json disagree", "delete it, run again")
         return scene
+
+
+def _save_array(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write a .npy file, one view at a time.
+
+    `np.save` reports a disk that fills up half-way without an error number, so that the user would
+    not learn the reason.
+    """
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": array.shape}
+        )
+        for view in array:
+            file.write(np.ascontiguousarray(view).data)

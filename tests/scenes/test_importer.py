@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,19 @@ def test_a_damaged_scene_is_one_line(nerfstudio_set: Writer, tmp_path: Path, fil
             path.write_bytes(content)
         with pytest.raises(UserError):
             Scene.load(tmp_path / "scene")
+
+
+def test_a_write_that_stops_half_way_has_its_reason(nerfstudio_set: Writer, tmp_path: Path) -> None:
+    scene = load(nerfstudio_set(), "nerfstudio")  # 14,400 bytes of pixels
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, hard))
+    try:
+        with pytest.raises(OSError) as caught:
+            scene.save(tmp_path / "scene")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
+    assert not (tmp_path / "scene").exists()
 
 
 def test_colmap_scene_uses_its_points(colmap_set: Writer) -> None:
