@@ -104,6 +104,6 @@ class ExplicitField(_Planes):
 
     def colour(self, features: Tensor, code: Tensor) -> Tensor:
         """Features (R*S, F), bases (R, 3F) -> rgb (R*S, 3)."""
-        along = features.view(len(code), -1, self.width)
+        along = features.view(len(code), len(features) // max(len(code), 1), self.width)
         basis = code.view(len(code), 3, self.width)
         return torch.sigmoid(along @ basis.transpose(1, 2)).view(-1, 3)

@@ -20,6 +20,11 @@ from torch.nn import functional
 _BLOCK = 2048  # rows; a block of width 64 fits a core's second-level cache
 
 
+def _by_ray(rows: Tensor, rays: int) -> Tensor:
+    """(R S, D) as (R, S, D); S is 0 where there is no ray."""
+    return rows.view(rays, len(rows) // max(rays, 1), rows.shape[1])
+
+
 def _add_weight_gradient(total: Tensor, grad: Tensor, x: Tensor) -> None:
     """total += grad.T @ x, with the narrower matrix first."""
     if x.shape[1] < grad.shape[1]:
@@ -35,7 +40,7 @@ class _Network(torch.autograd.Function):
         for layer, weight in enumerate(weights):
             y = functional.linear(outputs[-1] if outputs else x, weight)
             if layer == 0 and shift is not None:
-                y.view(len(shift), -1, weight.shape[0]).add_(shift[:, None])
+                _by_ray(y, len(shift)).add_(shift[:, None])
             if layer + 1 < len(weights):
                 y.relu_()
             outputs.append(y)
@@ -70,7 +75,7 @@ class _Network(torch.autograd.Function):
                 to_x[block] = functional.linear(g, turned[0])
         to_shift = None
         if to_first is not None:
-            to_shift = to_first.view(ctx.rays, -1, to_first.shape[1]).sum(dim=1)
+            to_shift = _by_ray(to_first, ctx.rays).sum(dim=1)
         return (to_x if ctx.needs_input_grad[0] else None, to_shift, *to_weights)
 
 
