@@ -46,6 +46,7 @@ def main_table(records: Sequence[Path]) -> pd.DataFrame:
     if not records:
         raise UserError("tables", "no evaluation record is given", "run an evaluation first")
     runs = pd.DataFrame([_row(Evaluation.load(path), order) for order, path in enumerate(records)])
+    runs["scene_rank"] = runs.groupby("scene")["order"].transform("min")
     doubled = runs.duplicated([*KEY, "seed"])
     if doubled.any():
         path = records[int(doubled.to_numpy().argmax())]
@@ -162,7 +163,7 @@ def _row(record: Evaluation, order: int) -> dict[str, Any]:
 def _mean_over_seeds(group: pd.DataFrame) -> dict[str, Any]:
     """One row of the table: keys, means and (over several seeds) standard deviations."""
     row: dict[str, Any] = {key: group[key].iloc[0] for key in KEY}
-    row |= {"seeds": len(group), "scene_rank": group["order"].min()}
+    row |= {"seeds": len(group), "scene_rank": group["scene_rank"].iloc[0]}
     row["rank"] = method_rank(row["method"])
     for metric in METRICS:
         values = pd.to_numeric(group[metric])

@@ -1,0 +1,146 @@
+"""Records, renders and curves of a made-up study, written as the stages write them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import toy
+
+from dac.evaluation.pictures import to_uint8
+from dac.evaluation.records import Cost, Evaluation, ImageScore, Label, mean_of
+from dac.evaluation.truth import truth_image
+from dac.report.runs import SceneRuns
+
+Recorder = Callable[..., Path]
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Recorder:
+    """`record(scene, method, psnr, seed=0, ...)` writes a record and returns its file."""
+    count = iter(range(10_000))
+
+    def write(
+        scene: str,
+        method: str,
+        psnr: float,
+        *,
+        seed: int = 0,
+        ssim: float = 0.9,
+        ms_ssim: float | None = 0.95,
+        steps: int = 100,
+        mode: str | None = None,
+        division: str | None = None,
+        K: int | None = None,
+        model: str = "kplanes",
+    ) -> Path:
+        images = tuple(ImageScore(f"v{i}", psnr + i, ssim, ms_ssim) for i in (-1, 0, 1))
+        evaluation = Evaluation(
+            scene=scene,
+            label=Label(method, model, seed, steps, division, K, mode),
+            mean=mean_of(images),
+            images=images,
+            test_views=3,
+            mean_image_psnr=12.5,
+            masked=False,
+            cost=Cost(steps * 3, 61.4, 30.0, 2.0, 5e4),
+            parameters=1000,
+            device="cpu",
+            versions={},
+            git_commit=None,
+            inputs={},
+            settings={},
+        )
+        folder = tmp_path / f"record{next(count)}"
+        folder.mkdir()
+        evaluation.save(folder)
+        return folder / "evaluation.json"
+
+    return write
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> SceneRuns:
+    """Run folders with curves; an interlevel term appears late, as it does in training."""
+
+    def run(name: str, steps: int, terms: tuple[str, ...]) -> Path:
+        at = [steps // 4 * i for i in range(1, 5)]
+        losses = {term: [0.1 / (i + 1) / (k + 1) for k in range(4)] for i, term in enumerate(terms)}
+        losses["interlevel"] = [None, 0.0, 1e-3, 1e-3]
+        curve = {
+            "steps": at,
+            "psnr": [15.0, 18.0, 20.0, 21.0],
+            "losses": losses,
+            "seconds": [step / 10 for step in at],
+            "lr": [1e-2] * 4,
+        }
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "curve.json").write_text(json.dumps(curve))
+        return tmp_path / name
+
+    photo = ("photometric", "plane_tv")
+    return SceneRuns(
+        scene="a_b",
+        baseline_1x=run("baseline-100", 100, photo),
+        baseline_2x=run("baseline-200", 200, photo),
+        experts=[run(f"expert{i}", 100 + 20 * i, photo) for i in range(3)],
+        distill=run("distill", 80, ("colour", "alpha")),
+        finetune=run("finetune", 60, photo),
+    )
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A folder with `scene` and the evaluations `reference`, `ours` and `experts` of it.
+
+    Each evaluation's renders are the truth, off by a constant: 0.2, but 0.1 in the left half for
+    ours; the depth is 3.3 everywhere, just behind the sphere's near side.
+    """
+    scene = toy.scene()
+    scene.save(tmp_path / "scene")
+    truths = np.stack([truth_image(scene, view).numpy() for view in scene.test])
+    for name, method in (("reference", "baseline-2x"), ("ours", "dac"), ("experts", "experts")):
+        off = np.full(truths.shape, 0.2)
+        if name != "reference":
+            off[:, :, :12] = 0.1
+        renders = np.where(truths > 0.5, truths - off, truths + off)
+        images = []
+        for place, view in enumerate(scene.test):
+            mse = float((off[place] ** 2).mean())
+            psnr = -10 * np.log10(mse) + 0.01 * place
+            routed = (place % 2, (psnr, psnr - 3.0)) if name == "experts" else (None, None)
+            images.append(ImageScore(scene.names[view], float(psnr), 0.9, None, *routed))
+        folder = tmp_path / name
+        folder.mkdir()
+        np.save(folder / "renders.npy", np.stack([to_uint8(_tensor(r)) for r in renders]))
+        np.save(folder / "depth.npy", np.full(renders.shape[:3], 3.3, np.float16))
+        Evaluation(
+            scene=scene.name,
+            label=Label(method, "kplanes", 0, 100),
+            mean=mean_of(images),
+            images=tuple(images),
+            test_views=4,
+            mean_image_psnr=12.5,
+            masked=False,
+            cost=Cost(100, 1.0, 1.0, 1.0, 1.0),
+            parameters=1,
+            device="cpu",
+            versions={},
+            git_commit=None,
+            inputs={},
+            settings={},
+        ).save(folder)
+    return tmp_path
+
+
+def _tensor(array: np.ndarray) -> object:
+    import torch
+
+    return torch.from_numpy(array)
