@@ -75,10 +75,7 @@ def partition_figure(
         _draw_scene(axes, scene, partition, owner, points, colours)
         if points is not None and len(points.views):
             A = covisibility(points.offsets, points.views, len(scene.names))
-            train = list(scene.train)
-            _draw_matrix(
-                figure, below, sparse.csr_matrix(A[train][:, train]), scene, owner, colours
-            )
+            _draw_matrix(figure, below, A, scene, owner, colours)
         else:
             _draw_azimuths(figure, below, scene, partition, owner, colours)
         handles = [Patch(facecolor=c, label=t) for c, t in zip(colours, labels, strict=True)]
@@ -214,7 +211,7 @@ def _draw_points(
     tint = palette[_seen_most_by(scene, partition, points)[near]]
     # The points' own brightness, mildly, so that the scene's shapes can be made out.
     light = np.asarray(points.rgb, np.float64)[near].mean(axis=1, keepdims=True) / 255
-    tint = np.where(light < 0.5, tint * (0.55 + 0.9 * light), 1 - (1 - tint) * (1.45 - 0.9 * light))
+    tint = np.where(light < 0.5, tint * (0.7 + 0.6 * light), 1 - (1 - tint) * (1.3 - 0.6 * light))
     # Towards the horizon they fade, so that the picture ends nowhere abruptly.
     opacity = 0.85 * np.clip((2.4 - distance[near] / extent) / 0.8, 0, 1)
     rgba = np.column_stack([tint, opacity])
