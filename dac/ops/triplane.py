@@ -1,11 +1,13 @@
 """Tri-plane lookup and total variation, arranged for speed in plain torch.
 
-The meaning is `reference.triplane` and `reference.plane_tv`. On a CPU this form takes about half
-their time: channels-last rows are gathered with their bilinear weights by one `embedding_bag`, the
-backward pass adds rows (`index_add_`) corner by corner through one small buffer, and the total
-variation keeps one plane at a time in cache.
+The meaning is `reference.triplane` and `reference.plane_tv`. On a CPU this form takes about a third
+of their time: channels-last rows are gathered with their bilinear weights by one `embedding_bag`;
+the backward pass sorts the points by cell, sums each occupied cell's points with `embedding_bag`
+again (corner by corner), and adds one row a cell instead of one a point; and the total variation
+keeps one plane at a time in cache.
 
-Notation: N points, three planes of H x W entries with C channels. Points get no gradient.
+Notation: N points, three planes of H x W entries with C channels; a cell is the square between four
+entries, named by its first entry's row in the planes flattened to (3 H W, C).
 """
 
 from __future__ import annotations
@@ -19,37 +21,42 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
-def _corners(planes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Row indices and weights (4, 3N) of the entries around each point, plane by plane."""
+def _cells(planes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Cell (3N,) int32 of each point, plane by plane, and its corners' weights (3N, 4)."""
     count, height, width, _ = planes.shape
     x, y, z = points.to(planes.dtype).unbind(-1)
     column = torch.stack([x, x, y]).add_(1).mul_((width - 1) / 2).clamp_(0, width - 1)
     row = torch.stack([y, z, z]).add_(1).mul_((height - 1) / 2).clamp_(0, height - 1)
     # At the far border the cell is the last one, so that all four corners exist.
     left, top = column.floor().clamp_max_(width - 2), row.floor().clamp_max_(height - 2)
-    column, row = column.sub_(left), row.sub_(top)
-    plane = torch.arange(count, device=planes.device)[:, None] * (height * width)
-    first = top.long().mul_(width).add_(left.long()).add_(plane).view(-1)
-    both = column * row
-    weights = [1 - column - row + both, column - both, row - both, both]
-    return (
-        torch.stack([first, first + 1, first + width, first + width + 1]),
-        torch.stack(weights).view(4, -1),
-    )
+    column, row = column.sub_(left).view(-1), row.sub_(top).view(-1)
+    plane = torch.arange(count, dtype=torch.int32, device=planes.device) * (height * width)
+    cell = top.int().mul_(width).add_(left.int()).add_(plane[:, None]).view(-1)
+    weights = column.new_empty(len(column), 4)
+    both = torch.mul(column, row, out=weights[:, 3])
+    torch.sub(column, both, out=weights[:, 1])
+    torch.sub(row, both, out=weights[:, 2])
+    torch.sub(1 - column, weights[:, 2], out=weights[:, 0])
+    return cell, weights
+
+
+def _offsets(width: int) -> tuple[int, int, int, int]:
+    """Rows of a cell's corners, from its first entry's."""
+    return 0, 1, width, width + 1
 
 
 class _Triplane(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, planes: Tensor, points: Tensor) -> Tensor:
-        channels = planes.shape[-1]
-        index, weights = _corners(planes, points)
+        width, channels = planes.shape[2:]
+        cell, weights = _cells(planes, points)
+        corners = cell.new_empty(len(cell), 4)
+        for corner, offset in enumerate(_offsets(width)):
+            torch.add(cell, offset, out=corners[:, corner])
         values = functional.embedding_bag(
-            index.T.contiguous(),
-            planes.reshape(-1, channels),
-            per_sample_weights=weights.T.contiguous(),
-            mode="sum",
+            corners, planes.reshape(-1, channels), per_sample_weights=weights, mode="sum"
         )
-        ctx.save_for_backward(index, weights, values)
+        ctx.save_for_backward(cell, weights, values)
         ctx.shape = planes.shape
         xy, xz, yz = values.view(3, -1, channels).unbind(0)
         return (xy * xz).mul_(yz)
@@ -57,7 +64,7 @@ class _Triplane(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        index, weights, values = ctx.saved_tensors
+        cell, weights, values = ctx.saved_tensors
         channels = grad.shape[-1]
         xy, xz, yz = values.view(3, -1, channels).unbind(0)
         # Each plane's gradient is the incoming one times the other two planes' values.
@@ -68,10 +75,15 @@ class _Triplane(torch.autograd.Function):
         to_xz.mul_(xy)
         torch.mul(xy, xz, out=to_yz).mul_(grad)
         rows = grad.new_zeros(ctx.shape).view(-1, channels)
-        weighted = torch.empty_like(inner)
-        for corner in range(4):
-            torch.mul(inner, weights[corner, :, None], out=weighted)
-            rows.index_add_(0, index[corner], weighted)
+        ordered, order = torch.sort(cell)
+        occupied, counts = torch.unique_consecutive(ordered, return_counts=True)
+        first = counts.cumsum(0) - counts
+        by_corner = weights.index_select(0, order).T.contiguous()
+        for corner, offset in enumerate(_offsets(ctx.shape[2])):
+            sums = functional.embedding_bag(
+                order, inner, first, per_sample_weights=by_corner[corner], mode="sum"
+            )
+            rows.index_add_(0, occupied.long() + offset, sums)
         return rows.view(ctx.shape), None
 
 
@@ -79,7 +91,7 @@ def triplane(planes: Sequence[Tensor], points: Tensor) -> Tensor:
     """As `reference.triplane`, but without gradient to the points.
 
     Args:
-        planes: per scale (3, H, W, C), H and W at least 2.
+        planes: per scale (3, H, W, C), H and W at least 2, 3 H W below 2^31.
         points: (N, 3) in [-1, 1]; fastest when its columns are contiguous.
 
     Returns:
