@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,66 +23,68 @@ from dac.errors import UserError
 
 _log = logging.getLogger(__name__)
 
-_KEPT = 2
 _TENSORS = "tensors.safetensors"
 _MANIFEST = "state.json"
 
 
-@dataclass(frozen=True)
 class Checkpoints:
     """The states of one run.
 
-    Attributes:
+    Args:
         folder: where they lie; made when the first is saved.
         digest: of all that the run's result depends on; a state of another digest is not its own.
     """
 
-    folder: Path
-    digest: str
+    def __init__(self, folder: Path, digest: str) -> None:
+        self._folder = folder
+        self._digest = digest
+        self._own: list[Path] = []  # this run's whole states, the newest last
 
     def save(self, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """Write the state after `step` steps and drop all but the newest two.
+        """Write the state after `step` steps; keep the one before it and no other.
 
         Raises:
             UserError: the disk is full, the folder can't be written.
         """
-        with new_folder(self.folder / f"step-{step:09d}") as part:
+        state = self._folder / f"step-{step:09d}"
+        with new_folder(state) as part:
             save_file(tensors, part / _TENSORS)
             manifest = {
                 "step": step,
-                "digest": self.digest,
+                "digest": self._digest,
                 "sha256": sha256(part / _TENSORS),
                 "progress": progress,
             }
             write_json(part / _MANIFEST, manifest)
-        for old in self._states()[_KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._own = [*self._own[-1:], state]
+        for other in self._folder.glob("step-*"):
+            if other not in self._own:
+                shutil.rmtree(other, ignore_errors=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and progress of the newest state that is whole and this run's; None without one.
 
         A damaged state, or one of other settings, inputs or code, is passed over with a warning.
         """
-        for state in self._states():
+        for state in sorted(self._folder.glob("step-*"), reverse=True):
             try:
                 manifest = read_json(state / _MANIFEST)
-                if manifest["digest"] != self.digest:
+                if manifest["digest"] != self._digest:
                     _log.warning("%s: of other settings, inputs or code; ignored", state)
                     continue
                 if sha256(state / _TENSORS) != manifest["sha256"]:
                     raise ValueError("its checksum is wrong")
-                return load_file(state / _TENSORS), manifest["progress"]
+                loaded = load_file(state / _TENSORS), manifest["progress"]
             except (UserError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 _log.warning("%s: damaged (%s); trying the one before it", state, error)
+                continue
+            self._own = [state]
+            return loaded
         return None
 
     def clear(self) -> None:
         """Remove all states: the run is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _states(self) -> list[Path]:
-        """Newest first."""
-        return sorted(self.folder.glob("step-*"), reverse=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def make_optimizer(model: nn.Module, *, learning_rate: float, eps: float) -> Adam:

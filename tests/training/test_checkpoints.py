@@ -78,6 +78,15 @@ def test_a_state_of_other_settings_is_ignored(
     assert newest(saved(tmp_path, 1)) == 1
 
 
+def test_other_settings_states_do_not_crowd_out_ones_own(tmp_path: Path) -> None:
+    saved(tmp_path, 100, 200, digest="other")
+    mine = Checkpoints(tmp_path, "mine")
+    assert newest(mine) is None
+    mine.save(3, {"x": torch.full((3,), 3.0)}, {"step": 3})
+    assert newest(saved(tmp_path, 4)) == 4
+    assert newest(Checkpoints(tmp_path, "mine")) == 4
+
+
 def test_a_state_that_was_never_finished_is_not_seen(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1)
     part = tmp_path / ".part-abc"
