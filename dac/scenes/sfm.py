@@ -1,16 +1,18 @@
 """Structure from motion on a folder of photos, with pycolmap on the CPU.
 
-Steps: SIFT features, matching (all pairs, or neighbours in a sequence), incremental or global
-mapping. The largest model is kept. The folder `work` is state that a second run takes up: COLMAP's
+Steps: SIFT features, matching (all pairs, the promising ones of all pairs, or neighbours in a
+sequence), incremental or global mapping. The largest model is kept. The folder `work` is state that a second run takes up: COLMAP's
 database and, in `state.json`, digests of what its features and matches were made from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,12 +23,15 @@ from typing import Any
 from dac.artifacts import explained_disk_errors, new_folder, read_json, write_json
 from dac.errors import UserError
 from dac.scenes.pycolmap_loader import duration, load_pycolmap, told_progress
+from dac.scenes.sfm_pairs import BEST, COARSEST, can_list, promising_pairs
 from dac.scenes.sfm_photos import Photo, check_sizes, chosen_photos, colmap_folder, read_photos
 from dac.scenes.sfm_report import check_registered, make_report
 from dac.settings import SfmSettings
 
 _LOG = logging.getLogger("dac.sfm")
 _MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin")
+# Up to here, choosing pairs saves less than a minute.
+_ALL_PAIRS_UP_TO = 50
 # Two-view models are guesses; three views is the least that checks itself.
 _SMALLEST_MODEL = 3
 
@@ -74,11 +79,11 @@ def run_sfm(
         with run.timed("features"):
             run.extract(folder, names)
         with run.timed("matches"):
-            method = run.match(len(names))
+            how = run.match(names)
         with run.timed("mapping"):
             models = run.map(folder, len(names))
     best = models[0] if models else None
-    check_registered(photos, names, best, settings, method)
+    check_registered(photos, names, best, settings, how)
     report = make_report(names, models, run.seconds, run.log, pycolmap.__version__)
     _write(models[0], report, out)
     return report
@@ -152,7 +157,7 @@ class _Run:
     def _done(self, step: str) -> bool:
         if not self.state.get(step):
             return False
-        self.tell(f"Features are {step} already, by an earlier run.")
+        self.tell(f"Features were {step} by an earlier run.")
         return True
 
     def extract(self, folder: Path, names: Sequence[str]) -> None:
@@ -181,17 +186,15 @@ class _Run:
         self.state["extracted"] = True
         self._save_state()
 
-    def match(self, count: int) -> str:
+    def match(self, names: Sequence[str]) -> str:
         """Match pairs of photos and verify them by their epipolar geometry.
 
         Returns:
-            `exhaustive` or `sequential`.
+            How: `all` pairs, `promising` ones, or `sequential`.
         """
-        method: str = self.settings.matching
-        if method == "auto":
-            method = "exhaustive" if count <= self.settings.exhaustive_up_to else "sequential"
+        how = self._matching(names)
         if self._done("matched"):
-            return method
+            return how
         pycolmap = self.pycolmap
         options = pycolmap.FeatureMatchingOptions()
         options.use_gpu = False
@@ -199,11 +202,25 @@ class _Run:
         verification = pycolmap.TwoViewGeometryOptions()
         verification.ransac.random_seed = self.settings.seed
         shared = {"verification_options": verification, "device": pycolmap.Device.cpu}
-        if method == "exhaustive":
-            total = count * (count - 1) // 2
+        count = len(names)
+        total = count * (count - 1) // 2
+        if how == "all":
             self.tell(f"Matched all {total} pairs of {count} photos.")
             with told_progress(self.database, "matches", "pairs are matched", total):
                 pycolmap.match_exhaustive(self.database, options, **shared)
+        elif how == "promising":
+            glance = self.work / "glance.db"
+            pairs = promising_pairs(pycolmap, self.database, glance, self.threads)
+            self.tell(
+                f"Compared all {total} pairs of {count} photos by their {COARSEST} coarsest "
+                f"features, and matched {len(pairs)} in full: each photo's {BEST} most alike."
+            )
+            listed = pycolmap.ImportedPairingOptions()
+            listed.match_list_path = self.work / "pairs.txt"
+            lines = "".join(f"{first} {second}\n" for first, second in pairs)
+            listed.match_list_path.write_text(lines, encoding="utf-8")
+            with told_progress(self.database, "matches", "pairs are matched", len(pairs)):
+                pycolmap.match_image_pairs(self.database, options, listed, **shared)
         else:
             pairing = pycolmap.SequentialPairingOptions()
             pairing.overlap = self.settings.sequential_overlap
@@ -212,7 +229,15 @@ class _Run:
                 pycolmap.match_sequential(self.database, options, pairing, **shared)
         self.state["matched"] = True
         self._save_state()
-        return method
+        return how
+
+    def _matching(self, names: Sequence[str]) -> str:
+        if self.settings.matching == "exhaustive":
+            return "all"
+        many = len(names) > self.settings.exhaustive_up_to
+        if self.settings.matching == "sequential" or many:
+            return "sequential"
+        return "promising" if len(names) > _ALL_PAIRS_UP_TO and can_list(names) else "all"
 
     def map(self, folder: Path, count: int) -> list[Any]:
         """Cameras and points from the matches.
@@ -250,8 +275,13 @@ class _Run:
         return found
 
     def _global(self, folder: Path, output: Path, count: int) -> dict[int, Any]:
-        # Global mapping needs focal lengths; photos without EXIF data have none.
-        self.pycolmap.calibrate_view_graph(self.database)
+        # Global mapping needs focal lengths, which photos without EXIF data lack: they are found
+        # in a copy, so that the database stays as matching left it.
+        database = self.work / "global.db"
+        database.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            connection.execute("VACUUM INTO ?", (str(database),))
+        self.pycolmap.calibrate_view_graph(database)
         options = self.pycolmap.GlobalPipelineOptions()
         options.min_model_size = _SMALLEST_MODEL
         options.num_threads = self.threads
@@ -260,7 +290,7 @@ class _Run:
         options.mapper.global_positioning.use_gpu = False
         options.mapper.bundle_adjustment.ceres.use_gpu = False
         found: dict[int, Any] = self.pycolmap.global_mapping(
-            self.database, folder, output, options=options
+            database, folder, output, options=options
         )
         return found
 

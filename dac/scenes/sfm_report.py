@@ -23,7 +23,7 @@ def some_names(names: Sequence[str]) -> str:
 
 
 def check_registered(
-    photos: Path, names: Sequence[str], model: Any, settings: SfmSettings, method: str
+    photos: Path, names: Sequence[str], model: Any, settings: SfmSettings, how: str
 ) -> None:
     """Refuse a model that holds too few of the photos.
 
@@ -32,7 +32,7 @@ def check_registered(
         names: all photos.
         model: the largest `pycolmap.Reconstruction`, or None.
         settings: says how many are needed.
-        method: `exhaustive` or `sequential`, as matched.
+        how: `all`, `promising` or `sequential`, as matched.
 
     Raises:
         UserError: how many were registered, which not, and what to try.
@@ -42,7 +42,7 @@ def check_registered(
     if len(registered) >= needed:
         return
     missing = [name for name in names if name not in registered]
-    matching = "exhaustive" if method == "sequential" else "sequential (for a video's frames)"
+    matching = "sequential (for a video's frames)" if how == "all" else "exhaustive"
     raise UserError(
         photos,
         f"structure from motion registered {len(registered)} of {len(names)} photos, fewer than "

@@ -5,13 +5,15 @@ its epipolar plane, and lens distortion is taken out of the keypoints, so that C
 ideal cameras whatever the lens.
 
 Notation: x, y pixels, the first pixel's centre at 0.5; an image's id in COLMAP is its view + 1.
+Within this module, cameras and pixels are those of the images after enlargement.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ from dac.settings import PointsSettings
 
 _LOG = logging.getLogger("dac.points")
 _GREY = 128.0
-# Images up to this side are searched at four times their size, where SIFT finds twice as much.
+# Images up to this side are enlarged twofold, where SIFT finds four times as many matches. (Its own
+# option for that, first_octave = -2, gives descriptors that match nothing on some images.)
 _SMALL_IMAGE = 400
 # A turn of this many degrees makes two views as far apart as a typical step between neighbours.
 _DEGREES_PER_STEP = 20.0
@@ -41,7 +44,7 @@ class Tracks:
     Attributes:
         xyz: (P, 3) in the world; error: (P,) mean reprojection error in pixels.
         point, view: (T,) int64, which point and which view each entry belongs to.
-        pixel: (T, 2) x, y of each entry in its image.
+        pixel: (T, 2) x, y of each entry in its image (as the scene holds it, not enlarged).
     """
 
     xyz: NDArray[np.float64]
@@ -54,31 +57,46 @@ class Tracks:
 def triangulate_tracks(scene: Scene, settings: PointsSettings, work: Path) -> Tracks:
     """Match and triangulate the training views; see `dac.scenes.points.triangulate`."""
     pycolmap = load_pycolmap()
+    scale = 2 if max(scene.cameras.width, scene.cameras.height) <= _SMALL_IMAGE else 1
+    cameras = enlarged(scene.cameras, scale)
+    max_error = settings.max_reprojection_error * scale
     work = work / "triangulation"
     with explained_disk_errors(work):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        write_images(scene, work)
-        model = ideal_model(pycolmap, scene)
+        write_images(scene, scale, work)
+        model = ideal_model(pycolmap, cameras, scene.train)
         database = work / "database.db"
         names = [model.images[i].name for i in sorted(model.images)]
         with pycolmap.Database.open(database) as file:
             _write_model(file, model)
-        _extract(pycolmap, database, work, names, scene, settings)
-        pairs = near_pairs(scene.cameras.select(scene.train), settings.neighbours)
+        _extract(pycolmap, database, work, names, settings.max_features)
+        pairs = near_pairs(cameras.select(scene.train), settings.neighbours)
         _match(pycolmap, database, work, [(names[i], names[j]) for i, j in pairs])
         with pycolmap.Database.open(database) as file:
             keypoints = {i: file.read_keypoints(i)[:, :2].astype(np.float64) for i in model.images}
-            rays = {i: _rays(scene.cameras, i - 1, keypoints[i]) for i in keypoints}
-            _verify(pycolmap, file, scene.cameras, rays, settings.max_reprojection_error)
+            rays = {i: _rays(cameras, i - 1, keypoints[i]) for i in keypoints}
+            _verify(pycolmap, file, cameras, rays, max_error)
             for i in keypoints:
-                file.update_keypoints(i, ideal_pixels(scene.cameras, i - 1, rays[i]))
-        model = _triangulate(pycolmap, model, database, work, settings)
-    return _tracks_of(model, keypoints)
+                file.update_keypoints(i, ideal_pixels(cameras, i - 1, rays[i]))
+        model = _triangulate(pycolmap, model, database, work, max_error)
+    return _tracks_of(model, keypoints, scale)
 
 
-def write_images(scene: Scene, work: Path) -> None:
+def enlarged(cameras: Cameras, scale: int) -> Cameras:
+    """The cameras of images enlarged by a factor."""
+    return replace(
+        cameras,
+        width=cameras.width * scale,
+        height=cameras.height * scale,
+        intrinsics=cameras.intrinsics * scale,
+    )
+
+
+def write_images(scene: Scene, scale: int, work: Path) -> None:
     """Training images as COLMAP reads them: grey, `images/{view}.png`, and `masks/{view}.png.png`.
+
+    They are enlarged `scale`-fold.
 
     RGBA is composited over mid grey. A mask, where features count, is written only if the scene
     has masks or alpha.
@@ -94,26 +112,29 @@ def write_images(scene: Scene, work: Path) -> None:
             grey = grey * alpha + _GREY * (1.0 - alpha)
             used = (alpha > 0.5) if used is None else used & (alpha > 0.5)
         name = _image_name(view)
-        _save_grey(grey.round(), work / "images" / name)
+        _save_grey(grey.round(), scale, Image.Resampling.BICUBIC, work / "images" / name)
         if used is not None:
-            _save_grey(used * 255, work / "masks" / f"{name}.png")
+            nearest = Image.Resampling.NEAREST
+            _save_grey(used * 255, scale, nearest, work / "masks" / f"{name}.png")
 
 
-def _save_grey(pixels: NDArray[Any], path: Path) -> None:
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, compress_level=1)
+def _save_grey(pixels: NDArray[Any], scale: int, how: Image.Resampling, path: Path) -> None:
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    if scale != 1:
+        image = image.resize((image.width * scale, image.height * scale), how)
+    image.save(path, compress_level=1)
 
 
 def _image_name(view: int) -> str:
     return f"{view:06d}.png"
 
 
-def ideal_model(pycolmap: Any, scene: Scene) -> Any:
-    """A reconstruction with the training views, without points and without lens distortion."""
-    cameras = scene.cameras
+def ideal_model(pycolmap: Any, cameras: Cameras, views: Sequence[int]) -> Any:
+    """A reconstruction with the given views, without points and without lens distortion."""
     model = pycolmap.Reconstruction()
     kind = "PINHOLE" if cameras.model == "perspective" else "OPENCV_FISHEYE"
     lenses, lens_of = np.unique(cameras.intrinsics.numpy(), axis=0, return_inverse=True)
-    for number in np.unique(lens_of[list(scene.train)]).tolist():
+    for number in np.unique(lens_of[list(views)]).tolist():
         params = list(lenses[number]) + [0.0] * (4 if kind == "OPENCV_FISHEYE" else 0)
         camera = pycolmap.Camera(
             model=kind,
@@ -124,7 +145,7 @@ def ideal_model(pycolmap: Any, scene: Scene) -> Any:
         )
         camera.has_prior_focal_length = True
         model.add_camera_with_trivial_rig(camera)
-    for view in scene.train:
+    for view in views:
         pose = cameras.world_from_camera[view].numpy()
         rotation = pose[:, :3].T
         cam_from_world = np.column_stack([rotation, -rotation @ pose[:, 3]])
@@ -147,19 +168,12 @@ def _write_model(database: Any, model: Any) -> None:
 
 
 def _extract(
-    pycolmap: Any,
-    database: Path,
-    work: Path,
-    names: list[str],
-    scene: Scene,
-    settings: PointsSettings,
+    pycolmap: Any, database: Path, work: Path, names: list[str], max_features: int
 ) -> None:
     options = pycolmap.FeatureExtractionOptions()
     options.use_gpu = False
-    options.sift.max_num_features = settings.max_features
+    options.sift.max_num_features = max_features
     options.sift.peak_threshold /= 2.0  # renders are free of noise
-    if max(scene.cameras.width, scene.cameras.height) <= _SMALL_IMAGE:
-        options.sift.first_octave = -2
     reader = pycolmap.ImageReaderOptions()
     if any((work / "masks").iterdir()):
         reader.mask_path = work / "masks"
@@ -295,24 +309,22 @@ def _verify(
     _LOG.info("%d of %d matches agree with the poses", kept, total)
 
 
-def _triangulate(
-    pycolmap: Any, model: Any, database: Path, work: Path, settings: PointsSettings
-) -> Any:
+def _triangulate(pycolmap: Any, model: Any, database: Path, work: Path, max_error: float) -> Any:
     options = pycolmap.IncrementalPipelineOptions()
     options.min_num_matches = 1
     options.extract_colors = False  # keypoints have moved: `dac.scenes.points` takes colours
     options.random_seed = 0
     options.triangulation.random_seed = 0
-    options.triangulation.merge_max_reproj_error = settings.max_reprojection_error
-    options.triangulation.complete_max_reproj_error = settings.max_reprojection_error
-    options.mapper.filter_max_reproj_error = settings.max_reprojection_error
+    options.triangulation.merge_max_reproj_error = max_error
+    options.triangulation.complete_max_reproj_error = max_error
+    options.mapper.filter_max_reproj_error = max_error
     (work / "model").mkdir()
     return pycolmap.triangulate_points(
         model, database, work / "images", work / "model", options=options
     )
 
 
-def _tracks_of(model: Any, keypoints: dict[int, NDArray[np.float64]]) -> Tracks:
+def _tracks_of(model: Any, keypoints: dict[int, NDArray[np.float64]], scale: int) -> Tracks:
     ids = sorted(model.points3D)
     entries = [
         (point, element.image_id, element.point2D_idx)
@@ -323,8 +335,8 @@ def _tracks_of(model: Any, keypoints: dict[int, NDArray[np.float64]]) -> Tracks:
     pixels = [keypoints[image][index] for _, image, index in entries]
     return Tracks(
         xyz=np.array([model.points3D[i].xyz for i in ids], np.float64).reshape(-1, 3),
-        error=np.array([model.points3D[i].error for i in ids], np.float64),
+        error=np.array([model.points3D[i].error for i in ids], np.float64) / scale,
         point=table[:, 0],
         view=table[:, 1] - 1,
-        pixel=np.array(pixels, np.float64).reshape(-1, 2),
+        pixel=np.array(pixels, np.float64).reshape(-1, 2) / scale,
     )
