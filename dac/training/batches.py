@@ -126,7 +126,7 @@ class RayBatches:
         self._views = np.asarray(views, np.int64)
         height, width, channels = scene.images.shape[1:]
         self._size = (height, width)
-        # numpy's memmap class indexes slowly; as a plain array, the pixels stay on disk all the same.
+        # numpy's memmap class indexes slowly; as a plain array the pixels stay on disk as well.
         self._flat = np.asarray(scene.images).reshape(-1, channels)
         self._allowed = _allowed_pixels(scene, self._views)
         every = len(self._views) * height * width
