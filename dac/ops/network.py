@@ -72,7 +72,7 @@ class _Network(torch.autograd.Function):
             if to_first is not None:
                 to_first[block] = g
             if ctx.needs_input_grad[0]:
-                to_x[block] = functional.linear(g, turned[0])
+                torch.mm(g, turned[0].T, out=to_x[block])
         to_shift = None
         if to_first is not None:
             to_shift = _by_ray(to_first, ctx.rays).sum(dim=1)

@@ -21,23 +21,25 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
-def _cells(planes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Cell (3N,) int32 of each point, plane by plane, and its corners' weights (3N, 4)."""
+def _cells(planes: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cell (3N,) int32 of each point, plane by plane, and where it lies in it: along W, along H."""
     count, height, width, _ = planes.shape
     x, y, z = points.to(planes.dtype).unbind(-1)
     column = torch.stack([x, x, y]).add_(1).mul_((width - 1) / 2).clamp_(0, width - 1)
     row = torch.stack([y, z, z]).add_(1).mul_((height - 1) / 2).clamp_(0, height - 1)
     # At the far border the cell is the last one, so that all four corners exist.
     left, top = column.floor().clamp_max_(width - 2), row.floor().clamp_max_(height - 2)
-    column, row = column.sub_(left).view(-1), row.sub_(top).view(-1)
     plane = torch.arange(count, dtype=torch.int32, device=planes.device) * (height * width)
-    cell = top.int().mul_(width).add_(left.int()).add_(plane[:, None]).view(-1)
-    weights = column.new_empty(len(column), 4)
-    both = torch.mul(column, row, out=weights[:, 3])
-    torch.sub(column, both, out=weights[:, 1])
-    torch.sub(row, both, out=weights[:, 2])
-    torch.sub(1 - column, weights[:, 2], out=weights[:, 0])
-    return cell, weights
+    cell = top.int().mul_(width).add_(left.int()).add_(plane[:, None])
+    return cell.view(-1), column.sub_(left).view(-1), row.sub_(top).view(-1)
+
+
+def _corner_weights(along_w: Tensor, along_h: Tensor, out: Sequence[Tensor]) -> None:
+    """Bilinear weights of a cell's corners, in the order of `_offsets`, into four (3N,) tensors."""
+    both = torch.mul(along_w, along_h, out=out[3])
+    torch.sub(along_w, both, out=out[1])
+    torch.sub(along_h, both, out=out[2])
+    torch.sub(1 - along_w, out[2], out=out[0])
 
 
 def _offsets(width: int) -> tuple[int, int, int, int]:
@@ -49,14 +51,16 @@ class _Triplane(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, planes: Tensor, points: Tensor) -> Tensor:
         width, channels = planes.shape[2:]
-        cell, weights = _cells(planes, points)
+        cell, along_w, along_h = _cells(planes, points)
+        weights = along_w.new_empty(len(cell), 4)
+        _corner_weights(along_w, along_h, weights.unbind(1))
         corners = cell.new_empty(len(cell), 4)
         for corner, offset in enumerate(_offsets(width)):
             torch.add(cell, offset, out=corners[:, corner])
         values = functional.embedding_bag(
             corners, planes.reshape(-1, channels), per_sample_weights=weights, mode="sum"
         )
-        ctx.save_for_backward(cell, weights, values)
+        ctx.save_for_backward(cell, along_w, along_h, values)
         ctx.shape = planes.shape
         xy, xz, yz = values.view(3, -1, channels).unbind(0)
         return (xy * xz).mul_(yz)
@@ -64,7 +68,7 @@ class _Triplane(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        cell, weights, values = ctx.saved_tensors
+        cell, along_w, along_h, values = ctx.saved_tensors
         channels = grad.shape[-1]
         xy, xz, yz = values.view(3, -1, channels).unbind(0)
         # Each plane's gradient is the incoming one times the other two planes' values.
@@ -78,10 +82,11 @@ class _Triplane(torch.autograd.Function):
         ordered, order = torch.sort(cell)
         occupied, counts = torch.unique_consecutive(ordered, return_counts=True)
         first = counts.cumsum(0) - counts
-        by_corner = weights.index_select(0, order).T.contiguous()
+        weights = along_w.new_empty(4, len(cell))
+        _corner_weights(along_w[order], along_h[order], weights.unbind(0))
         for corner, offset in enumerate(_offsets(ctx.shape[2])):
             sums = functional.embedding_bag(
-                order, inner, first, per_sample_weights=by_corner[corner], mode="sum"
+                order, inner, first, per_sample_weights=weights[corner], mode="sum"
             )
             rows.index_add_(0, occupied.long() + offset, sums)
         return rows.view(ctx.shape), None
