@@ -1,8 +1,9 @@
 """Structure from motion on a folder of photos, with pycolmap on the CPU.
 
 Steps: SIFT features, matching (all pairs, the promising ones of all pairs, or neighbours in a
-sequence), incremental or global mapping. The largest model is kept. The folder `work` is state that a second run takes up: COLMAP's
-database and, in `state.json`, digests of what its features and matches were made from.
+sequence), incremental or global mapping. The largest model is kept. The folder `work` is state that
+a second run takes up: COLMAP's database and, in `state.json`, digests of what its features and
+matches were made from.
 """
 
 from __future__ import annotations

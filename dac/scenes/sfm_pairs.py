@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dac.scenes.pycolmap_loader import told_progress
 
 COARSEST = 400
-BEST = 40
+BEST = 25
 _FEWEST_MATCHES = 3
 
 
