@@ -4,7 +4,8 @@ What an operation means is in `reference`; those whose plain form is slow have a
 tested against it. Import from here: `from dac import ops`.
 """
 
-from dac.ops.network import network
+from dac.ops.networks import network
+from dac.ops.planes import plane_tv, triplane
 from dac.ops.reference import (
     alpha_from_sigma,
     composite,
@@ -17,7 +18,6 @@ from dac.ops.reference import (
     volume_weights,
     weights_from_alpha,
 )
-from dac.ops.triplane import plane_tv, triplane
 
 __all__ = [
     "alpha_from_sigma",
