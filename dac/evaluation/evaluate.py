@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dac.artifacts import new_folder, read_json, sha256
 from dac.conquer.routing import owner_of_camera
@@ -24,6 +23,7 @@ from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation import pictures
 from dac.evaluation.metrics import psnr, score
+from dac.evaluation.progress import with_progress
 from dac.evaluation.records import (
     Cost,
     Evaluation,
@@ -208,7 +208,7 @@ def _score_views(
         (part / folder).mkdir()
     blank = mean_image(scene)
     images, blanks, seconds = [], [], 0.0
-    for position, view in enumerate(tqdm(views, desc="test views", unit="view")):
+    for position, view in enumerate(with_progress(views, f"{scene.name} test views")):
         truth = _Truth(truth_image(scene, view), usable_pixels(scene, view))
         start = time.perf_counter()
         rendered = _render_owned(scene, view, routed, settings.chunk_rays)

@@ -1,0 +1,30 @@
+"""Progress over views: a bar on a terminal, JSON lines with the time left in a log."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+_LINE_SECONDS = 10.0
+
+
+def with_progress(views: Sequence[T], label: str) -> Iterator[T]:
+    """The views, one after another, telling on stderr how far it is."""
+    if sys.stderr.isatty():
+        yield from tqdm(views, desc=label, unit="view")
+        return
+    began = told = time.monotonic()
+    for done, view in enumerate(views, start=1):
+        yield view
+        now = time.monotonic()
+        if now - told >= _LINE_SECONDS or done == len(views):
+            told = now
+            left = round((now - began) / done * (len(views) - done))
+            line = {"run": label, "view": done, "views": len(views), "eta_seconds": left}
+            print(json.dumps(line), file=sys.stderr, flush=True)
