@@ -24,4 +24,4 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
-        rules.figures.input,
+        FIGURES,

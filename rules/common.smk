@@ -88,6 +88,8 @@ GROUPS = f"{SCENE}/{{division}}-{{K}}"
 MODEL = f"{SCENE}/{{model}}"
 SEED = f"{MODEL}/seed{{seed}}"
 BASELINE = f"{SEED}/baseline-{{steps}}"
+BASELINE_1X = f"{SEED}/baseline-{{once}}"
+BASELINE_2X = f"{SEED}/baseline-{{twice}}"
 EXPERTS = f"{SEED}/{{division}}-{{K}}"
 EXPERT = f"{EXPERTS}/expert{{group}}"
 DISTILL = f"{EXPERTS}/{{mode}}/distill-{{distill_steps}}"
@@ -139,7 +141,7 @@ def run_files(pattern):
     return [f"{pattern}/{name}" for name in RUN_FILES]
 
 
-def with_values(pattern, scene, **values):
+def with_values(pattern, scene, /, **values):
     """The pattern with the values that the configuration gives this scene."""
     known = {
         "scene": scene.name,
@@ -163,9 +165,9 @@ def values(section, *left_out):
 # Stage -> the modules of dac that its script calls. Their import closures are hashed, so that an
 # edit reruns the stages that can run the edited line, and no others.
 STAGE_MODULES = {
-    "sfm": ["dac.scenes.sfm"],
+    "sfm": ["dac.scenes.sfm", "dac.scenes.views"],
     "import_scene": ["dac.scenes.importer"],
-    "read_points": ["dac.scenes.points"],
+    "read_points": ["dac.scenes.colmap_model", "dac.scenes.points"],
     "triangulate": ["dac.scenes.points"],
     "covisibility": ["dac.divide.covisibility", "dac.scenes.points"],
     "partition": ["dac.divide.divide"],
@@ -176,7 +178,11 @@ STAGE_MODULES = {
     "finetune": ["dac.training.stages"],
     "evaluate": ["dac.evaluation.evaluate"],
     "tables": ["dac.report.tables"],
-    "figures": ["dac.report.figures"],
+    "convergence": ["dac.report.convergence_figure"],
+    "losses": ["dac.report.losses_figure"],
+    "experts_figure": ["dac.report.experts_figure"],
+    "points_figure": ["dac.report.points_figure"],
+    "qualitative": ["dac.report.qualitative_figure"],
 }
 
 # Stage -> its settings, from a scene's resolved ones and the wildcards.
@@ -191,7 +197,7 @@ STAGE_SETTINGS = {
         "format": s.format,
         "scene": values(s.scene),
     },
-    "read_points": lambda s, w: {"path": s.path, "format": s.format},
+    "read_points": lambda s, w: {},
     "triangulate": lambda s, w: {"points": values(s.points)},
     "covisibility": lambda s, w: {},
     "partition": lambda s, w: {"divide": values(s.divide)},
@@ -212,14 +218,23 @@ STAGE_SETTINGS = {
         "finetune": values(s.finetune, "steps"),
     },
     "evaluate": lambda s, w: {"evaluate": values(s.evaluate)},
-    "figures": lambda s, w: {"report": values(s.report)},
+}
+
+# What looks at all scenes, or only at records, has one file for the whole configuration.
+REPORT_SETTINGS = {
+    "tables": {},
+    "convergence": {},
+    "losses": {},
+    "experts_figure": {},
+    "points_figure": {},
+    "qualitative": {"report": values(SETTINGS.report)},
 }
 
 
 def frozen(stage):
     """The file that holds a stage's settings as they were when the stage was planned."""
-    if stage == "tables":
-        return f"{RESULTS}/settings/tables.json"
+    if stage in REPORT_SETTINGS:
+        return f"{RESULTS}/settings/{stage}.json"
     if stage == "distill":
         return f"{MODEL}/settings/distill-{{mode}}.json"
     if stage in ("baseline", "expert", "finetune", "evaluate"):
@@ -231,8 +246,8 @@ def settings_to_freeze(stage):
     """A params function for the rule that freezes the stage's settings."""
 
     def settings(wildcards):
-        if stage == "tables":
-            return {}
+        if stage in REPORT_SETTINGS:
+            return REPORT_SETTINGS[stage]
         scene = scene_of(wildcards)
         if getattr(wildcards, "model", scene.model.name) != scene.model.name:
             raise WorkflowError(
@@ -290,6 +305,18 @@ def files_under(root):
 def sfm_model(wildcards):
     """The structure-from-motion model, for scenes that come as photos alone."""
     return SFM_MODEL if scene_of(wildcards).format == "photos" else []
+
+
+def sparse_model(wildcards):
+    """The COLMAP model that holds a scene's points: found from photos, or brought along."""
+    scene = scene_of(wildcards)
+    if scene.format == "photos":
+        return SFM_MODEL
+    for folder in (Path(scene.path, "sparse", "0"), Path(scene.path, "sparse"), Path(scene.path)):
+        parts = [*folder.glob("cameras.*"), *folder.glob("images.*"), *folder.glob("points3D.*")]
+        if parts:
+            return sorted(str(part) for part in parts)
+    return []
 
 
 def covisibility_for_partition(wildcards):
@@ -369,25 +396,86 @@ def experts_before(wildcards):
     return [f"{SEED}/{groups}/expert{group}/model.json" for group in range(K)]
 
 
-# --- What the targets hold ------------------------------------------------------------------------
+# --- What the table and the figures show ----------------------------------------------------------
 
 
-def main_runs(scene):
-    """The runs of the main table: the baseline at 1x and 2x steps, and DaC in every mode."""
+def baselines(scene):
+    """The baseline's runs of a scene at 1x and 2x steps, for every seed."""
     once = scene.train.steps
-    baselines = [
+    return [
         with_values(BASELINE, scene, seed=seed, steps=steps)
         for seed in SETTINGS.seeds
         for steps in (once, 2 * once)
     ]
-    dac = [
+
+
+def conquered(scene):
+    """DaC's runs of a scene, for every seed and mode."""
+    return [
         with_values(FINETUNE, scene, seed=seed, mode=mode)
         for seed in SETTINGS.seeds
         for mode in SETTINGS.modes
     ]
-    return baselines + dac
 
 
 MAIN_RECORDS = [
-    f"{run}/evaluation/evaluation.json" for scene in SCENES.values() for run in main_runs(scene)
+    f"{run}/evaluation/evaluation.json"
+    for scene in SCENES.values()
+    for run in baselines(scene) + conquered(scene)
+]
+
+# Figures show the first seed; the table, means over all.
+FIGURE = f"{RESULTS}/figures/{{scene}}"
+
+
+def shown(pattern):
+    """An input function: the pattern with the values of the scene, and mode, of a figure."""
+
+    def path(wildcards):
+        scene = scene_of(wildcards)
+        once = scene.train.steps
+        fixed = {"seed": SETTINGS.seeds[0], "once": once, "twice": 2 * once}
+        return with_values(pattern, scene, **fixed, **wildcards)
+
+    return path
+
+
+def shown_experts(wildcards):
+    """The curves of a scene's experts."""
+    scene = scene_of(wildcards)
+    return [
+        shown(f"{EXPERT}/curve.json".replace("{group}", str(group)))(wildcards)
+        for group in range(scene.K)
+    ]
+
+
+def of_all_scenes(pattern):
+    """An input function: as `shown`, for every scene in turn."""
+
+    def paths(wildcards):
+        return [
+            with_values(
+                pattern,
+                scene,
+                seed=SETTINGS.seeds[0],
+                twice=2 * scene.train.steps,
+                mode=wildcards.mode,
+            )
+            for scene in SCENES.values()
+        ]
+
+    return paths
+
+
+def figures_of(scene):
+    """Pictures that the report shows of one scene."""
+    figures = [with_values(f"{GROUPS}/partition.png", scene), f"{FIGURE}-experts.png"]
+    for kind in ("convergence", "losses", "points"):
+        figures += [f"{FIGURE}-{kind}-{mode}.png" for mode in SETTINGS.modes]
+    return [figure.format(scene=scene.name) for figure in figures]
+
+
+FIGURES = [
+    *(f"{RESULTS}/figures/qualitative-{mode}.png" for mode in SETTINGS.modes),
+    *(figure for scene in SCENES.values() for figure in figures_of(scene)),
 ]

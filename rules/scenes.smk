@@ -52,7 +52,7 @@ rule read_points:
     input:
         settings=frozen("read_points"),
         scene=SCENE_FILES,
-        model=sfm_model,
+        model=sparse_model,
     output:
         f"{SCENE}/points/points.npz",
     log:

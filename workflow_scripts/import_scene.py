@@ -16,6 +16,7 @@ def main(job: Job) -> None:
         job.section("scene", SceneSettings),
         name=job.wildcards.scene,
         sfm_model=models[0] if models else None,
+        work=job.out.parent,
     )
     scene.save(job.out)
 

@@ -10,8 +10,7 @@ def main(job: Job) -> None:
     from dac.scenes.points import points_from_model
     from dac.scenes.scene import Scene
 
-    models = job.folders("model")
-    model = read_model(models[0] if models else Path(job.value("path")))
+    model = read_model(job.folder("model"))
     points_from_model(model, Scene.load(job.folder("scene"))).save(Path(job.output[0]))
 
 

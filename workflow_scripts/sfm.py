@@ -7,15 +7,17 @@ def main(job: Job) -> None:
     from pathlib import Path
 
     from dac.scenes.sfm import run_sfm
+    from dac.scenes.views import read_names
     from dac.settings import SfmSettings
 
+    exclude = job.value("exclude")
     run_sfm(
         Path(job.value("path")),
         job.section("sfm", SfmSettings),
         job.out,
         Path(job.params.work),
         threads=job.threads,
-        exclude=job.value("exclude"),
+        exclude=read_names(Path(exclude)) if exclude else [],
     )
 
 

@@ -9,7 +9,8 @@ def main(job: Job) -> None:
     from dac.report.tables import write_main_table
 
     records = [Path(record) for record in job.input.records]
-    write_main_table(records, *(Path(file) for file in job.output))
+    csv, md, tex = (Path(job.output[kind]) for kind in ("csv", "md", "tex"))
+    write_main_table(records, csv, md, tex)
 
 
 run(main, snakemake)
