@@ -426,6 +426,10 @@ def parse(data: dict[str, Any], source: str = "config") -> Settings:
     settings = validate(Settings, data, source)
     if not settings.scenes:
         raise UserError(f"{source}: scenes", "no scene is listed", "add one (five lines)")
+    for key in ("seeds", "modes"):
+        values = getattr(settings, key)
+        if not values or len(set(values)) < len(values):
+            raise UserError(f"{source}: {key}", "empty, or one twice", "list each once")
     names = [entry.name for entry in settings.scenes]
     for name in names:
         if names.count(name) > 1:

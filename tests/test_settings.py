@@ -1,0 +1,148 @@
+"""Settings: strict values, one-line faults with the key, overrides by scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dac.errors import UserError
+from dac.settings import SECTIONS, merge, parse, read_yaml, resolve
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def configuration(**changes: Any) -> dict[str, Any]:
+    scene = {"name": "lego", "path": "data", "format": "blender", "division": "azimuth", "K": 4}
+    return {"scenes": [scene], **changes}
+
+
+def with_scene(**changes: Any) -> dict[str, Any]:
+    data = configuration()
+    return {"scenes": [data["scenes"][0] | changes]}
+
+
+def test_five_lines_are_enough() -> None:
+    settings = parse(configuration())
+    assert resolve(settings, "lego").train == settings.train
+    assert settings.train.steps == 30_000
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (configuration(colour=1), "config: colour: unknown key"),
+        (configuration(train={"step": 5}), "config: train.step: unknown key"),
+        (
+            configuration(train={"learning_rate": "1e-2"}),
+            "config: train.learning_rate: '1e-2' is text",
+        ),
+        (
+            configuration(train={"steps": "600"}),
+            "config: train.steps: Input should be a valid integer",
+        ),
+        (configuration(train={"steps": 6.5}), "config: train.steps"),
+        (configuration(train={"steps": True}), "config: train.steps"),
+        (configuration(train={"steps": 0}), "config: train.steps"),
+        (configuration(train={"distortion": float("nan")}), "config: train.distortion"),
+        (configuration(train={"distortion": float("inf")}), "config: train.distortion"),
+        (configuration(train=None), "config: train"),
+        (configuration(model={"scales": 4}), "config: model.scales"),
+        (configuration(model={"name": "K Planes"}), "config: model.name"),
+        (configuration(modes=["best"]), "config: modes.0"),
+        (configuration(modes=[]), "config: modes: empty, or one twice"),
+        (configuration(seeds=[0, 0]), "config: seeds: empty, or one twice"),
+        (configuration(scene={"near": 3.0, "far": 2.0}), "config: scene: near must be below far"),
+        (configuration(scene={"split": "list"}), "config: scene: split 'list' needs test_list"),
+        (configuration(results=5), "config: results"),
+        ({"scenes": []}, "config: scenes: no scene is listed"),
+        ({}, "config: scenes: missing"),
+        (with_scene(K="4"), "config: scenes.0.K"),
+        (with_scene(K=0), "config: scenes.0.K"),
+        (with_scene(name="../out"), "config: scenes.0.name"),
+        (with_scene(division="azimut"), "config: scenes.0.division"),
+        (with_scene(format="llff"), "config: scenes.0.format"),
+        (
+            with_scene(settings={"train": {"step": 5}}),
+            "scenes.lego.settings.train: step: unknown key",
+        ),
+        (with_scene(settings={"trains": {}}), "scenes.lego.settings.trains: unknown section"),
+        (configuration(finetune={"start": "continued"}), "needs distill.horizon = 60000"),
+        (configuration(train={"steps": {1, 2}}), "not plain data"),
+    ],
+)
+def test_faults_are_one_line_that_names_the_key(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(data)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_scenes_of_one_name() -> None:
+    data = configuration()
+    data["scenes"] *= 2
+    with pytest.raises(UserError, match="two scenes are named 'lego'"):
+        parse(data)
+
+
+def test_a_missing_key_of_a_scene() -> None:
+    data = configuration()
+    del data["scenes"][0]["division"]
+    with pytest.raises(UserError, match=r"config: scenes\.0\.division: missing"):
+        parse(data)
+
+
+def test_yaml_reads_1e_2_as_text_and_the_message_says_what_to_write() -> None:
+    data = configuration(**yaml.safe_load("train: {learning_rate: 1e-2}"))
+    with pytest.raises(UserError, match=r"write 0\.01"):
+        parse(data)
+
+
+def test_a_scene_overrides_single_values() -> None:
+    override = {"train": {"steps": 7}, "distill": {"corrected": {"colour": 0.25}}}
+    data = with_scene(settings=override) | {"train": {"rays": 99}}
+    scene = resolve(parse(data), "lego")
+    assert (scene.train.steps, scene.train.rays) == (7, 99)
+    assert (scene.distill.corrected.colour, scene.distill.corrected.alpha) == (0.25, 0.5)
+
+
+def test_merge_changes_neither_side() -> None:
+    base, over = {"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}, "d": {"e": 1}}
+    merged = merge(base, over)
+    assert merged == {"a": {"b": 1, "c": [3]}, "d": {"e": 1}}
+    merged["a"]["c"].append(4)
+    merged["d"]["e"] = 2
+    assert base == {"a": {"b": 1, "c": [1, 2]}} and over == {"a": {"c": [3]}, "d": {"e": 1}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"scenes: [", "broken YAML at line 1"),
+        (b"a: 1\n\tb: 2\n", "broken YAML at line 2"),
+        (b"- 1\n", "holds no settings"),
+        (b"", "holds no settings"),
+        (b"a: \xff", "not UTF-8"),
+    ],
+)
+def test_broken_yaml_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_yaml(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_yaml(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda path: path.stem
+)
+def test_configurations_that_ship_are_valid(path: Path) -> None:
+    settings = parse(merge(read_yaml(ROOT / "config" / "config.yaml"), read_yaml(path)))
+    assert set(SECTIONS) <= set(type(settings).model_fields)
