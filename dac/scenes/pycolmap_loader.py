@@ -1,15 +1,18 @@
 """The one door to pycolmap: imported late, quiet, and with its progress told from outside.
 
 pycolmap's own log (glog) is limited to warnings. Its long calls release the interpreter but report
-nothing, so a thread counts the rows that they add to the database and logs them with an estimate
-of the time left.
+nothing, so a thread asks how many rows they have added to the database and logs that with an
+estimate of the time left. The counting is done in another process: this one has two copies of
+SQLite (Python's and pycolmap's), and if one closes a file that the other has open, the file's locks
+are gone and it may be damaged (https://www.sqlite.org/howtocorrupt.html, 2.2).
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +24,11 @@ from dac.errors import UserError
 
 _LOG = logging.getLogger("dac.sfm")
 _SECONDS_BETWEEN_LINES = 10.0
+_COUNT = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1] + "?mode=ro", uri=True)
+print(connection.execute("SELECT COUNT(*) FROM " + sys.argv[2]).fetchone()[0])
+"""
 
 
 def load_pycolmap() -> Any:
@@ -50,15 +58,13 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def count_rows(database: Path, table: str) -> int:
-    """Rows of a table of COLMAP's database, 0 while there is no such table or it is locked."""
-    if not database.is_file():
-        return 0
-    with contextlib.suppress(sqlite3.Error):
-        uri = f"{database.resolve().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
-    return 0
+def count_rows(database: Path, table: str) -> int | None:
+    """Rows of a table of COLMAP's database, None if they can't be counted now."""
+    command = [sys.executable, "-I", "-c", _COUNT, database.resolve().as_uri(), table]
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        return int(done.stdout)
+    return None
 
 
 @contextmanager
@@ -71,12 +77,14 @@ def told_progress(database: Path, table: str, unit: str, total: int | None) -> I
         unit: what a row stands for, e.g. `photos with features`.
         total: rows at the end, None if unknown.
     """
-    start, first = time.monotonic(), count_rows(database, table)
+    start, first = time.monotonic(), count_rows(database, table) or 0
     finished = threading.Event()
 
     def tell() -> None:
         while not finished.wait(_SECONDS_BETWEEN_LINES):
             done = count_rows(database, table)
+            if done is None:
+                continue
             if total is None or done <= first:
                 _LOG.info("%d %s", done, unit)
                 continue

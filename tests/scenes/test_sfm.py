@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 from dac.errors import UserError
 from dac.scenes.colmap_model import ColmapModel, read_model
-from dac.scenes.pycolmap_loader import load_pycolmap
+from dac.scenes.pycolmap_loader import count_rows, load_pycolmap, told_progress
 from dac.scenes.sfm import run_sfm
 from dac.scenes.sfm_pairs import best_pairs, can_list, coarsest
 from dac.scenes.sfm_photos import check_sizes, chosen_photos, colmap_folder, read_photos
@@ -75,7 +76,10 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_all(
         folder / "photos", {f"{i}.png": Image.fromarray(photo) for i, photo in enumerate(photos)}
     )
-    run_sfm(folder / "photos", SETTINGS, folder / "out", folder / "work", threads=2)
+    with pytest.MonkeyPatch.context() as patch:
+        # Ask for progress all the time: counting must not disturb the writing.
+        patch.setattr("dac.scenes.pycolmap_loader._SECONDS_BETWEEN_LINES", 0.01)
+        run_sfm(folder / "photos", SETTINGS, folder / "out", folder / "work", threads=2)
     return folder
 
 
@@ -129,6 +133,25 @@ def test_second_run_takes_the_database_over(
         room_cameras(VIEWS).world_from_camera.numpy(),
     )
     assert centre.max() < 0.02 and angle.max() < 0.8
+
+
+def test_progress_is_told(
+    room: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = room / "work" / "database.db"
+    assert count_rows(database, "keypoints") == VIEWS
+    assert count_rows(room / "no.db", "keypoints") is None
+    counts = iter([2, None, 2, 5, *[8] * 1000])
+    monkeypatch.setattr("dac.scenes.pycolmap_loader._SECONDS_BETWEEN_LINES", 0.01)
+    monkeypatch.setattr("dac.scenes.pycolmap_loader.count_rows", lambda *_: next(counts))
+    with (
+        caplog.at_level(logging.INFO, "dac.sfm"),
+        told_progress(database, "keypoints", "photos have features", VIEWS),
+    ):
+        while len(caplog.messages) < 3:
+            time.sleep(0.01)
+    assert caplog.messages[0] == "2 photos have features"
+    assert caplog.messages[1] == "5 of 8 photos have features, about 0 s left"
 
 
 class ReachedError(Exception):
