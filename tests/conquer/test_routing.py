@@ -84,8 +84,9 @@ def test_overlapping_sectors_route_to_the_nearest_centre() -> None:
 def test_quantile_sectors_route_to_the_nearest_azimuth() -> None:
     training = [0.0, 5, 10, 15, 200, 350]
     scene = on_circle([*training, 12, 150, 354, 356], len(training))
-    partition = partition_scene(scene, "azimuth-quantile", 2, ANY, None)
-    assert [partition.owner[f"v{i}"] for i in range(6)] == [0, 0, 0, 1, 1, 1]
+    names = [f"v{i}" for i in range(6)]
+    owner = {name: int(i >= 3) for i, name in enumerate(names)}
+    partition = Partition("azimuth-quantile", (tuple(names[:3]), tuple(names[3:])), owner)
     assert [owner_of_camera(scene, partition, view) for view in scene.test] == [0, 1, 1, 0]
 
 
