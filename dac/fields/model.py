@@ -87,14 +87,6 @@ class Model(nn.Module):
         colours = self.field.colour(features, self.field.direction_code(rays.directions))
         return sigma.view(shape), colours.view(*shape, 3)
 
-    def _visible_colours(self, rays: Rays, features: Tensor, visible: Tensor) -> Tensor:
-        """Colours (R, S, 3), 0 but for the (R, S) visible bins."""
-        ray, _ = visible.nonzero(as_tuple=True)
-        code = self.field.direction_code(rays.directions)
-        colours = features.new_zeros(*visible.shape, 3)
-        colours[visible] = self.field.colour(features[visible.view(-1)], code[ray])
-        return colours
-
     def render(
         self,
         rays: Rays,
@@ -102,7 +94,6 @@ class Model(nn.Module):
         generator: torch.Generator | None = None,
         anneal: float = 1.0,
         proposal_grad: bool = True,
-        skip_colour_below: float = 0.0,
     ) -> Rendering:
         """Render rays through proposals, resampling and the field.
 
@@ -111,23 +102,14 @@ class Model(nn.Module):
                 `train()` and `eval()`.
             anneal: exponent of the proposals' weights before resampling.
             proposal_grad: False computes the proposals without gradient.
-            skip_colour_below: bins of at most this weight get colour 0, not the field's, which
-                saves most of the colour network's time on views; rgb then misses less than this
-                times their number. For rendering without gradient.
         """
         with torch.set_grad_enabled(proposal_grad and torch.is_grad_enabled()):
             proposals = self.proposals(rays, generator=generator, anneal=anneal)
         last = proposals[-1]
         s = sampling.next_edges(last.s, last.weights, self.settings.samples, anneal, generator)
         t = sampling.t_from_s(self.space.kind, s, rays.near, rays.far)
-        sigma, features = self.field.geometry(self._points(rays, t))
-        sigma = sigma.view(len(rays), self.settings.samples)
+        sigma, colours = self.query(rays, t)
         alpha, weights = ops.volume_weights(sigma, t.diff(dim=-1))
-        if skip_colour_below > 0:
-            colours = self._visible_colours(rays, features, weights > skip_colour_below)
-        else:
-            code = self.field.direction_code(rays.directions)
-            colours = self.field.colour(features, code).view(*sigma.shape, 3)
         accumulation = weights.sum(dim=-1)
         middle = (t[:, 1:] + t[:, :-1]) / 2
         tiny = torch.finfo(weights.dtype).tiny

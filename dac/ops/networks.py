@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-_BLOCK = 2048  # rows; a block of width 64 fits a core's second-level cache
+_CPU_BLOCK = 2048  # rows; a block of width 64 fits a core's second-level cache
 
 
 def _by_ray(rows: Tensor, rays: int) -> Tensor:
@@ -59,8 +59,9 @@ class _Network(torch.autograd.Function):
         turned = [weight.T.contiguous() for weight in weights]
         to_x = torch.empty_like(x, memory_format=torch.contiguous_format)
         to_first = None if ctx.rays is None else grad.new_empty(len(x), weights[0].shape[0])
-        for start in range(0, len(x), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        size = _CPU_BLOCK if x.device.type == "cpu" else max(len(x), 1)
+        for start in range(0, len(x), size):
+            block = slice(start, start + size)
             g = grad[block]
             for layer in reversed(range(depth)):
                 _add_weight_gradient(to_weights[layer], g, inputs[layer][block])

@@ -1,6 +1,6 @@
 """Tri-plane lookup and total variation, arranged for speed in plain torch.
 
-The meaning is `reference.triplane` and `reference.plane_tv`. On a CPU this form takes about a third
+The meaning is `reference.triplane` and `reference.plane_tv`. On a CPU this form takes under half
 of their time: channels-last rows are gathered with their bilinear weights by one `embedding_bag`;
 the backward pass sorts the points by cell, sums each occupied cell's points with `embedding_bag`
 again (corner by corner), and adds one row a cell instead of one a point; and the total variation

@@ -134,9 +134,8 @@ def test_rays_that_miss_are_exactly_empty() -> None:
 def test_no_rays(decoder: str, where: Space) -> None:
     model = small(decoder, where)
     rays = some_rays(model)[:0]
-    for skip in (0.0, 1e-3):
-        out = model.render(rays, skip_colour_below=skip)
-        assert out.rgb.shape == (0, 3) and out.t.shape == (0, 9)
+    out = model.render(rays)
+    assert out.rgb.shape == (0, 3) and out.t.shape == (0, 9)
 
 
 def test_rays_render_one_by_one_as_in_a_batch() -> None:
@@ -214,24 +213,6 @@ def test_explicit_decoder_by_hand() -> None:
     hidden = ((directions + 1) / 2 @ state["field.basis.0"].T).relu()
     basis = (hidden @ state["field.basis.1"].T).view(2, 3, 8).repeat_interleave(2, 0)
     torch.testing.assert_close(colours, (basis * f[:, None]).sum(-1).sigmoid())
-
-
-@pytest.mark.parametrize("decoder", ["hybrid", "explicit"])
-def test_skipped_colours_stay_within_their_bound(decoder: str) -> None:
-    model = small(decoder)
-    with torch.no_grad():
-        model.field.planes[1].mul_(6)
-    rays = some_rays(model, 200)
-    with torch.no_grad():
-        whole = model.render(rays)
-        for cut in (1e-4, 0.05):
-            part = model.render(rays, skip_colour_below=cut)
-            skipped = whole.weights <= cut
-            assert (part.colours[skipped] == 0).all()
-            torch.testing.assert_close(part.colours[~skipped], whole.colours[~skipped])
-            error = (whole.rgb - part.rgb).abs().amax(-1)
-            assert (error <= cut * skipped.sum(-1) + 1e-6).all()
-        assert skipped.any() and not skipped.all()
 
 
 def test_over() -> None:
