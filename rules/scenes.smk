@@ -14,7 +14,7 @@ rule sfm:
         scene=names_of("photos"),
     conda:
         "../envs/scenes.yaml"
-    threads: workflow.cores or 8
+    threads: 8
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
