@@ -1,0 +1,50 @@
+"""Files that must agree with each other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    pairs = [line.split("==") for line in lines if "==" in line and not line.startswith("#")]
+    return {name.lower(): version for name, version in pairs}
+
+
+CONSTRAINTS = pins((ROOT / "constraints.txt").read_text().splitlines())
+
+
+def test_constraints_are_exact_and_name_neither_this_project_nor_a_build() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    for line in lines:
+        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line), line
+    assert "dac-nerf" not in CONSTRAINTS
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_environments_pin_what_the_constraints_pin(path: Path) -> None:
+    environment = yaml.safe_load(path.read_text())
+    packages = pins(environment["dependencies"][-1]["pip"])
+    assert packages and packages.items() <= CONSTRAINTS.items()
+
+
+def test_every_rule_that_trains_gets_a_gpu_on_the_cluster() -> None:
+    profile = yaml.safe_load((ROOT / "slurm" / "profile.v9+.yaml").read_text())
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    named = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
+    assert set(profile["set-resources"]) | set(profile["set-threads"]) <= named
+    training = re.findall(r"^rule (\w+):(?:(?!^rule ).)*?threads: TRAINING", rules, re.M | re.S)
+    assert set(training) == set(profile["set-resources"])
+
+
+def test_every_script_belongs_to_a_rule_and_every_caption_to_a_picture() -> None:
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    scripts = {path.name for path in (ROOT / "workflow_scripts").glob("[!_]*.py")}
+    captions = {path.name for path in (ROOT / "rules" / "captions").glob("*.rst")}
+    assert set(re.findall(r"workflow_scripts/(\w+\.py)", rules)) == scripts
+    assert set(re.findall(r"captions/(\w+\.rst)", rules)) == captions
