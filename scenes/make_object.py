@@ -1044,8 +1044,8 @@ def main() -> None:
         wide, high = round(1200 * options.scale), round(800 * options.scale)
         start_scene((wide, high), options.samples, True, look, exposure)
         build()
-        pose = load_viewpoints().look_at((-1.05, -3.85, 0.95), (0.0, 0.0, 0.05), (0, 0, 1))
-        image = on_backdrop(render(pose, 0.94 * wide))
+        pose = load_viewpoints().look_at((-1.05, -3.85, 0.95), (0.0, 0.0, -0.02), (0, 0, 1))
+        image = on_backdrop(render(pose, 0.87 * wide))
         save(image, options.hero, quality=88, optimize=True)
         return
     todo = []
