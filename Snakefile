@@ -25,3 +25,8 @@ rule all:
     input:
         rules.tables.output,
         FIGURES,
+
+
+# Snakemake's own account of a failed job is long: say last what the jobs themselves said.
+onerror:
+    print(*errors_since_start(), sep="\n", file=sys.stderr)

@@ -1,6 +1,7 @@
 # What the other files share: the checked settings, the paths, and what each stage depends on.
 import os
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
@@ -394,6 +395,20 @@ def experts_before(wildcards):
         return []
     K = int(groups.rsplit("-", 1)[1])
     return [f"{SEED}/{groups}/expert{group}/model.json" for group in range(K)]
+
+
+# --- Errors --------------------------------------------------------------------------------------
+
+STARTED = time.time()
+
+
+def errors_since_start():
+    """What the jobs that failed in this run said last, with their logs."""
+    logs = [log for log in Path(RESULTS, "logs").rglob("*.log") if log.stat().st_mtime > STARTED]
+    for log in sorted(logs):
+        last = log.read_text(errors="replace").splitlines()[-1:]
+        if last and last[0].startswith("error: "):
+            yield f"{last[0]} ({log})"
 
 
 # --- What the table and the figures show ----------------------------------------------------------

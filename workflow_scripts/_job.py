@@ -100,14 +100,15 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
             job.check_sources()
             main(job)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            _end(terminal, f"error: {error}")
+            _end(f"error: {error}", terminal)
         except Exception as error:
             traceback.print_exc()
-            _end(terminal, f"error: {type(error).__name__}: {error} (traceback in {log})")
+            _end(f"error: {type(error).__name__}: {' '.join(str(error).split())}", terminal)
 
 
-def _end(terminal: TextIO, line: str) -> None:
+def _end(line: str, terminal: TextIO) -> None:
+    """One line in the log, last, and on the terminal."""
+    print(line, file=sys.stderr)
     print(line, file=terminal)
     sys.exit(1)
 

@@ -17,6 +17,13 @@ def outputs(project) -> list[str]:
     return sorted(str(path) for path in files if path.parts[0] not in ("logs", "benchmarks"))
 
 
+def the_error(said: str) -> str:
+    """The one error line, which Snakemake's account is followed by once more, with its log."""
+    at_once, at_the_end = (line for line in said.splitlines() if line.startswith("error: "))
+    assert at_the_end.startswith(f"{at_once} (results/logs/ball/")
+    return at_once
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -88,11 +95,11 @@ def test_more_groups_than_views(fresh) -> None:
     target = "results/ball/azimuth-99/partition.json"
     result = fresh.snakemake("--cores", "1", "--", target)
     assert result.returncode == 1
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and "99" in lines[0]
+    line = the_error(result.stderr)
+    assert "choose K of at most 14" in line
     assert "Traceback" not in result.stderr
     log = (fresh.folder / "results/logs/ball/azimuth-99/partition.log").read_text()
-    assert log == f"{lines[0]}\n"
+    assert log == f"{line}\n"
     kept = {path.split("/")[1] for path in outputs(fresh)}
     assert kept == {"settings", "scene"}
 
@@ -103,7 +110,6 @@ def test_a_truncated_photo(fresh) -> None:
     photo.write_bytes(photo.read_bytes()[:-60])
     result = fresh.snakemake("--cores", "1", "--", "results/ball/scene/scene.json")
     assert result.returncode == 1
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and "view_05.png" in lines[0]
+    assert "view_05.png" in the_error(result.stderr)
     assert "Traceback" not in result.stderr
     assert outputs(fresh) == ["ball/settings/import_scene.json"]
