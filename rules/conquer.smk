@@ -11,6 +11,7 @@ rule distill:
         log_of(DISTILL),
     benchmark:
         benchmark_of(DISTILL)
+    priority: 2
     conda:
         "../envs/core.yaml"
     threads: TRAINING_THREADS
@@ -36,6 +37,7 @@ rule finetune:
         log_of(FINETUNE),
     benchmark:
         benchmark_of(FINETUNE)
+    priority: 2
     conda:
         "../envs/core.yaml"
     threads: TRAINING_THREADS

@@ -1,4 +1,5 @@
 # Training on images: K experts, each on its own group, and the baseline on all views.
+# Experts go first, since distillation and fine-tuning wait for them.
 rule expert:
     input:
         settings=frozen("expert"),
@@ -10,6 +11,7 @@ rule expert:
         log_of(EXPERT),
     benchmark:
         benchmark_of(EXPERT)
+    priority: 1
     conda:
         "../envs/core.yaml"
     threads: TRAINING_THREADS

@@ -12,6 +12,8 @@ rule sfm:
         benchmark_of(f"{SCENE}/sfm")
     wildcard_constraints:
         scene=names_of("photos"),
+    # It is the head of a scene's longest chain of jobs: nothing of the scene can start before.
+    priority: 3
     conda:
         "../envs/scenes.yaml"
     threads: 8

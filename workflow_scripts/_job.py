@@ -94,6 +94,7 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
     log = Path(snakemake.log[0])
     _send_output_to(log)
+    _tell(terminal)
     with _progress_of(log, terminal):
         try:
             job = Job(snakemake)
@@ -125,6 +126,13 @@ def _send_output_to(log: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
 
 
+def _tell(terminal: TextIO) -> None:
+    """Repeat on the terminal what dac's own loggers say: few lines, written for people."""
+    handler = logging.StreamHandler(terminal)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logging.getLogger("dac").addHandler(handler)
+
+
 @contextmanager
 def _progress_of(log: Path, terminal: TextIO) -> Iterator[None]:
     """Repeat the log's lines of progress on the terminal, in words."""
@@ -147,11 +155,13 @@ def _progress_of(log: Path, terminal: TextIO) -> Iterator[None]:
 
 
 def _in_words(line: str) -> str:
+    """A line of JSON from a training or an evaluation: run, step(s) or view(s), psnr, eta."""
     try:
         told = json.loads(line)
-        psnr = "" if told["psnr"] is None else f", PSNR {told['psnr']} dB"
-        minutes, seconds = divmod(told["eta_seconds"], 60)
+        unit = "step" if "step" in told else "view"
+        psnr = f", PSNR {told['psnr']} dB" if told.get("psnr") is not None else ""
+        minutes, seconds = divmod(round(told["eta_seconds"]), 60)
         left = f"{minutes} min {seconds:02} s left"
-        return f"{told['run']}: step {told['step']} of {told['steps']}{psnr}, {left}"
+        return f"{told['run']}: {unit} {told[unit]} of {told[f'{unit}s']}{psnr}, {left}"
     except (ValueError, KeyError, TypeError):
         return line.rstrip()
