@@ -202,16 +202,13 @@ def test_a_queued_job_refuses_other_code_than_it_was_planned_with(finished, tmp_
     queued = ("--cores", "1", "--allowed-rules", "finetune", "--force", "--", relative)
     with project.edited("dac/training/loop.py", "_READ_EVERY = 16", "_READ_EVERY = 8"):
         result = project.snakemake(*queued)
+        assert project.planned()["finetune"] == 1  # what "run snakemake again" then does
     assert result.returncode == 1
     line = "finetune.json: dac has changed since these settings were frozen; run snakemake again"
     assert line in result.stderr
     assert "Traceback" not in result.stderr
     log = project.folder / "results/logs" / Path(relative).parent.relative_to("results")
     assert line in log.with_name(f"{log.name}.log").read_text()
-    # Nothing is lost: the code is as it was again, and so are the outputs.
-    assert project.planned() == {}
-    original = finished.folder / relative
-    assert (project.folder / relative).read_bytes() == original.read_bytes()
 
 
 def test_report_is_one_page_with_every_figure(finished) -> None:
