@@ -94,7 +94,7 @@ def test_digest_sees_every_other_change(package: Path, file: str, old: str, new:
 
 
 def test_experts_do_not_depend_on_what_follows_them() -> None:
-    modules = {file.as_posix() for file in closure("dac.training.stages")}
+    modules = {file.as_posix() for file in closure("dac.training.expert")}
     assert any(name.endswith("dac/fields/model.py") for name in modules)
     assert not any("/dac/conquer/" in name or "/dac/report/" in name for name in modules)
     assert not any(name.endswith("dac/settings.py") for name in modules)

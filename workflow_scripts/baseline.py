@@ -7,7 +7,7 @@ def main(job: Job) -> None:
     from pathlib import Path
 
     from dac.settings import ModelSettings, TrainSettings
-    from dac.training.stages import train_baseline
+    from dac.training.baseline import train_baseline
 
     steps = int(job.wildcards.steps)
     earlier = job.folders("init")

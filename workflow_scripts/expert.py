@@ -7,7 +7,7 @@ def main(job: Job) -> None:
     from pathlib import Path
 
     from dac.settings import ModelSettings, TrainSettings
-    from dac.training.stages import train_expert
+    from dac.training.expert import train_expert
 
     train_expert(
         job.folder("scene"),

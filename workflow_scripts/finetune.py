@@ -7,7 +7,7 @@ def main(job: Job) -> None:
     from pathlib import Path
 
     from dac.settings import DistillSettings, FinetuneSettings, TrainSettings
-    from dac.training.stages import finetune
+    from dac.training.finetune import finetune
 
     wildcards = job.wildcards
     finetune(

@@ -91,7 +91,7 @@ def distill(
     out: Path,
     state: Path,
 ) -> None:
-    """Distil the experts into a new student, and write its folder (see `training.stages`).
+    """Distil the experts into a new student, and write its folder (see `training.images`).
 
     Args:
         scene: a scene's folder.

@@ -22,7 +22,7 @@ from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, Mode
 from dac.training import loop
 from dac.training.batches import RayBatches
-from dac.training.stages import train_expert
+from dac.training.expert import train_expert
 
 MODEL = toy.model_settings()
 TRAIN = toy.train_settings(steps=45, rays=128, curve_points=3, curve_rays=256)

@@ -23,7 +23,10 @@ from dac.errors import UserError
 from dac.fields.model import load_model
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, FinetuneSettings
-from dac.training import loop, stages
+from dac.training import baseline as baseline_phase
+from dac.training import expert as expert_phase
+from dac.training import finetune as finetune_phase
+from dac.training import images, loop
 from dac.training.losses import interlevel_loss, photometric_loss, regularisers
 from dac.training.schedules import learning_rate_factor
 
@@ -36,11 +39,11 @@ DISTILL = DistillSettings(steps=12, rays=48, warmup_steps=3, horizon=24)
 def baseline(scene: Path, out: Path, **changes: Any) -> None:
     values = {"steps": 12, "seed": 0, "out": out, "state": out.parent / "state", **changes}
     settings = values.pop("train", SHORT)
-    stages.train_baseline(scene, MODEL, settings, **values)
+    baseline_phase.train_baseline(scene, MODEL, settings, **values)
 
 
 def expert(scene: Path, out: Path) -> None:
-    stages.train_expert(
+    expert_phase.train_expert(
         scene,
         scene.parent / "partition.json",
         1,
@@ -57,7 +60,7 @@ def finetune(start: str) -> Callable[[Path, Path], None]:
         student = out.parent / "student"
         if not student.exists():
             baseline(scene, student)
-        stages.finetune(
+        finetune_phase.finetune(
             scene,
             student,
             SHORT,
@@ -161,7 +164,7 @@ def test_a_state_of_another_seed_is_not_continued(
 def test_sigterm_saves_the_state_of_a_real_process(toy_scene: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]);"
-        "import toy; from dac.training.stages import train_baseline;"
+        "import toy; from dac.training.baseline import train_baseline;"
         "train_baseline(Path(sys.argv[2]), toy.model_settings(), toy.train_settings(rays=48),"
         "steps=100000, seed=0, out=Path(sys.argv[3]), state=Path(sys.argv[4]))"
     )
@@ -171,7 +174,7 @@ def test_sigterm_saves_the_state_of_a_real_process(toy_scene: Path, tmp_path: Pa
         [sys.executable, "-c", program, *where],
         stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=Path(stages.__file__).parents[2],
+        cwd=Path(loop.__file__).parents[2],
     )
     # The handler is there once training runs; a signal before that just ends the process.
     status = Path(f"/proc/{process.pid}/status")
@@ -226,9 +229,9 @@ def test_experts_share_their_initialisation_and_nothing_else(
         views = {int(v) for step in range(30) for v in batches(step).view}
         seen.append((weights, views, batches(0).background))
 
-    monkeypatch.setattr(stages.Run, "execute", watch)
+    monkeypatch.setattr(expert_phase.Run, "execute", watch)
     for group in (0, 1):
-        stages.train_expert(
+        expert_phase.train_expert(
             toy_scene,
             toy_scene.parent / "partition.json",
             group,
@@ -268,7 +271,7 @@ def test_what_can_not_be_continued_is_refused(toy_scene: Path, tmp_path: Path) -
         with pytest.raises(UserError, match=message):
             baseline(toy_scene, tmp_path / "out", init=tmp_path / "once", **changes)
     with pytest.raises(UserError, match="no group 7"):
-        stages.train_expert(
+        expert_phase.train_expert(
             toy_scene,
             toy_scene.parent / "partition.json",
             7,
@@ -283,15 +286,15 @@ def test_what_can_not_be_continued_is_refused(toy_scene: Path, tmp_path: Path) -
 
 def test_finetunings_rates() -> None:
     settings = FinetuneSettings(steps=100, learning_rate=0.5, warmup_steps=10)
-    fresh = stages.finetune_rate(settings, DISTILL)
+    fresh = finetune_phase.finetune_rate(settings, DISTILL)
     assert fresh(0) == 0.05 and fresh(10) == 0.5 and fresh(99) < 1e-3
     going_on = settings.model_copy(update={"start": "continued"})
     distill = DistillSettings(steps=100, learning_rate=0.5, warmup_steps=10, horizon=200)
-    rate = stages.finetune_rate(going_on, distill)
+    rate = finetune_phase.finetune_rate(going_on, distill)
     for step in (0, 50, 99):
         assert rate(step) == 0.5 * learning_rate_factor(100 + step, warmup=10, horizon=200)
     with pytest.raises(UserError, match=r"needs distill\.horizon"):
-        stages.finetune_rate(going_on, DistillSettings())
+        finetune_phase.finetune_rate(going_on, DistillSettings())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(
@@ -302,7 +305,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
         return photometric_loss(*arguments, **named) * (float("nan") if count[0] == 6 else 1.0)
 
     count = [0]
-    monkeypatch.setattr(stages, "photometric_loss", poisoned)
+    monkeypatch.setattr(images, "photometric_loss", poisoned)
     with pytest.raises(UserError, match="toy baseline: the loss 'photometric' is nan in step 5"):
         baseline(toy_scene, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -319,9 +322,9 @@ def test_progress_is_json_lines_with_the_time_left(
 
 def test_proposals_rest_in_steps_in_which_they_do_not_learn() -> None:
     scene = toy.scene()
-    model = stages.build_model(MODEL, scene.space, 0)
+    model = expert_phase.build_model(MODEL, scene.space, 0)
     train = toy.train_settings()
-    losses = stages._losses(model, scene, scene.train, train, 0)
+    losses = images.image_losses(model, scene, scene.train, train, 0)
     steps = [2000, 2001, 2002, 2003, 2004]
     learned = []
     for step in steps:
@@ -338,9 +341,9 @@ def test_proposals_rest_in_steps_in_which_they_do_not_learn() -> None:
 
 def test_terms_of_weight_zero_are_left_out() -> None:
     scene = toy.scene()
-    model = stages.build_model(MODEL, scene.space, 0)
+    model = expert_phase.build_model(MODEL, scene.space, 0)
     train = toy.train_settings(plane_tv=0.0, proposal_tv=0.0, distortion=0.0, interlevel=2.0)
-    batch = stages.RayBatches(
+    batch = images.RayBatches(
         scene,
         scene.train,
         rays=32,

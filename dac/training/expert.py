@@ -1,0 +1,70 @@
+"""An expert: the same model on the views of one group (Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dac.divide.partition import Partition
+from dac.errors import UserError
+from dac.fields.model import build_model
+from dac.scenes.scene import Scene
+from dac.settings import ModelSettings, TrainSettings
+from dac.training.images import fit, image_optimizer
+from dac.training.run import Run, default_device, scene_inputs
+
+
+def train_expert(
+    scene: Path,
+    partition: Path,
+    group: int,
+    model: ModelSettings,
+    train: TrainSettings,
+    *,
+    seed: int,
+    out: Path,
+    state: Path,
+) -> None:
+    """Train one expert on the views of its group (Algorithm 1), for `train.steps` steps.
+
+    Experts of a seed start from the same initialisation and draw different batches.
+
+    Args:
+        scene: a scene's folder.
+        partition: the file.
+        group: the expert's, from 0.
+
+    Raises:
+        UserError: there is no such group; and as in `Run.execute`.
+    """
+    views = Scene.load(scene)
+    groups = Partition.load(partition).groups
+    if not 0 <= group < len(groups):
+        raise UserError(partition, f"has {len(groups)} groups, no group {group}", "check K")
+    device = default_device()
+    expert = build_model(model, views.space, seed).to(device)
+    run = Run(
+        stage="expert",
+        module=__name__,
+        seed=seed,
+        settings={
+            "model": model.model_dump(mode="json"),
+            "train": train.model_dump(mode="json"),
+            "group": group,
+        },
+        inputs={**scene_inputs(scene), "partition.json": partition},
+        out=out,
+        state=state,
+    )
+    mine = _indices(views, groups[group], partition)
+    optimizer = image_optimizer(expert, train, train.learning_rate)
+    fit(run, expert, optimizer, views, mine, train, train.steps, group=group)
+
+
+def _indices(scene: Scene, names: Sequence[str], partition: Path) -> list[int]:
+    try:
+        return scene.indices(list(names))
+    except KeyError as error:
+        raise UserError(
+            partition, f"names the view {error}, which the scene lacks", "delete it, run again"
+        ) from None

@@ -1,0 +1,101 @@
+"""Fine-tuning: the distilled student on the images of all training views (Sec. 4.1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dac.errors import UserError
+from dac.fields.model import load_model
+from dac.scenes.scene import Scene
+from dac.settings import DistillSettings, FinetuneSettings, TrainSettings
+from dac.training.checkpoints import load_optimizer
+from dac.training.images import image_losses, image_optimizer
+from dac.training.keys import Use, mix
+from dac.training.loop import Plan
+from dac.training.run import Run, default_device, make_probe, scene_inputs
+from dac.training.schedules import learning_rate_factor
+
+
+def finetune(
+    scene: Path,
+    student: Path,
+    train: TrainSettings,
+    settings: FinetuneSettings,
+    *,
+    distill: DistillSettings,
+    seed: int,
+    out: Path,
+    state: Path,
+) -> None:
+    """Train the distilled student on all training views (Sec. 4.1.2).
+
+    Args:
+        scene: a scene's folder.
+        student: output of `distill`.
+        train: losses, rays and background; its learning rate and steps are not read.
+        settings: `start` fresh: new optimiser, warm-up and cosine over this phase. continued: the
+            distillation's optimiser, and its cosine (over `distill.horizon`) goes on.
+        distill: the distillation's settings, for `continued`.
+
+    Raises:
+        UserError: `continued` without a horizon; and as in `Run.execute`.
+    """
+    views = Scene.load(scene)
+    device = default_device()
+    model = load_model(student, device)
+    inputs = {**scene_inputs(scene), "student/model.safetensors": student / "model.safetensors"}
+    optimizer = image_optimizer(model, train, settings.learning_rate)
+    before = 0
+    if settings.start == "continued":
+        before = distill.steps
+        inputs["student/optimizer.safetensors"] = student / "optimizer.safetensors"
+        load_optimizer(model, optimizer, student)
+    run = Run(
+        stage="finetune",
+        module=__name__,
+        seed=seed,
+        settings={
+            "train": train.model_dump(mode="json"),
+            "finetune": settings.model_dump(mode="json"),
+            "distill": distill.model_dump(mode="json"),
+        },
+        inputs=inputs,
+        out=out,
+        state=state,
+    )
+    plan = Plan(
+        label=f"{views.name} fine-tuning",
+        steps=settings.steps,
+        rate=finetune_rate(settings, distill),
+        curve_points=train.curve_points,
+        checkpoint_seconds=train.checkpoint_seconds,
+    )
+    # The student's proposals are trained: they are not annealed again.
+    losses = image_losses(
+        model, views, views.train, train, mix(seed, Use.FINETUNE), before=before, anneal=False
+    )
+    probe = make_probe(model, views, count=train.curve_rays, device=device)
+    run.execute(model, optimizer, losses, probe, plan)
+
+
+def finetune_rate(settings: FinetuneSettings, distill: DistillSettings) -> Callable[[int], float]:
+    """Learning rate of a step of fine-tuning.
+
+    Raises:
+        UserError: `continued`, but the distillation's cosine has no horizon beyond its steps.
+    """
+    if settings.start == "fresh":
+        return lambda step: (
+            settings.learning_rate
+            * learning_rate_factor(step, warmup=settings.warmup_steps, horizon=settings.steps)
+        )
+    horizon = distill.horizon
+    if horizon is None:
+        raise UserError(
+            "finetune.start", "'continued' needs distill.horizon", "set it to both phases' steps"
+        )
+    return lambda step: (
+        distill.learning_rate
+        * learning_rate_factor(distill.steps + step, warmup=distill.warmup_steps, horizon=horizon)
+    )
