@@ -61,19 +61,12 @@ def covisibility(
         count: N.
 
     Returns:
-        (N, N) symmetric sparse int64, zero on the diagonal.
+        (N, N) symmetric sparse int64, zero on the diagonal; all zero where no point has a track,
+        as in models that a SLAM system exported.
 
     Raises:
-        UserError: no point has a track, as in models that a SLAM system exported.
         ValueError: offsets that do not fit the tracks, a view index out of range.
     """
-    if len(views) == 0:
-        what = "no points" if len(offsets) <= 1 else f"{len(offsets) - 1} points, none with a track"
-        raise UserError(
-            "sparse points",
-            f"{what}, so which views see the same points is unknown",
-            "use an azimuth division, or a model from structure from motion",
-        )
     seen = incidence(offsets, views, count)
     shared = sparse.csr_matrix(seen.T @ seen)
     shared.setdiag(0)

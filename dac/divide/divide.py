@@ -228,7 +228,15 @@ def _training_covisibility(
             "delete covisibility.npz, run again",
         )
     train = list(scene.train)
-    return sparse.csr_matrix(covisibility[train][:, train])
+    shared = sparse.csr_matrix(covisibility[train][:, train])
+    if shared.nnz == 0:
+        raise UserError(
+            where,
+            "no two training views share a sparse point (a model without tracks, as SLAM systems "
+            "export it, or no points at all)",
+            "choose an azimuth division, or use a model from structure from motion",
+        )
+    return shared
 
 
 def _numbered_by_first_view(labels: Labels) -> Labels:

@@ -17,7 +17,6 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap,
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dac.errors import UserError
 from dac.evaluation.records import Evaluation
 from dac.report.methods import method_name
 from dac.report.point_scores import point_scores
@@ -63,7 +62,7 @@ def points_figure(
         png, pdf: files to write.
 
     Raises:
-        UserError: something is missing or damaged, or no scored view sees a point.
+        UserError: something is missing or damaged.
     """
     scene = Scene.load(scene_dir)
     xyz = np.asarray(Points.load(points).xyz, np.float64)
@@ -71,7 +70,8 @@ def points_figure(
     scores = point_scores(scene, xyz, [reference, ours])
     seen = np.flatnonzero(scores.views > 0)
     if len(seen) == 0:
-        raise UserError(points, "no scored view sees a point", "score more test views")
+        _nothing_to_show(scene.name, png, pdf)
+        return
     if len(seen) > MOST_POINTS:
         seen = np.sort(np.random.default_rng(0).choice(seen, MOST_POINTS, replace=False))
     psnr = scores.psnr[:, seen]
@@ -99,6 +99,15 @@ def points_figure(
             f"{names[1]} ahead on {100 * np.mean(gain > 0):.0f} % of the points"
         )
         figure.text(0.994, 0.985, summary, ha="right", va="top", color="#555555", fontsize=7)
+        save_figure(figure, png, pdf, dpi=300)
+
+
+def _nothing_to_show(name: str, png: Path, pdf: Path) -> None:
+    """A picture that says why it is empty: azimuth divisions go without sparse points."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(TWO_COLUMNS, 0.6))
+        text = f"{name}: no scored view sees a sparse point"
+        figure.text(0.5, 0.5, text, ha="center", va="center")
         save_figure(figure, png, pdf, dpi=300)
 
 

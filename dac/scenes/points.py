@@ -131,24 +131,20 @@ def triangulate(scene: Scene, settings: PointsSettings, work: Path) -> Points:
         work: folder for intermediate files, in `triangulation/`, which are replaced.
 
     Raises:
-        UserError: fewer than two training views, or no point at all.
+        UserError: fewer than two training views.
     """
     if len(scene.train) < 2:
         raise UserError(scene.name, "one training view", "triangulation needs two or more")
     tracks = triangulate_tracks(scene, settings, work)
-    if not len(tracks.xyz):
-        raise UserError(
-            scene.name,
-            f"no point could be triangulated from {len(scene.train)} views",
-            "check the poses; try more points.neighbours, a smaller scene.downscale or a larger "
-            "points.max_reprojection_error; azimuth divisions need no points",
-        )
     if len(tracks.xyz) < _FEW:
+        found = f"only {len(tracks.xyz)} points" if len(tracks.xyz) else "no point"
         _LOG.warning(
-            "%s: only %d points could be triangulated; try more points.neighbours or a smaller "
-            "scene.downscale",
+            "%s: %s could be triangulated from %d views; check the poses, try more "
+            "points.neighbours, a smaller scene.downscale or a larger "
+            "points.max_reprojection_error (azimuth divisions need no points)",
             scene.name,
-            len(tracks.xyz),
+            found,
+            len(scene.train),
         )
     return _points_of_tracks(scene, tracks)
 

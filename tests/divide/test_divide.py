@@ -154,7 +154,9 @@ def test_graph_divisions_need_covisibility(make_scene: MakeScene, division: str)
     other = sparse.csr_matrix((7, 7), dtype=np.int64)
     assert "has 7 views, the scene 20" in refused(scene, division, 4, DivideSettings(), other)
     empty = sparse.csr_matrix((20, 20), dtype=np.int64)
-    assert "only 0 of 20" in refused(scene, division, 4, DivideSettings(), empty)
+    text = refused(scene, division, 4, DivideSettings(), empty)
+    assert "no two training views share a sparse point (a model without tracks" in text
+    assert "choose an azimuth division" in text and "\n" not in text
 
 
 @pytest.mark.parametrize("division", ["louvain", "spectral"])

@@ -118,6 +118,22 @@ def test_figures_are_written_alike_twice(study: Path, tmp_path: Path, kind: str)
         assert one.read_bytes() == two.read_bytes() and one.stat().st_size > 5000
 
 
+def test_a_scene_without_points_has_a_picture_that_says_so(study: Path, tmp_path: Path) -> None:
+    none = Points(
+        xyz=np.empty((0, 3), np.float32),
+        rgb=np.empty((0, 3), np.uint8),
+        offsets=np.zeros(1, np.int64),
+        views=np.empty(0, np.int32),
+        error=np.empty(0, np.float32),
+    )
+    none.save(tmp_path / "points.npz")
+    png, pdf = tmp_path / "p.png", tmp_path / "p.pdf"
+    points_figure(
+        study / "scene", tmp_path / "points.npz", study / "reference", study / "ours", png, pdf
+    )
+    assert png.stat().st_size > 1000 and pdf.stat().st_size > 1000
+
+
 def test_missing_and_damaged_renders(study: Path, tmp_path: Path) -> None:
     targets = (tmp_path / "a.png", tmp_path / "a.pdf")
     comparison = Comparison(study / "scene", study / "reference", study / "ours")
