@@ -10,6 +10,9 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/settings.smk"
 include: "rules/scenes.smk"

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from dac.errors import UserError
 
 _DISK_ERRORS = {
     errno.ENOSPC: ("no space left on the disk", "free some space and run again"),
+    errno.EFBIG: ("the file would pass the limit on file sizes", "raise the limit (ulimit -f)"),
     errno.EDQUOT: ("disk quota exceeded", "free some space and run again"),
     errno.EACCES: ("no permission to write here", "choose another results folder or fix its mode"),
     errno.EPERM: ("no permission to write here", "choose another results folder or fix its mode"),
@@ -33,14 +35,27 @@ _DISK_ERRORS = {
 
 @contextmanager
 def explained_disk_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` about the disk into a `UserError` that names `path`."""
+    """Turn an error about the disk into a `UserError` that names `path`."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+    except UserError:
+        raise
+    except Exception as error:
+        number = _error_number(error)
+        if number not in _DISK_ERRORS:
             raise
-        what, fix = _DISK_ERRORS[error.errno]
+        what, fix = _DISK_ERRORS[number]
         raise UserError(path, what, fix) from error
+
+
+def _error_number(error: Exception) -> int | None:
+    """The system's number of an error, which safetensors and numpy hide in their texts."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    if hidden := re.search(r"\(os error (\d+)\)", str(error)):
+        return int(hidden[1])
+    # numpy's words where a file took only a part of an array
+    return errno.ENOSPC if re.search(r"\d+ requested and \d+ written", str(error)) else None
 
 
 def _sync(path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,37 @@ def test_disk_errors_become_one_line_and_leave_nothing(
     assert "\n" not in str(caught.value) and str(tmp_path / "file") in str(caught.value)
     with pytest.raises(UserError, match=words), new_folder(tmp_path / "run"):
         raise OSError(number, os.strerror(number))
+    assert everything(tmp_path) == []
+
+
+_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np, torch
+from safetensors.torch import save_file
+from dac.artifacts import new_folder
+from dac.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+write = {
+    "numpy": lambda part: np.save(part / "a.npy", np.zeros(10**6)),
+    "safetensors": lambda part: save_file({"a": torch.zeros(10**6)}, part / "a.safetensors"),
+}[sys.argv[1]]
+try:
+    with new_folder(Path(sys.argv[2])) as part:
+        write(part)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "words"), [("numpy", "no space left"), ("safetensors", "limit on file sizes")]
+)
+def test_a_file_that_stops_growing_is_explained(tmp_path: Path, library: str, words: str) -> None:
+    target = tmp_path / "run"
+    command = [sys.executable, "-c", _FULL_DISK, library, str(target)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"{target}: ") and words in said and said.count("\n") == 1
     assert everything(tmp_path) == []
 
 
