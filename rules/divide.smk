@@ -56,7 +56,7 @@ rule diagnose:
             f"{GROUPS}/partition.png",
             caption="captions/partition.rst",
             category="{scene}",
-            labels={"figure": "partition"},
+            labels={"shows": "partition", "mode": "any"},
         ),
         pdf=f"{GROUPS}/partition.pdf",
     log:

@@ -4,14 +4,15 @@ rule tables:
         settings=frozen("tables"),
         records=MAIN_RECORDS,
     output:
-        csv=report(
-            f"{RESULTS}/tables/main.csv",
+        csv=f"{RESULTS}/tables/main.csv",
+        md=f"{RESULTS}/tables/main.md",
+        tex=f"{RESULTS}/tables/main.tex",
+        html=report(
+            f"{RESULTS}/tables/main.html",
             caption="captions/main_table.rst",
             category="All scenes",
             labels={"shows": "main table"},
         ),
-        md=f"{RESULTS}/tables/main.md",
-        tex=f"{RESULTS}/tables/main.tex",
     log:
         log_of(f"{RESULTS}/tables/main"),
     benchmark:

@@ -9,8 +9,8 @@ def main(job: Job) -> None:
     from dac.report.tables import write_main_table
 
     records = [Path(record) for record in job.input.records]
-    csv, md, tex = (Path(job.output[kind]) for kind in ("csv", "md", "tex"))
-    write_main_table(records, csv, md, tex)
+    csv, md, tex, html = (Path(job.output[kind]) for kind in ("csv", "md", "tex", "html"))
+    write_main_table(records, csv, md, tex, html)
 
 
 run(main, snakemake)

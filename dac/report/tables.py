@@ -10,6 +10,7 @@ of a scene is bold; the routed experts are K models, not one, and stand out of t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,10 @@ def main_table(records: Sequence[Path]) -> pd.DataFrame:
     return table[COLUMNS].reset_index(drop=True)
 
 
-def write_main_table(records: Sequence[Path], csv: Path, markdown: Path, latex: Path) -> None:
-    """Write the table as CSV (plain numbers), Markdown and LaTeX (booktabs).
+def write_main_table(
+    records: Sequence[Path], csv: Path, markdown: Path, latex: Path, html: Path
+) -> None:
+    """Write the table as CSV (plain numbers), Markdown, LaTeX (booktabs) and an HTML page.
 
     Raises:
         UserError: as `main_table`; the disk is full.
@@ -73,6 +76,8 @@ def write_main_table(records: Sequence[Path], csv: Path, markdown: Path, latex: 
     write_file(markdown, lambda part: part.write_text(text, encoding="utf-8"))
     tex = latex_table(table, cells)
     write_file(latex, lambda part: part.write_text(tex, encoding="utf-8"))
+    page = html_page(table, cells)
+    write_file(html, lambda part: part.write_text(page, encoding="utf-8"))
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -291,3 +296,36 @@ def latex_table(table: pd.DataFrame, cells: pd.DataFrame) -> str:
         lines.insert(first + index, r"\midrule")
     text = "\n".join(lines) + "\n"
     return text.replace("±", r"$\pm$").replace("↑", r"$\uparrow$")
+
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1b1f24; background: #fff; }
+table { border-collapse: collapse; border-bottom: 2px solid #1b1f24; }
+th { border-top: 2px solid #1b1f24; border-bottom: 1px solid #1b1f24; }
+th, td { padding: 0.25rem 0.8rem; text-align: right; font-variant-numeric: tabular-nums; }
+th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+tr.first td { border-top: 1px solid #9aa3ad; }
+p { max-width: 46rem; color: #454d57; }
+"""
+
+
+def html_page(table: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """The table as a page of its own for the report, best of each scene in bold."""
+    best, rows = _best(table), []
+    for index, row in enumerate(cells.to_dict("records")):
+        texts = [escape(str(row[name])) for name in PRINTED]
+        for metric, name in zip(METRICS, PRINTED[2:5], strict=True):
+            if best[metric].iloc[index]:
+                texts[PRINTED.index(name)] = f"<b>{escape(str(row[name]))}</b>"
+        first = index > 0 and cells["Scene"].iloc[index] != cells["Scene"].iloc[index - 1]
+        opening = '<tr class="first">' if first else "<tr>"
+        rows.append(opening + "".join(f"<td>{text}</td>" for text in texts) + "</tr>")
+    head = "".join(f"<th>{escape(name)}</th>" for name in PRINTED)
+    lines = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Main table</title>',
+        f"<style>{_STYLE}</style></head><body>",
+        f"<table><thead><tr>{head}</tr></thead><tbody>",
+        *rows,
+        f"</tbody></table><p>{escape(_note(table))}</p></body></html>",
+    ]
+    return "\n".join(lines) + "\n"

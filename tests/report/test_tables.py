@@ -21,8 +21,13 @@ def _three(record: Recorder, scene: str, *psnr: float, **more: object) -> list[P
     ]
 
 
-def _files(folder: Path) -> tuple[Path, Path, Path]:
-    return folder / "main.csv", folder / "main.md", folder / "main.tex"
+def _files(folder: Path) -> tuple[Path, Path, Path, Path]:
+    return (
+        folder / "main.csv",
+        folder / "main.md",
+        folder / "main.tex",
+        folder / "main.html",
+    )
 
 
 def test_rows_in_the_papers_order(record: Recorder) -> None:
@@ -68,8 +73,11 @@ def test_means_over_seeds_and_paired_gains(record: Recorder) -> None:
 def test_the_files(record: Recorder, tmp_path: Path) -> None:
     records = _three(record, "a_b", 30.0, 30.504, 30.501, ms_ssim=None)
     records += _three(record, "R&D_50%", 20.0, 20.2, 20.6)
-    csv, markdown, latex = _files(tmp_path)
-    write_main_table(records, csv, markdown, latex)
+    csv, markdown, latex, html = _files(tmp_path)
+    write_main_table(records, csv, markdown, latex, html)
+    page = html.read_text()
+    assert "R&amp;D_50%" in page and "R&D_50%" not in page
+    assert "<td><b>30.50</b></td>" in page and page.count("<tr") == 7
     table = pd.read_csv(csv)
     assert len(table) == 6 and set(table["method"]) == {"baseline-1x", "baseline-2x", "dac"}
     assert np.isfinite(table[["psnr", "ssim", "steps", "test_views"]].to_numpy()).all()
@@ -89,8 +97,8 @@ def test_the_files(record: Recorder, tmp_path: Path) -> None:
 
 def test_escape_of_a_hostile_name(record: Recorder, tmp_path: Path) -> None:
     name = r"x|y*<b>\z_$1^~{}"
-    csv, markdown, latex = _files(tmp_path)
-    write_main_table(_three(record, name, 1.0, 2.0, 3.0), csv, markdown, latex)
+    csv, markdown, latex, html = _files(tmp_path)
+    write_main_table(_three(record, name, 1.0, 2.0, 3.0), csv, markdown, latex, html)
     row = markdown.read_text().splitlines()[2]
     assert row.startswith(r"| x\|y\*\<b\>\\z\_$1^\~\{\} |")
     assert r"\$1\textasciicircum \textasciitilde \{\}" in latex.read_text().replace("  ", " ")
@@ -99,8 +107,8 @@ def test_escape_of_a_hostile_name(record: Recorder, tmp_path: Path) -> None:
 
 def test_several_seeds_are_printed_with_their_spread(record: Recorder, tmp_path: Path) -> None:
     records = _three(record, "zoo", 30, 31, 32) + _three(record, "zoo", 31, 31, 32, seed=1)
-    csv, markdown, latex = _files(tmp_path)
-    write_main_table(records, csv, markdown, latex)
+    csv, markdown, latex, html = _files(tmp_path)
+    write_main_table(records, csv, markdown, latex, html)
     assert "30.50 ± 0.71" in markdown.read_text()
     assert r"30.50 $\pm$ 0.71" in latex.read_text()
     assert "30.50 ± 0.71" in format_main_table(csv)
@@ -115,8 +123,8 @@ def test_equal_inputs_give_equal_bytes(record: Recorder, tmp_path: Path) -> None
 
 
 def test_the_terminals_table(record: Recorder, tmp_path: Path) -> None:
-    csv, markdown, latex = _files(tmp_path)
-    write_main_table(_three(record, "a_b", 30.0, 30.5, 30.9), csv, markdown, latex)
+    csv, markdown, latex, html = _files(tmp_path)
+    write_main_table(_three(record, "a_b", 30.0, 30.5, 30.9), csv, markdown, latex, html)
     text = format_main_table(csv)
     assert "30.90*" in text and "30.50 " in text and "+0.40" in text
     assert "mean image: a_b 12.50 dB" in text
@@ -140,8 +148,8 @@ def test_modes_side_by_side_are_named(record: Recorder) -> None:
 
 def test_experts_are_not_bold(record: Recorder, tmp_path: Path) -> None:
     records = [*_three(record, "zoo", 30.0, 30.5, 30.4), record("zoo", "experts", 40.0)]
-    csv, markdown, latex = _files(tmp_path)
-    write_main_table(records, csv, markdown, latex)
+    csv, markdown, latex, html = _files(tmp_path)
+    write_main_table(records, csv, markdown, latex, html)
     assert "**30.50**" in markdown.read_text() and "**40.00**" not in markdown.read_text()
 
 
