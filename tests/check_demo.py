@@ -1,0 +1,57 @@
+"""Check a finished demo: `python tests/check_demo.py` after `make demo`, in the repository's root.
+
+Both scenes and all three methods are in the table with finite metrics, every method is at least
+4 dB above rendering each view with the training views' mean image, the data terms of the loss fell
+in every phase of every run, and the report is there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+
+RESULTS = Path("results")
+METHODS = ["baseline-1x", "baseline-2x", "dac"]
+MARGIN = 4.0  # dB above the mean image
+
+
+def faults() -> list[str]:
+    """What is wrong with the demo's results, one sentence each."""
+    with (RESULTS / "tables" / "main.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found = []
+    for scene in ("pocket_lighthouse", "village_square"):
+        methods = [row["method"] for row in rows if row["scene"] == scene]
+        if methods != METHODS:
+            found.append(f"{scene} has the methods {methods}, not {METHODS}")
+    for row in rows:
+        where = f"{row['scene']}, {row['method']}"
+        metrics = [float(row[name] or "nan") for name in ("psnr", "ssim", "ms_ssim")]
+        if not all(map(math.isfinite, metrics)):
+            found.append(f"{where}: metrics {metrics}")
+        above = float(row["psnr"]) - float(row["mean_image_psnr"])
+        print(f"{where}: {float(row['psnr']):.2f} dB, {above:.2f} dB above the mean image")
+        if not above >= MARGIN:
+            found.append(f"{where}: {above:.2f} dB above the mean image, not {MARGIN:g}")
+    curves = sorted(RESULTS.glob("*/kplanes/**/curve.json"))
+    if len(curves) < 10:
+        found.append(f"only {len(curves)} curves")
+    for path in curves:
+        # The photometric term where a phase sees images; what compares with the experts elsewhere.
+        losses = json.loads(path.read_text(encoding="utf-8"))["losses"]
+        terms = ["photometric"] if "photometric" in losses else ["alpha", "colour", "rendered"]
+        first, last = (sum(losses[term][at] for term in terms) for at in (0, -1))
+        if not last < first:
+            found.append(f"{path}: the loss went from {first:.5f} to {last:.5f}")
+    if not (RESULTS / "report.html").stat().st_size > 1_000_000:
+        found.append("report.html is small")
+    return found
+
+
+if __name__ == "__main__":
+    wrong = faults()
+    print("\n".join(wrong) or "the demo is as it should be")
+    sys.exit(bool(wrong))
