@@ -1,4 +1,4 @@
-"""What several test folders share: a tiny scene whose every pixel has a formula."""
+"""What several test folders share: two tiny scenes whose every pixel has a formula."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,6 +17,16 @@ VIEWS = 16
 SIZE = 24
 FOCAL = 30.0
 POINTS = 80
+
+
+@pytest.fixture(scope="session")
+def toy_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy scene's folder; beside it its partition into two halves."""
+    folder = tmp_path_factory.mktemp("toy")
+    scene = toy.scene()
+    scene.save(folder / "scene")
+    toy.halves(scene).save(folder / "partition.json")
+    return folder / "scene"
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from textured_room import distance_to_room, room_cameras, room_photos
 
 from dac.cameras import Cameras
 from dac.errors import UserError
@@ -20,10 +20,6 @@ from dac.scenes.pycolmap_loader import load_pycolmap
 from dac.scenes.scene import Scene, Space
 from dac.scenes.triangulation import epipolar_error, ideal_pixels, near_pairs
 from dac.settings import PointsSettings
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from textured_room import distance_to_room, room_cameras, room_photos
 
 Array = NDArray[np.float64]
 SIMILARITY = np.array([[0, -2, 0, 0.5], [2, 0, 0, -1], [0, 0, 2, 3], [0, 0, 0, 1.0]])

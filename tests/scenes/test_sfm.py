@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from textured_room import room_cameras, room_photos, static
 
 from dac.errors import UserError
 from dac.scenes.colmap_model import ColmapModel, read_model
@@ -22,10 +22,6 @@ from dac.scenes.sfm import run_sfm
 from dac.scenes.sfm_pairs import best_pairs, can_list, coarsest
 from dac.scenes.sfm_photos import check_sizes, chosen_photos, colmap_folder, read_photos
 from dac.settings import SfmSettings
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from textured_room import room_cameras, room_photos, static
 
 Array = NDArray[np.float64]
 SETTINGS = SfmSettings(max_features=800, camera_model="SIMPLE_RADIAL")
