@@ -43,7 +43,8 @@ def test_every_rule_that_trains_gets_a_gpu_on_the_cluster() -> None:
 
 
 def test_every_script_belongs_to_a_rule_and_every_caption_to_a_picture() -> None:
-    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    files = [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
+    rules = "".join(path.read_text() for path in files)
     scripts = {path.name for path in (ROOT / "workflow_scripts").glob("[!_]*.py")}
     captions = {path.name for path in (ROOT / "rules" / "captions").glob("*.rst")}
     assert set(re.findall(r"workflow_scripts/(\w+\.py)", rules)) == scripts
