@@ -48,13 +48,6 @@ class Job:
         """The folder that the job writes whole: where its first output lies."""
         return Path(self.output[0]).parent
 
-    @property
-    def device(self) -> str:
-        """The torch device of this job."""
-        import torch
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
-
     def folder(self, name: str) -> Path:
         """The folder of a named input: of the first, where there are several."""
         return self.folders(name)[0]

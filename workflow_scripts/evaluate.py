@@ -15,7 +15,6 @@ def main(job: Job) -> None:
         job.out,
         earlier=job.folders("earlier"),
         side_by_side=job.folders("experts"),
-        device=job.device,
     )
 
 

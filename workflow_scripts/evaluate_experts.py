@@ -16,7 +16,6 @@ def main(job: Job) -> None:
         job.section("evaluate", EvaluateSettings),
         job.params.label,
         job.out,
-        device=job.device,
     )
 
 

@@ -32,7 +32,7 @@ from dac.conquer.novel_rays import NovelRays
 from dac.conquer.routing import owners_of_views
 from dac.divide.partition import Partition
 from dac.errors import UserError
-from dac.fields.model import Model, build_model, load_model
+from dac.fields.model import Model, build_model, default_device, load_model
 from dac.fields.protocol import Histogram, Rays
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
@@ -41,7 +41,7 @@ from dac.training.checkpoints import make_optimizer
 from dac.training.keys import Use, mix, seeded
 from dac.training.loop import Plan
 from dac.training.losses import Terms, regularisers
-from dac.training.run import Run, default_device, make_probe, scene_inputs
+from dac.training.run import Run, make_probe, scene_inputs
 from dac.training.schedules import learning_rate_factor, proposal_anneal
 
 

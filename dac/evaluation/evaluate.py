@@ -35,7 +35,7 @@ from dac.evaluation.records import (
 )
 from dac.evaluation.render import Rendered, render_pixels, render_view
 from dac.evaluation.truth import background_colour, mean_image, truth_image, usable_pixels
-from dac.fields.model import Model, load_model
+from dac.fields.model import Model, default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import EvaluateSettings
 
@@ -75,7 +75,6 @@ def evaluate_model(
     *,
     earlier: Sequence[Path] = (),
     side_by_side: Sequence[Path] = (),
-    device: str | None = None,
 ) -> Evaluation:
     """Score one model on the scene's test views.
 
@@ -88,12 +87,11 @@ def evaluate_model(
         earlier: runs that this one builds on, one after the other (for DaC: distillation); they
             count towards its cost.
         side_by_side: runs before those, independent of each other (for DaC: the experts).
-        device: torch device; None takes a GPU where there is one.
 
     Raises:
         UserError: the scene, the run or the label is missing or damaged; no test view; disk full.
     """
-    named, device = Label.parse(label), device or _default_device()
+    named, device = Label.parse(label), str(default_device())
     scene = Scene.load(scene_dir)
     model = load_model(run, device)
     cost = _training_cost([*earlier, run], side_by_side)
@@ -108,8 +106,6 @@ def evaluate_experts(
     settings: EvaluateSettings,
     label: dict[str, Any],
     out: Path,
-    *,
-    device: str | None = None,
 ) -> Evaluation:
     """Score the experts as an ensemble: each test view is rendered by the expert that owns it.
 
@@ -124,7 +120,7 @@ def evaluate_experts(
     Raises:
         UserError: as `evaluate_model`; the number of experts is not K.
     """
-    named, device = Label.parse(label), device or _default_device()
+    named, device = Label.parse(label), str(default_device())
     scene, groups = Scene.load(scene_dir), Partition.load(partition)
     if len(experts) != groups.count:
         raise UserError(
@@ -304,10 +300,6 @@ def _steps_and_seconds(run: Path) -> tuple[int, float]:
 
 def _array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-
-
-def _default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _device_name(device: str) -> str:

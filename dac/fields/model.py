@@ -134,6 +134,11 @@ class Model(nn.Module):
         return field, torch.stack([ops.plane_tv(plane) for plane in planes]).sum()
 
 
+def default_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def build_model(settings: ModelSettings, where: Space, seed: int) -> Model:
     """A new model on the CPU; the same seed gives the same weights, global state is untouched."""
     with torch.random.fork_rng(devices=[]):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from dac.divide.partition import Partition
 from dac.errors import UserError
-from dac.fields.model import build_model
+from dac.fields.model import build_model, default_device
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, TrainSettings
 from dac.training.images import fit, image_optimizer
-from dac.training.run import Run, default_device, scene_inputs
+from dac.training.run import Run, scene_inputs
 
 
 def train_expert(

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dac.errors import UserError
-from dac.fields.model import load_model
+from dac.fields.model import default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, FinetuneSettings, TrainSettings
 from dac.training.checkpoints import load_optimizer
 from dac.training.images import image_losses, image_optimizer
 from dac.training.keys import Use, mix
 from dac.training.loop import Plan
-from dac.training.run import Run, default_device, make_probe, scene_inputs
+from dac.training.run import Run, make_probe, scene_inputs
 from dac.training.schedules import learning_rate_factor
 
 

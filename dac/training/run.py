@@ -98,11 +98,6 @@ def scene_inputs(scene: Path) -> dict[str, Path]:
     return {f"scene/{name}": scene / name for name in SCENE_FILES}
 
 
-def default_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def make_probe(
     model: Model, scene: Scene, *, count: int, device: torch.device
 ) -> Callable[[], float | None]:
