@@ -9,7 +9,7 @@ of a scene is bold; the routed experts are K models, not one, and stand out of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -259,15 +259,25 @@ def _best(table: pd.DataFrame) -> pd.DataFrame:
     return marks
 
 
-def markdown_table(table: pd.DataFrame, cells: pd.DataFrame) -> str:
-    """The table in Markdown, best of each scene in bold."""
+def _marked(
+    table: pd.DataFrame, cells: pd.DataFrame, escaped: Callable[[str], str], bold: tuple[str, str]
+) -> list[list[str]]:
+    """The printed rows, escaped, each scene's best values between the two signs of `bold`."""
     best, rows = _best(table), []
     for index, row in enumerate(cells.to_dict("records")):
-        texts = [_escape_markdown(str(row[name])) for name in PRINTED]
+        texts = [escaped(str(row[name])) for name in PRINTED]
         for metric, name in zip(METRICS, PRINTED[2:5], strict=True):
             if best[metric].iloc[index]:
-                texts[PRINTED.index(name)] = f"**{row[name]}**"
-        rows.append("| " + " | ".join(texts) + " |")
+                place = PRINTED.index(name)
+                texts[place] = texts[place].join(bold)
+        rows.append(texts)
+    return rows
+
+
+def markdown_table(table: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """The table in Markdown, best of each scene in bold."""
+    marked = _marked(table, cells, _escape_markdown, ("**", "**"))
+    rows = ["| " + " | ".join(texts) + " |" for texts in marked]
     head = "| " + " | ".join(PRINTED) + " |"
     rule = "|" + "|".join(["---", "---", *["---:"] * (len(PRINTED) - 2)]) + "|"
     return "\n".join([head, rule, *rows, "", _escape_markdown(_note(table))]) + "\n"
@@ -311,12 +321,8 @@ p { max-width: 46rem; color: #454d57; }
 
 def html_page(table: pd.DataFrame, cells: pd.DataFrame) -> str:
     """The table as a page of its own for the report, best of each scene in bold."""
-    best, rows = _best(table), []
-    for index, row in enumerate(cells.to_dict("records")):
-        texts = [escape(str(row[name])) for name in PRINTED]
-        for metric, name in zip(METRICS, PRINTED[2:5], strict=True):
-            if best[metric].iloc[index]:
-                texts[PRINTED.index(name)] = f"<b>{escape(str(row[name]))}</b>"
+    rows = []
+    for index, texts in enumerate(_marked(table, cells, escape, ("<b>", "</b>"))):
         first = index > 0 and cells["Scene"].iloc[index] != cells["Scene"].iloc[index - 1]
         opening = '<tr class="first">' if first else "<tr>"
         rows.append(opening + "".join(f"<td>{text}</td>" for text in texts) + "</tr>")
