@@ -34,9 +34,10 @@ def usable_pixels(scene: Scene, view: int) -> Tensor | None:
     Raises:
         UserError: the mask leaves nothing to score.
     """
-    if scene.masks is None:
+    kept = scene.usable(view)
+    if kept is None:
         return None
-    usable = torch.from_numpy(np.asarray(scene.masks[view]) > 0)
+    usable = torch.from_numpy(kept)
     if not bool(usable[BORDER:-BORDER, BORDER:-BORDER].any()):
         raise UserError(
             f"scene {scene.name}: {scene.names[view]}",
@@ -57,7 +58,8 @@ def mean_image(scene: Scene) -> Tensor:
     total = np.zeros((height, width, 3))
     count = np.zeros((height, width, 1))
     for view in scene.train:
-        kept = 1.0 if scene.masks is None else (np.asarray(scene.masks[view]) > 0)[..., None]
+        usable = scene.usable(view)
+        kept = 1.0 if usable is None else usable[..., None]
         total += _composited(scene, view) * kept
         count += kept
     overall = total.sum(axis=(0, 1)) / max(count.sum(), 1.0)

@@ -92,6 +92,10 @@ class Scene:
         """Whether the images carry an alpha channel."""
         return bool(self.images.shape[-1] == 4)
 
+    def usable(self, view: int) -> NDArray[np.bool_] | None:
+        """(H, W) the pixels that a view's mask leaves; None where the scene has no masks."""
+        return None if self.masks is None else np.asarray(self.masks[view]) > 127
+
     def indices(self, names: tuple[str, ...] | list[str]) -> list[int]:
         """View indices of the given names.
 
@@ -159,8 +163,8 @@ class Scene:
 def _save_array(path: Path, array: NDArray[np.uint8]) -> None:
     """Write a .npy file, one view at a time.
 
-    `np.save` reports a disk that fills up half-way without an error number, so that the user would
-    not learn the reason.
+    `np.save` reports a file that stops growing half-way without an error number, which would leave
+    `artifacts` a guess at the reason.
     """
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(

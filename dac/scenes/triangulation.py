@@ -106,7 +106,7 @@ def write_images(scene: Scene, scale: int, work: Path) -> None:
     for view in scene.train:
         pixels = scene.images[view].astype(np.float32)
         grey = pixels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
-        used = None if scene.masks is None else scene.masks[view] > 127
+        used = scene.usable(view)
         if scene.has_alpha:
             alpha = pixels[..., 3] / 255.0
             grey = grey * alpha + _GREY * (1.0 - alpha)

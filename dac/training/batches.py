@@ -203,8 +203,9 @@ def _allowed_pixels(scene: Scene, views: Indices) -> NDArray[np.integer] | None:
     pixels = scene.masks.shape[1] * scene.masks.shape[2]
     kind = np.int32 if len(views) * pixels < 2**31 else np.int64
     accepted = [
-        (np.flatnonzero(scene.masks[view] > 127) + place * pixels).astype(kind)
-        for place, view in enumerate(views)
+        (np.flatnonzero(usable) + place * pixels).astype(kind)
+        for place, usable in enumerate(map(scene.usable, views.tolist()))
+        if usable is not None
     ]
     return np.concatenate(accepted) if accepted else np.empty(0, kind)
 
