@@ -3,6 +3,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
 
@@ -101,8 +102,8 @@ SCENE_FILES = [f"{SCENE}/scene/{name}" for name in ("scene.json", "images.npy", 
 SFM_MODEL = [f"{SCENE}/sfm/{name}.bin" for name in ("cameras", "images", "points3D")]
 RUN_FILES = ("model.safetensors", "model.json", "optimizer.safetensors", "curve.json")
 
-DIVISION = "azimuth|azimuth-quantile|azimuth-overlap|louvain|spectral|random|single"
-MODE = "paper|corrected"
+DIVISION = "|".join(get_args(dac_settings.Division))
+MODE = "|".join(get_args(dac_settings.Mode))
 
 
 wildcard_constraints:

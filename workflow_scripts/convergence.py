@@ -1,5 +1,7 @@
 """Draw held-out PSNR over steps and seconds."""
 
+from _runs import scene_runs
+
 from _job import Job, run
 
 
@@ -7,17 +9,8 @@ def main(job: Job) -> None:
     from pathlib import Path
 
     from dac.report.convergence_figure import convergence_figure
-    from dac.report.runs import SceneRuns
 
-    runs = SceneRuns(
-        scene=job.wildcards.scene,
-        baseline_1x=job.folder("baseline_1x"),
-        baseline_2x=job.folder("baseline_2x"),
-        experts=job.folders("experts"),
-        distill=job.folder("distill"),
-        finetune=job.folder("finetune"),
-    )
-    convergence_figure(runs, Path(job.output.png), Path(job.output.pdf))
+    convergence_figure(scene_runs(job), Path(job.output.png), Path(job.output.pdf))
 
 
 run(main, snakemake)
