@@ -1,0 +1,68 @@
+// The functions of dac/csrc/common/stages.h for ctypes: one C name each, over arrays.
+// Compiled by tests/cuda/test_stages.py.
+#include "stages.h"
+
+using dac::SpaceKind;
+
+extern "C" {
+
+void jitters(uint64_t key, uint32_t level, int rays, int count, float* out) {
+  for (int ray = 0; ray < rays; ++ray)
+    for (int i = 0; i < count; ++i)
+      out[ray * count + i] = dac::jitter(dac::jitter_row(key, level, ray), i);
+}
+
+void first_edges(int samples, const float* u, float* out) {
+  for (int i = 0; i <= samples; ++i) out[i] = dac::first_edge(i, samples, u[i]);
+}
+
+void distances(int kind, int n, const float* s, const float* near, const float* far, float* out) {
+  for (int i = 0; i < n; ++i)
+    out[i] = dac::t_from_s(static_cast<SpaceKind>(kind), s[i], near[i], far[i]);
+}
+
+void cube(int kind, int n, const float* centre, const float* half, float* x) {
+  for (int i = 0; i < n; ++i)
+    dac::cube_from_world(static_cast<SpaceKind>(kind), centre, half, x + 3 * i);
+}
+
+void cells(int size, int n, const float* x, int* cell, float* along) {
+  for (int i = 0; i < n; ++i) cell[i] = dac::plane_cell(x[i], size, along + i);
+}
+
+void harmonics(int n, const float* x, float* out) {
+  for (int i = 0; i < n; ++i)
+    dac::spherical_harmonics(x[3 * i], x[3 * i + 1], x[3 * i + 2], out + dac::kHarmonics * i);
+}
+
+void exp_slopes(int n, const float* x, float* out) {
+  for (int i = 0; i < n; ++i) out[i] = dac::truncated_exp_slope(x[i]);
+}
+
+void weights_backward(int S, const float* alpha, const float* through, const float* to_alpha,
+                      const float* to_w, float* to_tau, int stride) {
+  dac::volume_weights_backward(S, alpha, through, to_alpha, to_w, to_tau, stride);
+}
+
+void resampled(int P, const float* edges, const float* weights, float padding, int count,
+               int jittered, uint32_t row, float* out, int stride) {
+  auto weight = [&](int i) { return weights[i * stride]; };
+  dac::resample(P, edges, weight, padding, count, jittered != 0, row, out, stride);
+}
+
+float distortion(int S, const float* s, const float* w, float scale, float* to_w, int stride) {
+  return dac::distortion(S, s, w, scale, to_w, stride);
+}
+
+float histogram(int S, const float* s, const float* w, int P, const float* s_coarse,
+                const float* w_coarse, float eps, float scale, float* to_coarse, float* steps,
+                int stride) {
+  return dac::histogram(S, s, w, P, s_coarse, w_coarse, eps, scale, to_coarse, steps, stride);
+}
+
+void adam_step(float* x, float* m, float* v, float g, float beta1, float beta2, float eps,
+               float rate, float scale) {
+  dac::adam(x, m, v, g, beta1, beta2, eps, rate, scale);
+}
+
+}  // extern "C"
