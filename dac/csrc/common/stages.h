@@ -17,6 +17,11 @@
 
 namespace dac {
 
+// As ternaries, because these become one instruction each; fminf and fmaxf ask for more of NaN.
+HD float smaller(float a, float b) { return a < b ? a : b; }
+
+HD float larger(float a, float b) { return a > b ? a : b; }
+
 // ---- Random numbers: a function of (key, level, ray, index), the same everywhere ----
 
 HD uint32_t scramble(uint32_t x) {
@@ -54,13 +59,13 @@ HD float lerp_between(float a, float b, float s) {
 
 HD float t_from_s(SpaceKind kind, float s, float near, float far) {
   if (kind == SpaceKind::kBox) return lerp_between(near, far, s);
-  return fminf(fmaxf(unwarp(lerp_between(warp(near), warp(far), s)), near), far);
+  return smaller(larger(unwarp(lerp_between(warp(near), warp(far), s)), near), far);
 }
 
 // Edge i of the first level, which has `samples` bins; u in [0, 1), 0.5 for an even one.
 HD float first_edge(int i, int samples, float u) {
   float even = static_cast<float>(i) / static_cast<float>(samples);
-  return fminf(fmaxf(even + (u - 0.5F) / static_cast<float>(samples), 0.0F), 1.0F);
+  return smaller(larger(even + (u - 0.5F) / static_cast<float>(samples), 0.0F), 1.0F);
 }
 
 // ---- Space ----
@@ -69,14 +74,14 @@ HD float first_edge(int i, int samples, float u) {
 HD void cube_from_world(SpaceKind kind, const float* centre, const float* half, float* x) {
   for (int axis = 0; axis < 3; ++axis) x[axis] = (x[axis] - centre[axis]) / half[axis];
   if (kind == SpaceKind::kBox) return;
-  float size = fmaxf(fmaxf(fabsf(x[0]), fabsf(x[1])), fmaxf(fabsf(x[2]), 1.0F));
+  float size = larger(larger(fabsf(x[0]), fabsf(x[1])), larger(fabsf(x[2]), 1.0F));
   float inverse = 1 / size, factor = (2 - inverse) * inverse * 0.5F;
   for (int axis = 0; axis < 3; ++axis) x[axis] *= factor;
 }
 
 // Cell of a coordinate in a row of `size` entries, and where it lies in it (0 to 1, border clamped).
 HD int plane_cell(float x, int size, float* along) {
-  float place = fminf(fmaxf((x + 1) * (0.5F * static_cast<float>(size - 1)), 0.0F),
+  float place = smaller(larger((x + 1) * (0.5F * static_cast<float>(size - 1)), 0.0F),
                       static_cast<float>(size - 1));
   int cell = static_cast<int>(place);
   cell = cell < size - 2 ? cell : size - 2;
@@ -114,7 +119,7 @@ constexpr float kLargest = 3.4028234663852886e38F;
 constexpr float kClamp = 15.0F;  // of the truncated exponential's derivative
 constexpr float kShift = 1.0F;   // sigma = exp(x - 1)
 
-HD float truncated_exp_slope(float x) { return expf(fminf(fmaxf(x, -kClamp), kClamp)); }
+HD float truncated_exp_slope(float x) { return expf(smaller(larger(x, -kClamp), kClamp)); }
 
 // ---- Weights ----
 
@@ -155,7 +160,7 @@ HD void resample(int P, const float* edges, Weight weight, float padding, int co
       c1 = static_cast<float>(sum) * scale;
     }
     float e0 = edges[bin * stride], e1 = edges[(bin + 1) * stride];
-    out[i * stride] = fminf(e0 + fminf((u - c0) / (c1 - c0), 1.0F) * (e1 - e0), e1);
+    out[i * stride] = smaller(e0 + smaller((u - c0) / (c1 - c0), 1.0F) * (e1 - e0), e1);
   }
 }
 
