@@ -38,7 +38,7 @@ from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
 from dac.training.batches import RayBatches
 from dac.training.checkpoints import make_optimizer
-from dac.training.keys import Use, mix, seeded
+from dac.training.keys import Use, mix
 from dac.training.loop import Plan
 from dac.training.losses import Terms, regularisers
 from dac.training.run import Run, make_probe, scene_inputs
@@ -170,18 +170,18 @@ def distillation(
 ) -> Callable[[int], Terms]:
     """The terms of a distillation step: Eq. 5 to 7 with their weights, and L_orig (Eq. 8)."""
     device = next(student.parameters()).device
-    generator = torch.Generator(device)
     batches = _Batches(scene, partition, train, settings, seed=seed, device=device)
 
     def terms(step: int) -> Terms:
         origins, directions, counts = batches(step)
         rays = student.make_rays(origins, directions)
-        lesson = ask_experts(teachers, rays, counts, seeded(generator, seed, Use.TEACHER, step))
+        keys = [mix(seed, Use.TEACHER, step, expert) for expert in range(len(teachers))]
+        lesson = ask_experts(teachers, rays, counts, keys)
         answer = ask_student(
             student,
             rays,
             lesson,
-            generator=seeded(generator, seed, Use.JITTER, step),
+            key=mix(seed, Use.JITTER, step),
             anneal=proposal_anneal(step, slope=train.anneal_slope, steps=train.anneal_steps),
         )
         return {
@@ -245,19 +245,20 @@ class _Batches:
 
 @torch.no_grad()
 def ask_experts(
-    teachers: Sequence[Model], rays: Rays, counts: Sequence[int], generator: torch.Generator
+    teachers: Sequence[Model], rays: Rays, counts: Sequence[int], keys: Sequence[int]
 ) -> Lesson:
     """Render rays by their experts, with jittered samples.
 
     Args:
         rays: ordered by expert.
         counts: rays of each expert; at most K calls are made.
+        keys: of each expert's jitter.
     """
     said = []
     first = 0
-    for teacher, count in zip(teachers, counts, strict=True):
+    for teacher, count, key in zip(teachers, counts, keys, strict=True):
         if count:
-            said.append(teacher.render(rays[first : first + count], generator=generator))
+            said.append(teacher.render(rays[first : first + count], key=key))
         first += count
     names = ("s", "t", "alpha", "weights", "colours", "rgb", "accumulation")
     return Lesson(*(torch.cat([getattr(part, name) for part in said]) for name in names))
@@ -268,7 +269,7 @@ def ask_student(
     rays: Rays,
     lesson: Lesson,
     *,
-    generator: torch.Generator | None,
+    key: int | None,
     anneal: float = 1.0,
 ) -> Answer:
     """The student at the experts' samples, with the experts' spacing; and its own proposals."""
@@ -280,7 +281,7 @@ def ask_student(
         colours=colours,
         rgb=ops.composite(weights, colours),
         accumulation=weights.sum(dim=-1),
-        proposals=student.proposals(rays, generator=generator, anneal=anneal),
+        proposals=student.proposals(rays, key=key, anneal=anneal),
     )
 
 

@@ -50,12 +50,12 @@ class Model(nn.Module):
         return space.cube_from_world(self.space, points)
 
     def proposals(
-        self, rays: Rays, *, generator: torch.Generator | None = None, anneal: float = 1.0
+        self, rays: Rays, *, key: int | None = None, anneal: float = 1.0
     ) -> tuple[Histogram, ...]:
         """The proposal levels, coarse to fine, with gradient into their fields.
 
         Args:
-            generator: jitters the edges; None places them evenly.
+            key: jitters the edges (see `ops.jitter`); None places them evenly.
             anneal: exponent of the weights that the next level is drawn from.
         """
         kind = self.space.kind
@@ -63,10 +63,10 @@ class Model(nn.Module):
         fields = cast(list[ProposalField], list(self.proposal_fields))
         for field, samples in zip(fields, self.settings.proposal_samples, strict=True):
             if levels:
-                before = levels[-1]
-                s = sampling.next_edges(before.s, before.weights, samples, anneal, generator)
+                last, level = levels[-1], len(levels)
+                s = sampling.next_edges(last.s, last.weights, samples, anneal, key, level)
             else:
-                s = sampling.first_edges(len(rays), samples, rays.near, generator)
+                s = sampling.first_edges(len(rays), samples, rays.near, key)
             t = sampling.t_from_s(kind, s, rays.near, rays.far)
             sigma = field.density(self._points(rays, t)).view(len(rays), samples)
             _, weights = ops.volume_weights(sigma, t.diff(dim=-1))
@@ -91,22 +91,22 @@ class Model(nn.Module):
         self,
         rays: Rays,
         *,
-        generator: torch.Generator | None = None,
+        key: int | None = None,
         anneal: float = 1.0,
         proposal_grad: bool = True,
     ) -> Rendering:
         """Render rays through proposals, resampling and the field.
 
         Args:
-            generator: jitters the samples at every level; None is deterministic. Independent of
-                `train()` and `eval()`.
+            key: jitters the samples at every level (see `ops.jitter`); None is deterministic.
+                Independent of `train()` and `eval()`.
             anneal: exponent of the proposals' weights before resampling.
             proposal_grad: False computes the proposals without gradient.
         """
         with torch.set_grad_enabled(proposal_grad and torch.is_grad_enabled()):
-            proposals = self.proposals(rays, generator=generator, anneal=anneal)
-        last = proposals[-1]
-        s = sampling.next_edges(last.s, last.weights, self.settings.samples, anneal, generator)
+            proposals = self.proposals(rays, key=key, anneal=anneal)
+        last, level = proposals[-1], len(proposals)
+        s = sampling.next_edges(last.s, last.weights, self.settings.samples, anneal, key, level)
         t = sampling.t_from_s(self.space.kind, s, rays.near, rays.far)
         sigma, colours = self.query(rays, t)
         alpha, weights = ops.volume_weights(sigma, t.diff(dim=-1))

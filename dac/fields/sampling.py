@@ -4,8 +4,8 @@ Notation: s in [0, 1] is uniform in g(t) between g(near) and g(far). Box: g(t) =
 g(t) = t / 2 up to t = 1 and 1 - 1 / (2 t) beyond, so that half the samples lie uniformly within
 distance 1 and half are uniform in disparity (nerfstudio's piecewise sampler).
 
-Randomness is an argument: a generator jitters, None gives the bins' middles. Nothing here knows of
-training or evaluation.
+Randomness is an argument: a key jitters (see `ops.jitter`), None gives the bins' middles. Nothing
+here knows of training or evaluation.
 """
 
 from __future__ import annotations
@@ -54,18 +54,16 @@ def s_from_t(kind: Kind, t: Tensor, near: Tensor, far: Tensor) -> Tensor:
     return torch.where(length > 0, (t - near) / length.clamp_min(1e-30), torch.zeros_like(t))
 
 
-def _levels(rays: int, count: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+def _strata(rays: int, count: int, like: Tensor, key: int | None, level: int) -> Tensor:
     """(rays, count) ascending levels in [0, 1), one in each of `count` equal strata."""
-    shape = (rays, count)
-    strata = torch.arange(count, dtype=like.dtype, device=like.device).expand(shape)
-    if generator is None:
-        return (strata + 0.5) / count
-    jitter = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
-    return (strata + jitter) / count
+    strata = torch.arange(count, dtype=like.dtype, device=like.device)
+    if key is None:
+        return ((strata + 0.5) / count).expand(rays, count)
+    return (strata + ops.jitter(key, level, rays, count, like.device)) / count
 
 
-def first_edges(rays: int, samples: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Edges of the first level: even, or each moved at random within half a bin on either side.
+def first_edges(rays: int, samples: int, like: Tensor, key: int | None) -> Tensor:
+    """Edges of level 0: even, or each moved at random within half a bin on either side.
 
     Args:
         like: gives dtype and device.
@@ -74,10 +72,9 @@ def first_edges(rays: int, samples: int, like: Tensor, generator: torch.Generato
         (rays, samples+1) ascending in [0, 1].
     """
     even = torch.linspace(0, 1, samples + 1, dtype=like.dtype, device=like.device)
-    even = even.expand(rays, samples + 1)
-    if generator is None:
-        return even
-    jitter = torch.rand(even.shape, generator=generator, dtype=like.dtype, device=like.device)
+    if key is None:
+        return even.expand(rays, samples + 1)
+    jitter = ops.jitter(key, 0, rays, samples + 1, like.device)
     return (even + (jitter - 0.5) / samples).clamp(0, 1)
 
 
@@ -86,7 +83,8 @@ def next_edges(
     weights: Tensor,
     samples: int,
     anneal: float,
-    generator: torch.Generator | None,
+    key: int | None,
+    level: int,
 ) -> Tensor:
     """Edges of the next level, drawn from a level's weights and detached.
 
@@ -94,6 +92,7 @@ def next_edges(
         s: (R, P+1) edges of the level before; they are not among the new ones.
         weights: (R, P).
         anneal: exponent of the weights: 0 samples evenly, 1 by weight (mip-NeRF 360, Eq. 18).
+        level: the new one, from 1.
 
     Returns:
         (R, samples+1) ascending.
@@ -101,5 +100,5 @@ def next_edges(
     weights = weights.detach()
     if anneal != 1:
         weights = weights.pow(anneal)
-    u = _levels(len(s), samples + 1, s, generator)
+    u = _strata(len(s), samples + 1, s, key, level)
     return ops.resample(s, weights, u)

@@ -136,6 +136,58 @@ def truncated_exp(x: Tensor) -> Tensor:
     return result
 
 
+_WORD = (1 << 32) - 1
+
+
+def _signed(word: int) -> int:
+    """The 32-bit integer with the bits of an unsigned one."""
+    word &= _WORD
+    return word - (1 << 32) if word >> 31 else word
+
+
+def _scramble(word: int) -> int:
+    """Mix the bits of an unsigned 32-bit integer, one to one (a multiply-xorshift hash)."""
+    word ^= word >> 16
+    word = word * 0x7FEB352D & _WORD
+    word ^= word >> 15
+    word = word * 0x846CA68B & _WORD
+    return word ^ word >> 16
+
+
+def _scramble_(words: Tensor) -> Tensor:
+    """The same in place; int32 products wrap and the masks make shifts of negative ones logical."""
+    words ^= (words >> 16).bitwise_and_(0xFFFF)
+    words *= 0x7FEB352D
+    words ^= (words >> 15).bitwise_and_(0x1FFFF)
+    words *= _signed(0x846CA68B)
+    words ^= (words >> 16).bitwise_and_(0xFFFF)
+    return words
+
+
+def jitter(
+    key: int, level: int, rays: int, count: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Random numbers as a function of (key, level, ray, index), the same bits on every machine.
+
+    With h the hash of 32-bit words above and all sums and products modulo 2^32, number i of ray r
+    is the upper 24 bits of h(row + 0x9E3779B9 i), row = h(r xor h(level + low)) + high, where low
+    and high are the key's halves.
+
+    Args:
+        key: in [0, 2^64).
+        level: of sampling, from 0; the field's own comes last.
+
+    Returns:
+        (rays, count) float32, multiples of 2^-24 in [0, 1).
+    """
+    low, high = key & _WORD, key >> 32
+    ray = torch.arange(rays, dtype=torch.int32, device=device)
+    row = _scramble_(ray ^ _signed(_scramble(level + low & _WORD))) + _signed(high)
+    index = torch.arange(count, dtype=torch.int32, device=device) * _signed(0x9E3779B9)
+    words = _scramble_(row[:, None] + index)
+    return (words >> 8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24)
+
+
 def alpha_from_sigma(sigma: Tensor, delta: Tensor) -> Tensor:
     """Opacity of a bin: alpha = 1 - exp(-sigma delta).
 

@@ -20,7 +20,7 @@ from dac.settings import TrainSettings
 from dac.training.batches import RayBatches
 from dac.training.checkpoints import make_optimizer
 from dac.training.curve import Progress
-from dac.training.keys import Use, mix, seeded
+from dac.training.keys import Use, mix
 from dac.training.loop import Plan
 from dac.training.losses import Terms, photometric_loss, regularisers
 from dac.training.run import Run, make_probe
@@ -77,7 +77,6 @@ def image_losses(
         anneal: whether the proposals' weights are annealed at first.
     """
     device = next(model.parameters()).device
-    generator = torch.Generator(device)
     batches = RayBatches(
         scene, views, rays=train.rays, seed=seed, background=train.background, device=device
     )
@@ -94,7 +93,7 @@ def image_losses(
         )
         rendering = model.render(
             model.make_rays(batch.origins, batch.directions),
-            generator=seeded(generator, seed, Use.JITTER, step),
+            key=mix(seed, Use.JITTER, step),
             anneal=exponent,
             proposal_grad=learn,
         )

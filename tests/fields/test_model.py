@@ -52,7 +52,7 @@ def tensors(rendering: Rendering) -> list[torch.Tensor]:
 def test_shapes_and_identities(decoder: str, where: Space) -> None:
     model = small(decoder, where)
     rays = some_rays(model)
-    out = model.render(rays, generator=torch.Generator().manual_seed(0))
+    out = model.render(rays, key=0)
     assert [level.sigma.shape for level in out.proposals] == [(40, 16), (40, 12)]
     assert out.s.shape == out.t.shape == (40, 9) and out.colours.shape == (40, 8, 3)
     torch.testing.assert_close(out.accumulation, out.weights.sum(-1))
@@ -96,19 +96,16 @@ def test_proposals_learn_only_when_told() -> None:
 
 
 @pytest.mark.parametrize("where", [BOX, OPEN])
-def test_sampling_depends_on_the_generator_alone(where: Space) -> None:
+def test_sampling_depends_on_the_key_alone(where: Space) -> None:
     model = small(where=where)
     rays = some_rays(model)
     still = tensors(model.train().render(rays))
     for a, b in zip(still, tensors(model.eval().render(rays)), strict=True):
         assert torch.equal(a, b)
-    jittered = [
-        tensors(mode.render(rays, generator=torch.Generator().manual_seed(3)))
-        for mode in (model.train(), model.eval())
-    ]
+    jittered = [tensors(mode.render(rays, key=3)) for mode in (model.train(), model.eval())]
     for a, b in zip(*jittered, strict=True):
         assert torch.equal(a, b)
-    other = model.render(rays, generator=torch.Generator().manual_seed(4))
+    other = model.render(rays, key=4)
     assert not torch.equal(other.t, jittered[0][4])
     assert not torch.equal(other.proposals[0].t, model.render(rays).proposals[0].t)
 
@@ -119,7 +116,7 @@ def test_rays_that_miss_are_exactly_empty() -> None:
     directions = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     rays = model.make_rays(origins, directions)
     assert rays.near[1] == rays.far[1]
-    out = model.render(rays, generator=torch.Generator().manual_seed(0))
+    out = model.render(rays, key=0)
     assert out.accumulation[1].item() == 0 and out.rgb[1].tolist() == [0, 0, 0]
     assert out.accumulation[0].item() > 0
     assert torch.equal(over(out, torch.ones(3))[1], torch.ones(3))
@@ -257,10 +254,9 @@ def test_a_few_steps_fit_a_coloured_ball() -> None:
     hits = (rays.origins.square().sum(-1) - closest.square() < 0.6**2).float()[:, None]
     target = hits * torch.tensor([0.9, 0.2, 0.1]) + (1 - hits)
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-2, eps=1e-15)
-    generator = torch.Generator().manual_seed(0)
     losses = []
-    for _ in range(150):
-        out = model.render(rays, generator=generator)
+    for step in range(150):
+        out = model.render(rays, key=step)
         colour = (over(out, torch.ones(3)) - target).square().mean()
         loss = colour
         for level in out.proposals:
