@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
 from dac.training.batches import RayBatches
 from dac.training.checkpoints import make_optimizer
 from dac.training.keys import Use, mix
-from dac.training.loop import Plan
+from dac.training.loop import Plan, autograd_step
 from dac.training.losses import Terms, regularisers
 from dac.training.run import Run, make_probe, scene_inputs
 from dac.training.schedules import learning_rate_factor, proposal_anneal
@@ -148,13 +149,8 @@ def distill(
     )
     optimizer = make_optimizer(student, learning_rate=settings.learning_rate, eps=train.adam_eps)
     losses = distillation(student, teachers, views, groups, train, settings, mode=mode, seed=seed)
-    run.execute(
-        student,
-        optimizer,
-        losses,
-        make_probe(student, views, count=train.curve_rays, device=device),
-        plan,
-    )
+    probe = make_probe(student, views, count=train.curve_rays, device=device)
+    run.execute(student, optimizer, partial(autograd_step, optimizer, losses), probe, plan)
 
 
 def distillation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from dac.errors import UserError
@@ -12,7 +13,7 @@ from dac.settings import DistillSettings, FinetuneSettings, TrainSettings
 from dac.training.checkpoints import load_optimizer
 from dac.training.images import image_losses, image_optimizer
 from dac.training.keys import Use, mix
-from dac.training.loop import Plan
+from dac.training.loop import Plan, autograd_step
 from dac.training.run import Run, make_probe, scene_inputs
 from dac.training.schedules import learning_rate_factor
 
@@ -76,7 +77,7 @@ def finetune(
         model, views, views.train, train, mix(seed, Use.FINETUNE), before=before, anneal=False
     )
     probe = make_probe(model, views, count=train.curve_rays, device=device)
-    run.execute(model, optimizer, losses, probe, plan)
+    run.execute(model, optimizer, partial(autograd_step, optimizer, losses), probe, plan)
 
 
 def finetune_rate(settings: FinetuneSettings, distill: DistillSettings) -> Callable[[int], float]:

@@ -11,6 +11,7 @@ backgrounds, jitter) depends on (seed, group), so that no two of them share it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -21,7 +22,7 @@ from dac.training.batches import RayBatches
 from dac.training.checkpoints import make_optimizer
 from dac.training.curve import Progress
 from dac.training.keys import Use, mix
-from dac.training.loop import Plan
+from dac.training.loop import Plan, autograd_step
 from dac.training.losses import Terms, photometric_loss, regularisers
 from dac.training.run import Run, make_probe
 from dac.training.schedules import learning_rate_factor, proposal_anneal, proposals_learn
@@ -56,7 +57,8 @@ def fit(
     losses = image_losses(model, scene, views, train, mix(run.seed, Use.GROUP, group + 1))
     device = next(model.parameters()).device
     probe = make_probe(model, scene, count=train.curve_rays, device=device)
-    run.execute(model, optimizer, losses, probe, plan, start)
+    make_step = partial(autograd_step, optimizer, losses)
+    run.execute(model, optimizer, make_step, probe, plan, start)
 
 
 def image_losses(

@@ -1,8 +1,9 @@
 """The one training loop: baseline, experts, distillation and fine-tuning run through it.
 
-A phase gives a function from the step to named loss terms; their sum is minimised by Adam. The loop
-adds the schedule, the curve, resumable states and progress. All that decides the result is a
-function of the step, so a resumed run equals the uninterrupted one.
+A phase gives what one update does: losses, gradients, Adam (`autograd_step` makes it of a function
+from the step to named loss terms, whose sum is minimised). The loop adds the schedule, the curve,
+resumable states and progress. All that decides the result is a function of the step, so a resumed
+run equals the uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from dac.training.console import Console, Signals
 from dac.training.curve import LossReader, Progress
 
 _READ_EVERY = 16
+
+Step = Callable[[int, float], tuple[tuple[str, ...], Tensor]]
+"""One update of the model: step, learning rate -> the loss terms' names and values (detached)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Plan:
 def train(
     model: Model,
     optimizer: Adam,
-    losses: Callable[[int], Mapping[str, Tensor]],
+    make_step: Callable[[], Step],
     probe: Callable[[], float | None],
     plan: Plan,
     checkpoints: Checkpoints,
@@ -55,7 +59,9 @@ def train(
     """Train until `plan.steps`, from a saved state where there is one, else from `start`.
 
     Args:
-        losses: step -> terms; their sum is minimised.
+        optimizer: of the model's parameters; whatever a step is, it keeps its state here.
+        make_step: called once, when model and optimiser hold what the run goes on from: loading a
+            state puts other tensors into the optimiser.
         probe: PSNR in dB of the model as it is.
 
     Returns:
@@ -67,12 +73,13 @@ def train(
     """
     points = _curve_steps(start.step, plan)
     progress = _resume(model, optimizer, checkpoints) or start
+    update = make_step()
     reader = LossReader(plan.label, progress)
     with Signals() as signals, closing(Console(plan.label, progress.step, plan.steps)) as console:
         clock = saved = time.monotonic()
         for step in range(progress.step, plan.steps):
             rate = plan.rate(step)
-            reader.add(step, *_step(optimizer, losses(step), rate))
+            reader.add(step, *update(step, rate))
             progress.step = step + 1
             at_point = progress.step in points
             due = bool(signals.received) or time.monotonic() - saved > plan.checkpoint_seconds
@@ -95,17 +102,24 @@ def train(
     return progress
 
 
-def _step(
-    optimizer: Adam, terms: Mapping[str, Tensor], rate: float
-) -> tuple[tuple[str, ...], Tensor]:
-    """One update; returns the terms' names and values."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    values = torch.stack(list(terms.values()))
-    optimizer.zero_grad(set_to_none=True)
-    values.sum().backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return tuple(terms), values.detach()
+def autograd_step(optimizer: Adam, losses: Callable[[int], Mapping[str, Tensor]]) -> Step:
+    """Updates that minimise the sum of named terms, differentiated by torch.
+
+    Args:
+        losses: step -> terms.
+    """
+
+    def update(step: int, rate: float) -> tuple[tuple[str, ...], Tensor]:
+        terms = losses(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        values = torch.stack(list(terms.values()))
+        optimizer.zero_grad(set_to_none=True)
+        values.sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return tuple(terms), values.detach()
+
+    return update
 
 
 def _curve_steps(first: int, plan: Plan) -> frozenset[int]:

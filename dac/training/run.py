@@ -6,14 +6,13 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.optim import Adam
 
 import dac
@@ -25,7 +24,7 @@ from dac.scenes.scene import SCENE_FILES, Scene
 from dac.training.batches import probe_batch
 from dac.training.checkpoints import Checkpoints, save_optimizer
 from dac.training.curve import Progress
-from dac.training.loop import Plan, train
+from dac.training.loop import Plan, Step, train
 
 _PROBE_CHUNK = 4096
 
@@ -56,12 +55,12 @@ class Run:
         self,
         model: Model,
         optimizer: Adam,
-        losses: Callable[[int], Mapping[str, Tensor]],
+        make_step: Callable[[], Step],
         probe: Callable[[], float | None],
         plan: Plan,
         start: Progress | None = None,
     ) -> None:
-        """Train and write the folder.
+        """Train and write the folder; arguments as of `loop.train`.
 
         Raises:
             UserError: an input is missing, a loss is not finite, the disk is full.
@@ -69,7 +68,7 @@ class Run:
         """
         inputs = {name: sha256(file) for name, file in self.inputs.items()}
         checkpoints = Checkpoints(self.state, self._digest(inputs))
-        end = train(model, optimizer, losses, probe, plan, checkpoints, start or Progress())
+        end = train(model, optimizer, make_step, probe, plan, checkpoints, start or Progress())
         device = next(model.parameters()).device
         record = {
             "stage": self.stage,

@@ -230,16 +230,16 @@ def test_a_resumed_distillation_equals_the_uninterrupted_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     distil(toy_scene, experts, tmp_path / "whole", mode=mode, novel_share=0.5)
-    real, count = loop._step, [0]
+    real, count = loop.LossReader.add, [0]
 
-    def step(*arguments: Any) -> Any:
+    def add(*arguments: Any) -> None:
         count[0] += 1
         if count[0] == 5:
             signal.raise_signal(signal.SIGUSR1)
-        return real(*arguments)
+        real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_step", step)
+        patch.setattr(loop.LossReader, "add", add)
         with pytest.raises(SystemExit):
             distil(toy_scene, experts, tmp_path / "resumed", mode=mode, novel_share=0.5)
     assert not (tmp_path / "resumed").exists()

@@ -27,6 +27,8 @@ from dac.training import baseline as baseline_phase
 from dac.training import expert as expert_phase
 from dac.training import finetune as finetune_phase
 from dac.training import images, loop
+from dac.training.checkpoints import Checkpoints, make_optimizer
+from dac.training.curve import Progress
 from dac.training.losses import interlevel_loss, photometric_loss, regularisers
 from dac.training.schedules import learning_rate_factor
 
@@ -87,15 +89,15 @@ def same_run(a: Path, b: Path) -> bool:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, how: Callable[[], object]) -> None:
     """Call `how` within the given step of the next run."""
-    real, count = loop._step, [0]
+    real, count = loop.LossReader.add, [0]
 
-    def step(*arguments: Any) -> Any:
+    def add(*arguments: Any) -> None:
         count[0] += 1
         if count[0] == steps:
             how()
-        return real(*arguments)
+        real(*arguments)
 
-    monkeypatch.setattr(loop, "_step", step)
+    monkeypatch.setattr(loop.LossReader, "add", add)
 
 
 def terminate() -> None:
@@ -147,6 +149,45 @@ def test_a_crash_loses_only_what_was_not_saved(
     newest.write_bytes(newest.read_bytes()[:-1])
     baseline(toy_scene, tmp_path / "resumed", train=often)
     assert same_run(tmp_path / "whole", tmp_path / "resumed")
+
+
+def test_a_step_is_made_once_the_state_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = loop.Plan("tiny", 6, rate=lambda step: 0.1 + step, curve_points=1, checkpoint_seconds=60)
+    made, rates = [], []
+
+    def run() -> loop.Progress:
+        model = torch.nn.Linear(1, 1, bias=False)
+        optimizer = make_optimizer(model, learning_rate=1.0, eps=1e-8)
+        checkpoints = Checkpoints(tmp_path, "digest")
+
+        def make_step() -> loop.Step:
+            made.append([int(state["step"]) for state in optimizer.state.values()])
+            rates.append([])
+            update = loop.autograd_step(
+                optimizer, lambda step: {"loss": model.weight.square().sum(), "one": torch.ones(())}
+            )
+
+            def step(number: int, rate: float) -> tuple[tuple[str, ...], Tensor]:
+                rates[-1].append(rate)
+                names, values = update(number, rate)
+                assert names == ("loss", "one") and not values.requires_grad
+                assert optimizer.param_groups[0]["lr"] == rate
+                return names, values
+
+            return step
+
+        arguments = (make_step, lambda: None, plan, checkpoints, Progress())
+        return loop.train(model, optimizer, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4, terminate)
+        with pytest.raises(SystemExit):
+            run()
+    assert run().step == 6
+    assert made == [[], [4]]
+    assert rates == [[0.1, 1.1, 2.1, 3.1], [4.1, 5.1]]
 
 
 def test_a_state_of_another_seed_is_not_continued(
@@ -223,12 +264,21 @@ def test_experts_share_their_initialisation_and_nothing_else(
 ) -> None:
     seen: list[tuple[dict[str, Tensor], set[int], Tensor]] = []
 
-    def watch(run: Any, model: Any, optimizer: Any, losses: Any, *rest: Any) -> None:
+    made: list[images.RayBatches] = []
+
+    class Watched(images.RayBatches):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            made.append(self)
+
+    def watch(run: Any, model: Any, *rest: Any) -> None:
         weights = {name: value.clone() for name, value in model.state_dict().items()}
-        batches = losses.__closure__[losses.__code__.co_freevars.index("batches")].cell_contents
-        views = {int(v) for step in range(30) for v in batches(step).view}
+        (batches,) = made
+        made.clear()
+        views = {int(v) for step in range(30) for v in batches.pixels(step)[0]}
         seen.append((weights, views, batches(0).background))
 
+    monkeypatch.setattr(images, "RayBatches", Watched)
     monkeypatch.setattr(expert_phase.Run, "execute", watch)
     for group in (0, 1):
         expert_phase.train_expert(
