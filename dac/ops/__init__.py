@@ -1,9 +1,16 @@
 """Differentiable operations on samples, planes and histograms.
 
-What an operation means is in `reference`; those whose plain form is slow have a file of their own,
-tested against it. Import from here: `from dac import ops`.
+What an operation means is in `reference`. Each asks `backend` when it is called which of its bodies
+runs: the native library's (`native`), or plain torch: the twin in `reference`, or a faster plain
+form in a file of its own, tested against it. Import from here: `from dac import ops`.
 """
 
+from __future__ import annotations
+
+from torch import Tensor
+
+from dac.ops import native, reference
+from dac.ops.backend import runs_natively
 from dac.ops.networks import network
 from dac.ops.planes import plane_tv, triplane
 from dac.ops.reference import (
@@ -11,12 +18,10 @@ from dac.ops.reference import (
     composite,
     distortion_loss,
     histogram_loss,
-    jitter,
     outer_bound,
     resample,
     spherical_harmonics,
     truncated_exp,
-    volume_weights,
     weights_from_alpha,
 )
 
@@ -25,7 +30,6 @@ __all__ = [
     "composite",
     "distortion_loss",
     "histogram_loss",
-    "jitter",
     "network",
     "outer_bound",
     "plane_tv",
@@ -36,3 +40,10 @@ __all__ = [
     "volume_weights",
     "weights_from_alpha",
 ]
+
+
+def volume_weights(sigma: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """As `reference.volume_weights`."""
+    if runs_natively(sigma, delta):
+        return native.volume_weights(sigma, delta)
+    return reference.volume_weights(sigma, delta)

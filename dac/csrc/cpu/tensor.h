@@ -1,0 +1,50 @@
+// What the CPU operations need of torch: contiguous float32 memory, and its pool of threads.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
+
+namespace dac {
+
+using torch::stable::Tensor;
+
+constexpr auto kFloat = torch::headeronly::ScalarType::Float;
+
+// A tensor's values in order; a copy where they don't lie so.
+inline Tensor dense(const Tensor& x) {
+  STD_TORCH_CHECK(x.scalar_type() == kFloat, "the native kernels compute in float32");
+  return x.is_contiguous() ? x : torch::stable::contiguous(x);
+}
+
+inline const float* data(const Tensor& x) { return x.const_data_ptr<float>(); }
+
+inline float* out(Tensor& x) { return x.mutable_data_ptr<float>(); }
+
+inline Tensor empty(const Tensor& like, std::initializer_list<int64_t> sizes) {
+  return torch::stable::new_empty(like, std::vector<int64_t>(sizes), kFloat);
+}
+
+inline Tensor zeros(const Tensor& like, std::initializer_list<int64_t> sizes) {
+  return torch::stable::new_zeros(like, std::vector<int64_t>(sizes), kFloat);
+}
+
+inline Tensor scalar(const Tensor& like, double value) {
+  Tensor result = empty(like, {});
+  *out(result) = static_cast<float>(value);
+  return result;
+}
+
+// f(begin, end) over parts of [0, count); a part has `grain` items at least, and the parts' borders
+// follow from the number of threads alone.
+template <class F>
+void parallel(int64_t count, int64_t grain, const F& f) {
+  if (count > 0) torch::stable::parallel_for(0, count, grain, f);
+}
+
+}  // namespace dac
