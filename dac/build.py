@@ -50,7 +50,7 @@ _FLAGS = (
     *(f"-DTORCH_TARGET_VERSION={TORCH_ABI}", "-DTORCH_STABLE_ONLY"),
 )
 _CUDA_FLAGS = (
-    *("-std=c++20", "-O3", "--use_fast_math", "--expt-relaxed-constexpr", "-cudart=static"),
+    *("-std=c++20", "-O3", "--expt-relaxed-constexpr", "-cudart=static"),
     *("-Xcompiler", "-fPIC,-fvisibility=hidden"),
     *(f"-DTORCH_TARGET_VERSION={TORCH_ABI}", "-DTORCH_STABLE_ONLY", "-DUSE_CUDA", "-DDAC_CUDA"),
 )
@@ -312,7 +312,9 @@ def _compile(plan: Plan, scratch: Path, workers: int) -> Path:
         log = scratch.parent / "failed.log"
         log.write_text("\n".join(text for _, text in results))
         first = next(text for status, text in results if status)
-        said = re.search(r"^.*(?:error|undefined).*$", first, re.MULTILINE | re.IGNORECASE)
+        said = re.search(
+            r"^.*(?:error|undefined|cannot find).*$", first, re.MULTILINE | re.IGNORECASE
+        )
         raise UserError(
             "native kernels",
             f"don't compile: {said[0].strip() if said else plan.compiler.version}",
@@ -348,14 +350,14 @@ def _link_command(plan: Plan, objects: Sequence[str], library: Path) -> list[str
     # torch has loaded its libraries before ours. libtorch stands for those with CUDA, too, so that
     # a library linked beside a torch without CUDA finds them in one that has it.
     wanted = [f"-L{torch_lib}", "-ltorch", "-ltorch_cpu"]
-    if sys.platform == "darwin":
-        wanted = ["-undefined", "dynamic_lookup", f"-Wl,-rpath,{torch_lib}", *wanted]
+    if plan.cuda:  # nvcc knows where its runtime lies
+        own = [*plan.cuda.command, "-cudart=static", "-ccbin", plan.compiler.command[-1]]
+        own += ["-Xlinker=--no-as-needed"]
+    elif sys.platform == "darwin":
+        own = [*plan.compiler.command, "-undefined", "dynamic_lookup", f"-Wl,-rpath,{torch_lib}"]
     else:
-        wanted = ["-Wl,--no-as-needed", *wanted]
-    if plan.cuda:
-        home = Path(plan.cuda.command[0]).resolve().parents[1]
-        wanted += [f"-L{home}/lib64", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
-    return [*plan.compiler.command, "-shared", *objects, *wanted, "-o", str(library)]
+        own = [*plan.compiler.command, "-Wl,--no-as-needed"]
+    return [*own, "-shared", *objects, *wanted, "-o", str(library)]
 
 
 def main() -> None:
