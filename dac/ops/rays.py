@@ -1,0 +1,228 @@
+"""Whole rays of the hybrid model at once: rendering, a training step's gradients, a distillation's.
+
+The native operations keep a few rays' every intermediate value in the cache, from the first sample
+to the last gradient. What they compute is what `dac.fields.model.Model` and the losses compute of
+single operations; there is no twin of their own. They take part in no autograd graph: gradients are
+added into a buffer that `adam_step` reads.
+
+Notation: R rays, S samples a ray of the field; parameters in the order of `model.parameters()`; the
+flat gradient is (copies, length), each parameter's start rounded up to `ALIGN` floats, one copy for
+each thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+ALIGN = 16
+
+
+class ModelShape(NamedTuple):
+    """A hybrid K-Planes model as the kernels know it.
+
+    Attributes:
+        integers: [0 box or 1 contraction, samples of the two levels and the field, hidden width,
+            geometry features, hidden colour layers, proposal channels, sides of the two levels'
+            planes, field channels, sides of the field's planes].
+        space: [centre (3), half lengths (3)] of the box.
+    """
+
+    integers: tuple[int, ...]
+    space: tuple[float, ...]
+
+
+class TrainWeights(NamedTuple):
+    """Weights of a training step's terms."""
+
+    photometric: float
+    distortion: float
+    interlevel: float
+
+
+class DistillWeights(NamedTuple):
+    """Weights of a distillation step's terms (Eq. 5 to 8)."""
+
+    alpha: float
+    colour: float
+    histogram: float
+    rendered: float
+    accumulation: float
+    distortion: float
+    interlevel: float
+
+
+class Rendered(NamedTuple):
+    """Rays without background: rgb (R, 3), accumulation (R,), expected depth (R,)."""
+
+    rgb: Tensor
+    accumulation: Tensor
+    depth: Tensor
+
+
+class Sampled(NamedTuple):
+    """The field's samples: s, t (R, S+1) edges; alpha, weights (R, S); colours (R, S, 3)."""
+
+    s: Tensor
+    t: Tensor
+    alpha: Tensor
+    weights: Tensor
+    colours: Tensor
+
+
+class Lesson(NamedTuple):
+    """What experts say of the rays: `Sampled`, and rgb (R, 3), accumulation (R,)."""
+
+    s: Tensor
+    t: Tensor
+    alpha: Tensor
+    weights: Tensor
+    colours: Tensor
+    rgb: Tensor
+    accumulation: Tensor
+
+
+def new_gradients(parameters: Sequence[Tensor]) -> Tensor:
+    """A zero gradient buffer (copies, length) for the parameters, with a copy for each thread."""
+    first = parameters[0]
+    length = sum(-(-parameter.numel() // ALIGN) * ALIGN for parameter in parameters)
+    copies = torch.get_num_threads() if first.device.type == "cpu" else 1
+    return first.new_zeros(copies, length)
+
+
+def render_rays(
+    parameters: Sequence[Tensor],
+    shape: ModelShape,
+    rays: Tensor,
+    key: Tensor | None,
+    anneal: Tensor,
+) -> Rendered:
+    """Render without gradients.
+
+    Args:
+        rays: (R, 8) float32: origin, unit direction, near, far.
+        key: (1,) int64, jitters the samples (see `ops.jitter`); None places them evenly.
+        anneal: (1,) exponent of the proposals' weights before they are resampled.
+    """
+    return Rendered(*_render(parameters, shape, rays, key, anneal, False))
+
+
+def sample_rays(
+    parameters: Sequence[Tensor],
+    shape: ModelShape,
+    rays: Tensor,
+    key: Tensor | None,
+    anneal: Tensor,
+) -> tuple[Rendered, Sampled]:
+    """As `render_rays`, with the field's samples."""
+    values = _render(parameters, shape, rays, key, anneal, True)
+    return Rendered(*values[:3]), Sampled(*values[3:])
+
+
+def _render(
+    parameters: Sequence[Tensor],
+    shape: ModelShape,
+    rays: Tensor,
+    key: Tensor | None,
+    anneal: Tensor,
+    samples: bool,
+) -> list[Tensor]:
+    result: list[Tensor] = torch.ops.dac.render_rays(
+        parameters, shape.integers, shape.space, rays, key, anneal, samples
+    )
+    return result
+
+
+def train_rays(
+    parameters: Sequence[Tensor],
+    gradients: Tensor,
+    shape: ModelShape,
+    rays: Tensor,
+    target: Tensor,
+    background: Tensor,
+    key: Tensor,
+    anneal: Tensor,
+    learn: bool,
+    weights: TrainWeights,
+) -> Tensor:
+    """Add the gradients of a training step's terms, total variation left out.
+
+    Args:
+        gradients: (copies, length), added to.
+        rays: (R, 8) float32: origin, unit direction, near, far.
+        target: (R, 3) colours over `background`.
+        background: (3,).
+        key, anneal: as in `render_rays`.
+        learn: whether the proposals get gradient; if not, the interlevel term is 0.
+
+    Returns:
+        (3,) the terms, weighted: photometric, distortion, interlevel.
+    """
+    result: Tensor = torch.ops.dac.train_rays(
+        parameters, gradients, shape.integers, shape.space, rays, target, background, key, anneal,
+        learn, weights,
+    )  # fmt: skip
+    return result
+
+
+def distill_rays(
+    parameters: Sequence[Tensor],
+    gradients: Tensor,
+    shape: ModelShape,
+    rays: Tensor,
+    lesson: Lesson,
+    background: Tensor,
+    key: Tensor,
+    anneal: Tensor,
+    paper: bool,
+    weights: DistillWeights,
+) -> Tensor:
+    """Add the gradients of a distillation step's terms, total variation left out.
+
+    Args:
+        gradients: (copies, length), added to.
+        rays: (R, 8) float32: origin, unit direction, near, far.
+        background: (3,), behind experts and student alike.
+        key, anneal: as in `render_rays`, of the student's proposals.
+        paper: colour unweighted, histogram against alpha, no accumulation term.
+
+    Returns:
+        (7,) the terms, weighted, in the order of `DistillWeights`.
+    """
+    result: Tensor = torch.ops.dac.distill_rays(
+        parameters, gradients, shape.integers, shape.space, rays, lesson, background, key, anneal,
+        paper, weights,
+    )  # fmt: skip
+    return result
+
+
+def adam_step(
+    parameters: Sequence[Tensor],
+    exp_avg: Sequence[Tensor],
+    exp_avg_sq: Sequence[Tensor],
+    gradients: Tensor,
+    tv: Sequence[float],
+    active: Sequence[bool],
+    rates: Tensor,
+    betas: tuple[float, float],
+    eps: float,
+) -> Tensor:
+    """One update of Adam, in place, total variation included; clears the gradients it took.
+
+    Args:
+        exp_avg, exp_avg_sq: the parameters' moments.
+        gradients: (copies, length), as the operations above left it.
+        tv: each parameter's weight of total variation; read for planes only.
+        active: which parameters are updated; the others, and their moments, stay as they are.
+        rates: (parameters, 2): learning rate / (1 - beta1^n), 1 / sqrt(1 - beta2^n).
+
+    Returns:
+        (parameters,) total variation of each active plane before the update, not weighted; else 0.
+    """
+    result: Tensor = torch.ops.dac.adam_tv(
+        parameters, exp_avg, exp_avg_sq, gradients, tv, active, rates, (*betas, eps)
+    )
+    return result
