@@ -1,7 +1,8 @@
-"""The fast forms equal their twins in `reference`, forward and backward."""
+"""The reference backend's fast forms equal their twins in `reference`, forward and backward."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -9,9 +10,15 @@ import torch
 from torch import Tensor
 
 from dac import ops
-from dac.ops import reference
+from dac.ops import backend, reference
 
 SHAPES = [((2, 2, 1),), ((3, 5, 2), (4, 4, 2)), ((8, 2, 3), (2, 7, 3), (16, 16, 3))]
+
+
+@pytest.fixture(autouse=True)
+def _plain_torch() -> Iterator[None]:
+    with backend.using("reference"):
+        yield
 
 
 def gradients(result: Tensor, inputs: list[Tensor], seed: int = 0) -> tuple[Tensor, ...]:
