@@ -1,5 +1,6 @@
 # make demo    install what is needed, run the workflow on config/config.yaml, print the table
 # make test    the tests that need no GPU, no data sets and no patience
+# make bench   the kernels' speed against plain PyTorch; writes results/bench.json
 # make lint    style, types, and the workflow's own checks
 # make clean   remove the environment and all results
 #
@@ -17,7 +18,7 @@ REPORT := results/report.html
 SHOWN := results/tables results/figures rules/captions
 
 .DELETE_ON_ERROR:
-.PHONY: demo report test lint clean
+.PHONY: demo report test bench lint clean
 
 demo: .venv/workflow.stamp
 	$(BIN)/snakemake --cores $(CORES)
@@ -32,6 +33,9 @@ report: .venv/workflow.stamp
 
 test: .venv/test.stamp
 	$(BIN)/python -m pytest -m "not slow and not gpu and not data"
+
+bench: .venv/workflow.stamp
+	$(BIN)/python -m bench.run
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""Measurements of speed, memory and learning; no part of the package."""

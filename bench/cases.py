@@ -1,0 +1,273 @@
+"""The whole steps that `bench.run` times, and what all its cases share.
+
+Every case is built for each of the bodies `native`, `reference` and `plain`. The first two go
+through the package's own code, as a run of the workflow does, with the backend chosen by
+`dac.ops.backend.using`; `plain` is `bench.plain`. All start from one trained model, each with its
+own copy, and train on while they are timed.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import torch
+
+from bench import plain
+from bench.scene import divide, make_scene
+from bench.timing import Body
+from dac.conquer import distill
+from dac.evaluation.render import render_view
+from dac.evaluation.truth import background_colour
+from dac.fields.model import Model, build_model
+from dac.ops.backend import using
+from dac.scenes.scene import Scene
+from dac.settings import DistillSettings, ModelSettings, TrainSettings
+from dac.training.batches import RayBatch, RayBatches
+from dac.training.images import image_losses, image_optimizer
+from dac.training.loop import Step, autograd_step
+
+_BATCHES = 16  # prepared ahead and used in turn
+_FAR = 6000  # a step at which annealing and the cadence's ramp are over
+_TEACHERS = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large everything is.
+
+    Attributes:
+        model: shapes, and samples a ray.
+        rays: a step.
+        view: side of the rendered view, pixels.
+        views: of the scene.
+        trained: steps that the common model has behind it, so that densities are not trivial.
+        chunk: rays rendered at once.
+    """
+
+    model: ModelSettings
+    rays: int
+    view: int
+    views: int
+    trained: int
+    chunk: int
+
+
+SIZES = Sizes(
+    model=ModelSettings(
+        resolution=64,
+        scales=(1, 2),
+        channels=16,
+        proposal_resolutions=(64, 128),
+        proposal_samples=(128, 64),
+        samples=48,
+        hidden=64,
+    ),
+    rays=1024,
+    view=200,
+    views=20,
+    trained=60,
+    chunk=8192,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A name, its bodies, how many threads it has (None: as the run), rays a repetition."""
+
+    name: str
+    bodies: dict[str, Body]
+    threads: int | None = None
+    rays: int | None = None
+
+
+class Setting:
+    """The scene, the trained model and what the cases share."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.scene = make_scene(sizes.views, sizes.view)
+        self.train = TrainSettings(
+            rays=sizes.rays, warmup_steps=10, anneal_steps=0, proposal_update_every=1
+        )
+        self._batches = RayBatches(
+            self.scene,
+            self.scene.train,
+            rays=sizes.rays,
+            seed=0,
+            background=self.train.background,
+            device=torch.device("cpu"),
+        )
+        with using("reference"):
+            self.model = build_model(sizes.model, self.scene.space, seed=0)
+            step = dac_step(self.model, self.scene, self.train)
+            for number in range(sizes.trained):
+                step(number, 2e-2 * min(1.0, (number + 1) / 10))
+
+    def copy(self) -> Model:
+        """The trained model, a body's own."""
+        return copy.deepcopy(self.model)
+
+    @torch.no_grad()
+    def disturbed(self, seed: int) -> Model:
+        """The trained model with every parameter moved by some per cent at random."""
+        model, generator = self.copy(), torch.Generator().manual_seed(seed)
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.mul_(1 + 0.05 * noise)
+        return model
+
+    def batches(self, step: int) -> RayBatch:
+        """The batch that `dac_step` makes in a step."""
+        return self._batches(step)
+
+
+def ours(make: Callable[[], Callable[[], object]]) -> dict[str, Body]:
+    """Bodies of both backends, each made and run under its own."""
+    bodies = {}
+    for name in ("native", "reference"):
+        context: Callable[[], AbstractContextManager[object]] = partial(using, name)
+        with context():
+            bodies[name] = Body(make(), context)
+    return bodies
+
+
+# Whole steps
+
+
+def dac_step(model: Model, scene: Scene, train: TrainSettings) -> Step:
+    """The step that `training.images.fit` runs."""
+    optimizer = image_optimizer(model, train, train.learning_rate)
+    return autograd_step(optimizer, image_losses(model, scene, scene.train, train, seed=0))
+
+
+def _counted(step: Callable[[int], object]) -> Callable[[], object]:
+    """Repetitions of a step, at the numbers from `_FAR` on."""
+    numbers = itertools.count(_FAR)
+    return lambda: step(next(numbers))
+
+
+def _prepared(bodies: dict[str, Body], kind: type, items: Sequence[Any]) -> dict[str, Body]:
+    """The bodies with batches that are there already, so that the step alone is timed.
+
+    Args:
+        kind: what makes batches; called with a step, its instances give one of `items`.
+    """
+
+    @contextmanager
+    def recalling(body: Body) -> Iterator[None]:
+        def recall(_self: object, step: int) -> Any:
+            return items[step % len(items)]
+
+        with mock.patch.object(kind, "__call__", recall), body.context():
+            yield
+
+    return {name: Body(body.run, partial(recalling, body)) for name, body in bodies.items()}
+
+
+def _train_case(setting: Setting, *, learn: bool) -> Case:
+    """A step on batches that are there already; with or without the proposals' update."""
+    train = setting.train
+    if not learn:
+        train = train.model_copy(update={"proposal_update_every": 10**9, "proposal_update_ramp": 0})
+    batches = [setting.batches(step) for step in range(_BATCHES)]
+    bodies = ours(lambda: _train_body(setting, train))
+    bodies["plain"] = _plain_train_body(
+        setting, train, learn, lambda step: batches[step % len(batches)]
+    )
+    name = "train_step" if learn else "train_step_no_proposal"
+    return Case(name, _prepared(bodies, RayBatches, batches), rays=train.rays)
+
+
+def _loop_case(setting: Setting) -> Case:
+    """A step with the making of its batch, each in its own way."""
+    bodies = ours(lambda: _train_body(setting, setting.train))
+    table = plain.RayTable(setting.scene)
+    bodies["plain"] = _plain_train_body(
+        setting, setting.train, True, lambda _step: table.draw(setting.train.rays)
+    )
+    return Case("train_loop", bodies, rays=setting.train.rays)
+
+
+def _train_body(setting: Setting, train: TrainSettings) -> Callable[[], object]:
+    step = dac_step(setting.copy(), setting.scene, train)
+    return _counted(lambda number: step(number, train.learning_rate))
+
+
+def _plain_train_body(
+    setting: Setting, train: TrainSettings, learn: bool, batches: Callable[[int], RayBatch]
+) -> Body:
+    model = plain.from_model(setting.model)
+    optimizer = plain.make_optimizer(model, train)
+
+    def step(number: int) -> None:
+        terms = plain.train_terms(model, batches(number), train, anneal=1.0, learn=learn)
+        plain.update(optimizer, terms, train.learning_rate)
+
+    return Body(_counted(step))
+
+
+def _distill_case(setting: Setting) -> Case:
+    """Experts rendered with jitter, the student at their samples, its proposals: all with losses.
+
+    The experts and the student are the trained model, each disturbed in its own way.
+    """
+    train, settings = setting.train, DistillSettings(rays=setting.sizes.rays)
+    scene, partition = setting.scene, divide(setting.scene, _TEACHERS)
+    teachers = [setting.disturbed(seed).requires_grad_(False) for seed in range(_TEACHERS)]
+
+    def make() -> Callable[[], object]:
+        student = setting.disturbed(_TEACHERS)
+        optimizer = image_optimizer(student, train, train.learning_rate)
+        losses = distill.distillation(
+            student, teachers, scene, partition, train, settings, mode="corrected", seed=0
+        )
+        step = autograd_step(optimizer, losses)
+        return _counted(lambda number: step(number, train.learning_rate))
+
+    source = distill._Batches(scene, partition, train, settings, seed=0, device=torch.device("cpu"))
+    batches = [source(step) for step in range(_BATCHES)]
+    student = plain.from_model(setting.disturbed(_TEACHERS))
+    optimizer = plain.make_optimizer(student, train)
+    experts = [plain.from_model(teacher) for teacher in teachers]
+
+    def theirs(number: int) -> None:
+        terms = plain.distill_terms(
+            student,
+            experts,
+            *batches[number % len(batches)],
+            source.background(number),
+            train,
+            settings,
+            mode="corrected",
+            anneal=1.0,
+        )
+        plain.update(optimizer, terms, train.learning_rate)
+
+    bodies = {**ours(make), "plain": Body(_counted(theirs))}
+    return Case("distill_step", _prepared(bodies, distill._Batches, batches), rays=train.rays)
+
+
+def _render_case(setting: Setting) -> Case:
+    """A whole view, in chunks."""
+    scene, chunk = setting.scene, setting.sizes.chunk
+    view, behind = scene.test[0], background_colour(scene)
+    model, other = setting.model, plain.from_model(setting.model)
+    bodies = ours(lambda: partial(render_view, model, scene.cameras, view, behind, chunk))
+    bodies["plain"] = Body(partial(plain.render_view, other, scene.cameras, view, behind, chunk))
+    return Case("render_view", bodies, rays=setting.sizes.view**2)
+
+
+STEPS: dict[str, Callable[[Setting], Case]] = {
+    "train_step": partial(_train_case, learn=True),
+    "train_step_no_proposal": partial(_train_case, learn=False),
+    "train_loop": _loop_case,
+    "distill_step": _distill_case,
+    "render_view": _render_case,
+}
