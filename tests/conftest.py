@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,21 @@ import toy
 from numpy.typing import NDArray
 from PIL import Image
 
+from dac.ops.backend import using
+
 Array = NDArray[np.float64]
 
 VIEWS = 16
 SIZE = 24
 FOCAL = 30.0
 POINTS = 80
+
+
+@pytest.fixture
+def plain_torch() -> Iterator[None]:
+    """The reference backend: the only one that takes float64."""
+    with using("reference"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def render_view(
 def _render(model: Model, chunks: Iterable[tuple[Tensor, Tensor]], background: Tensor) -> Rendered:
     parts = []
     for rays_o, rays_d in chunks:
-        rendering = model.render(model.make_rays(rays_o, rays_d))
+        rendering = model.picture(model.make_rays(rays_o, rays_d))
         rgb = over(rendering, background.to(rays_o))
         parts.append((rgb, rendering.depth, rendering.accumulation))
     rgb, depth, accumulation = (torch.cat(column) for column in zip(*parts, strict=True))

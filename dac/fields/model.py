@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from dac import ops
 from dac.artifacts import read_json, write_json
 from dac.errors import UserError
-from dac.fields import sampling, space
+from dac.fields import sampling, space, whole_rays
 from dac.fields.kplanes import ExplicitField, HybridField, ProposalField
 from dac.fields.protocol import Histogram, Rays, Rendering
+from dac.ops.rays import ModelShape, Rendered, Sampled
 from dac.scenes.scene import Space
 from dac.settings import ModelSettings, validate
 
@@ -124,6 +125,39 @@ class Model(nn.Module):
             weights=weights,
             colours=colours,
             proposals=proposals,
+        )
+
+    @property
+    def whole_rays(self) -> bool:
+        """Whether the whole-ray kernels run this model (see `fields.whole_rays`)."""
+        return whole_rays.whole_rays(self, self.settings)
+
+    @property
+    def shape(self) -> ModelShape:
+        """The whole-ray kernels' description of this model."""
+        return whole_rays.model_shape(self.settings, self.space)
+
+    @torch.no_grad()
+    def picture(self, rays: Rays) -> Rendered:
+        """What rays show, without gradient or jitter."""
+        if self.whole_rays:
+            return whole_rays.picture(self, self.shape, rays)
+        seen = self.render(rays)
+        return Rendered(seen.rgb, seen.accumulation, seen.depth)
+
+    @torch.no_grad()
+    def sample(self, rays: Rays, *, key: int | None = None) -> tuple[Rendered, Sampled]:
+        """What rays show, and the field's samples, without gradient.
+
+        Args:
+            key: as of `render`.
+        """
+        if self.whole_rays:
+            return whole_rays.sample(self, self.shape, rays, key)
+        seen = self.render(rays, key=key)
+        return (
+            Rendered(seen.rgb, seen.accumulation, seen.depth),
+            Sampled(seen.s, seen.t, seen.alpha, seen.weights, seen.colours),
         )
 
     def plane_tv(self) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
+
+from dac.ops.rays import Rendered
 
 
 @dataclass
@@ -33,6 +36,11 @@ class Rays:
     def __getitem__(self, index: Tensor | slice) -> Rays:
         """The rays at the given indices."""
         return Rays(self.origins[index], self.directions[index], self.near[index], self.far[index])
+
+    def packed(self) -> Tensor:
+        """(R, 8): origin, direction, near, far, one ray after another in memory."""
+        ends = self.near[:, None], self.far[:, None]
+        return torch.cat([self.origins, self.directions, *ends], dim=1)
 
 
 @dataclass
@@ -100,7 +108,7 @@ class RadianceField(Protocol):
         ...
 
 
-def over(rendering: Rendering, background: Tensor) -> Tensor:
+def over(rendering: Rendering | Rendered, background: Tensor) -> Tensor:
     """The rendering over a background.
 
     Args:

@@ -11,9 +11,9 @@ from dac.fields.model import default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, FinetuneSettings, TrainSettings
 from dac.training.checkpoints import load_optimizer
-from dac.training.images import image_losses, image_optimizer
+from dac.training.images import ImageSteps, image_optimizer
 from dac.training.keys import Use, mix
-from dac.training.loop import Plan, autograd_step
+from dac.training.loop import Plan
 from dac.training.run import Run, make_probe, scene_inputs
 from dac.training.schedules import learning_rate_factor
 
@@ -73,11 +73,11 @@ def finetune(
         checkpoint_seconds=train.checkpoint_seconds,
     )
     # The student's proposals are trained: they are not annealed again.
-    losses = image_losses(
+    steps = ImageSteps(
         model, views, views.train, train, mix(seed, Use.FINETUNE), before=before, anneal=False
     )
     probe = make_probe(model, views, count=train.curve_rays, device=device)
-    run.execute(model, optimizer, partial(autograd_step, optimizer, losses), probe, plan)
+    run.execute(model, optimizer, partial(steps.updates, optimizer), probe, plan)
 
 
 def finetune_rate(settings: FinetuneSettings, distill: DistillSettings) -> Callable[[int], float]:

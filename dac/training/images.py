@@ -10,20 +10,23 @@ backgrounds, jitter) depends on (seed, group), so that no two of them share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from dac.fields.model import Model
+from dac.ops.rays import TrainWeights, train_rays
 from dac.scenes.scene import Scene
 from dac.settings import TrainSettings
 from dac.training.batches import RayBatches
 from dac.training.checkpoints import make_optimizer
 from dac.training.curve import Progress
 from dac.training.keys import Use, mix
-from dac.training.loop import Plan, autograd_step
+from dac.training.loop import Plan, Step, autograd_step
 from dac.training.losses import Terms, photometric_loss, regularisers
+from dac.training.native import KernelAdam, kernel_step
 from dac.training.run import Run, make_probe
 from dac.training.schedules import learning_rate_factor, proposal_anneal, proposals_learn
 
@@ -54,56 +57,58 @@ def fit(
         curve_points=train.curve_points,
         checkpoint_seconds=train.checkpoint_seconds,
     )
-    losses = image_losses(model, scene, views, train, mix(run.seed, Use.GROUP, group + 1))
+    steps_on_images = ImageSteps(model, scene, views, train, mix(run.seed, Use.GROUP, group + 1))
     device = next(model.parameters()).device
     probe = make_probe(model, scene, count=train.curve_rays, device=device)
-    make_step = partial(autograd_step, optimizer, losses)
-    run.execute(model, optimizer, make_step, probe, plan, start)
+    run.execute(model, optimizer, partial(steps_on_images.updates, optimizer), probe, plan, start)
 
 
-def image_losses(
-    model: Model,
-    scene: Scene,
-    views: Sequence[int],
-    train: TrainSettings,
-    seed: int,
-    *,
-    before: int = 0,
-    anneal: bool = True,
-) -> Callable[[int], Terms]:
-    """The terms of a step: colours against the images, and the regularisers.
+class ImageSteps:
+    """What a step on images draws, and what it minimises: colours, and the regularisers.
 
     Args:
+        views: indices of the views that are seen.
         seed: of batches and jitter.
         before: steps that the proposals' cadence has behind it.
         anneal: whether the proposals' weights are annealed at first.
     """
-    device = next(model.parameters()).device
-    batches = RayBatches(
-        scene, views, rays=train.rays, seed=seed, background=train.background, device=device
-    )
 
-    def terms(step: int) -> Terms:
-        batch = batches(step)
-        learn = proposals_learn(
-            before + step, every=train.proposal_update_every, ramp=train.proposal_update_ramp
+    def __init__(
+        self,
+        model: Model,
+        scene: Scene,
+        views: Sequence[int],
+        train: TrainSettings,
+        seed: int,
+        *,
+        before: int = 0,
+        anneal: bool = True,
+    ) -> None:
+        self._model = model
+        self._train = train
+        self._seed = seed
+        self._before = before
+        self._anneal = anneal
+        device = next(model.parameters()).device
+        self._batches = RayBatches(
+            scene, views, rays=train.rays, seed=seed, background=train.background, device=device
         )
-        exponent = (
-            proposal_anneal(step, slope=train.anneal_slope, steps=train.anneal_steps)
-            if anneal
-            else 1.0
-        )
-        rendering = model.render(
-            model.make_rays(batch.origins, batch.directions),
-            key=mix(seed, Use.JITTER, step),
-            anneal=exponent,
+
+    def losses(self, step: int) -> Terms:
+        """The terms of a step."""
+        batch = self._batches(step)
+        learn = self._proposals_learn(step)
+        rendering = self._model.render(
+            self._model.make_rays(batch.origins, batch.directions),
+            key=self._key(step),
+            anneal=self._exponent(step),
             proposal_grad=learn,
         )
         return {
             "photometric": photometric_loss(rendering, batch.rgb, batch.background),
             **regularisers(
-                model,
-                train,
+                self._model,
+                self._train,
                 rendering.s,
                 rendering.weights,
                 rendering.proposals,
@@ -111,7 +116,51 @@ def image_losses(
             ),
         }
 
-    return terms
+    def updates(self, optimizer: torch.optim.Adam) -> Step:
+        """Whole updates, by the whole-ray kernels where they run the model, else by autograd."""
+        if not self._model.whole_rays:
+            return autograd_step(optimizer, self.losses)
+        adam = KernelAdam(self._model, optimizer, self._train)
+        return kernel_step(adam, partial(self._add_gradients, adam))
+
+    def _add_gradients(self, adam: KernelAdam, step: int) -> tuple[dict[str, Tensor], bool]:
+        """The gradients of `losses` but for total variation's, by the kernels; and its terms."""
+        batch = self._batches(step)
+        learn = self._proposals_learn(step)
+        rays = self._model.make_rays(batch.origins, batch.directions).packed()
+        weights = TrainWeights(1.0, self._train.distortion, self._train.interlevel)
+        values = train_rays(
+            adam.parameters,
+            adam.gradients,
+            self._model.shape,
+            rays,
+            batch.rgb,
+            batch.background,
+            torch.tensor([self._key(step)], device=rays.device),
+            torch.tensor([self._exponent(step)], device=rays.device),
+            learn,
+            weights,
+        )
+        terms = dict(zip(weights._fields, values.unbind(), strict=True))
+        if not weights.distortion:
+            del terms["distortion"]
+        if not (weights.interlevel and learn):
+            del terms["interlevel"]
+        return terms, learn
+
+    def _key(self, step: int) -> int:
+        return mix(self._seed, Use.JITTER, step)
+
+    def _proposals_learn(self, step: int) -> bool:
+        train = self._train
+        return proposals_learn(
+            self._before + step, every=train.proposal_update_every, ramp=train.proposal_update_ramp
+        )
+
+    def _exponent(self, step: int) -> float:
+        if not self._anneal:
+            return 1.0
+        return proposal_anneal(step, slope=self._train.anneal_slope, steps=self._train.anneal_steps)
 
 
 def image_optimizer(model: Model, train: TrainSettings, learning_rate: float) -> torch.optim.Adam:

@@ -115,7 +115,7 @@ def make_probe(
         squared = torch.zeros((), device=device)
         for first in range(0, len(rays), _PROBE_CHUNK):
             part = slice(first, first + _PROBE_CHUNK)
-            rgb = over(model.render(rays[part]), batch.background).clamp(0.0, 1.0)
+            rgb = over(model.picture(rays[part]), batch.background).clamp(0.0, 1.0)
             squared += (rgb - batch.rgb[part]).square().sum()
         error = float(squared) / batch.rgb.numel()
         return -10.0 * math.log10(max(error, 1e-10))

@@ -127,6 +127,15 @@ def test_rays_that_miss_are_exactly_empty() -> None:
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+def test_packed_rays() -> None:
+    rays = some_rays(small())
+    packed = rays.packed()
+    assert packed.shape == (40, 8) and packed.is_contiguous()
+    for place, part in ((0, rays.origins), (3, rays.directions)):
+        assert torch.equal(packed[:, place : place + 3], part)
+    assert torch.equal(packed[:, 6], rays.near) and torch.equal(packed[:, 7], rays.far)
+
+
 @pytest.mark.parametrize(("decoder", "where"), CASES)
 def test_no_rays(decoder: str, where: Space) -> None:
     model = small(decoder, where)
@@ -180,6 +189,7 @@ def test_state_names_are_stable() -> None:
     assert explicit["field.basis.0"] == (8, 3) and explicit["field.basis.1"] == (24, 8)
 
 
+@pytest.mark.usefixtures("plain_torch")
 def test_hybrid_decoder_by_hand() -> None:
     model = small().double()
     state = model.state_dict()
@@ -198,6 +208,7 @@ def test_hybrid_decoder_by_hand() -> None:
     torch.testing.assert_close(colours, (y @ state["field.colours.2"].T).sigmoid())
 
 
+@pytest.mark.usefixtures("plain_torch")
 def test_explicit_decoder_by_hand() -> None:
     model = small("explicit").double()
     state = model.state_dict()

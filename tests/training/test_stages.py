@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from dac.training import baseline as baseline_phase
 from dac.training import expert as expert_phase
 from dac.training import finetune as finetune_phase
 from dac.training import images, loop
+from dac.training.batches import RayBatch, RayBatches
 from dac.training.checkpoints import Checkpoints, make_optimizer
 from dac.training.curve import Progress
-from dac.training.losses import interlevel_loss, photometric_loss, regularisers
+from dac.training.losses import interlevel_loss, regularisers
 from dac.training.schedules import learning_rate_factor
 
 OUTPUTS = {"model.safetensors", "model.json", "optimizer.safetensors", "curve.json"}
@@ -350,12 +352,12 @@ def test_finetunings_rates() -> None:
 def test_a_loss_that_is_not_finite_stops_the_run(
     toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poisoned(*arguments: Any, **named: Any) -> Tensor:
-        count[0] += 1
-        return photometric_loss(*arguments, **named) * (float("nan") if count[0] == 6 else 1.0)
+    class Poisoned(RayBatches):
+        def __call__(self, step: int) -> RayBatch:
+            batch = super().__call__(step)
+            return replace(batch, rgb=batch.rgb * float("nan")) if step == 5 else batch
 
-    count = [0]
-    monkeypatch.setattr(images, "photometric_loss", poisoned)
+    monkeypatch.setattr(images, "RayBatches", Poisoned)
     with pytest.raises(UserError, match="toy baseline: the loss 'photometric' is nan in step 5"):
         baseline(toy_scene, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -374,7 +376,7 @@ def test_proposals_rest_in_steps_in_which_they_do_not_learn() -> None:
     scene = toy.scene()
     model = expert_phase.build_model(MODEL, scene.space, 0)
     train = toy.train_settings()
-    losses = images.image_losses(model, scene, scene.train, train, 0)
+    losses = images.ImageSteps(model, scene, scene.train, train, 0).losses
     steps = [2000, 2001, 2002, 2003, 2004]
     learned = []
     for step in steps:
