@@ -30,7 +30,7 @@ from dac.ops.backend import using
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, ModelSettings, TrainSettings
 from dac.training.batches import RayBatch, RayBatches
-from dac.training.images import image_losses, image_optimizer
+from dac.training.images import ImageSteps, image_optimizer
 from dac.training.loop import Step, autograd_step
 
 _BATCHES = 16  # prepared ahead and used in turn
@@ -144,7 +144,7 @@ def ours(make: Callable[[], Callable[[], object]]) -> dict[str, Body]:
 def dac_step(model: Model, scene: Scene, train: TrainSettings) -> Step:
     """The step that `training.images.fit` runs."""
     optimizer = image_optimizer(model, train, train.learning_rate)
-    return autograd_step(optimizer, image_losses(model, scene, scene.train, train, seed=0))
+    return ImageSteps(model, scene, scene.train, train, seed=0).updates(optimizer)
 
 
 def _counted(step: Callable[[int], object]) -> Callable[[], object]:

@@ -34,9 +34,9 @@ from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, SceneSettings, TrainSettings
 from dac.training.checkpoints import Checkpoints, run_tensors
 from dac.training.curve import Progress
-from dac.training.images import image_losses, image_optimizer
+from dac.training.images import ImageSteps, image_optimizer
 from dac.training.keys import Use, mix
-from dac.training.loop import Plan, autograd_step, train
+from dac.training.loop import Plan, train
 from dac.training.run import make_probe
 from dac.training.schedules import learning_rate_factor
 
@@ -107,8 +107,8 @@ def _train(
     seed = identity["seed"]
     model = build_model(settings, scene.space, seed)
     optimizer = image_optimizer(model, options, options.learning_rate)
-    losses = image_losses(model, scene, scene.train, options, mix(seed, Use.GROUP, 0))
-    make_step = partial(autograd_step, optimizer, losses)
+    steps = ImageSteps(model, scene, scene.train, options, mix(seed, Use.GROUP, 0))
+    make_step = partial(steps.updates, optimizer)
     probe = make_probe(model, scene, count=options.curve_rays, device=torch.device("cpu"))
     checkpoints = Checkpoints(out.with_suffix(".state"), digest)
     progress = Progress()

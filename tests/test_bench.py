@@ -25,7 +25,7 @@ from dac.fields.model import Model
 from dac.ops import reference
 from dac.ops.backend import using
 from dac.settings import DistillSettings, Mode
-from dac.training.images import image_losses
+from dac.training.images import ImageSteps
 from dac.training.keys import Use, mix
 
 SIZES = Sizes(model=toy.model_settings(), rays=96, view=20, views=8, trained=25, chunk=150)
@@ -91,7 +91,7 @@ def test_the_plain_training_step_is_the_same(setting: Setting, learn: bool) -> N
     model, step = setting.copy(), 7
     never = {"proposal_update_every": 10**9, "proposal_update_ramp": 0}
     train = setting.train.model_copy(update={} if learn else never)
-    ours = image_losses(model, setting.scene, setting.scene.train, train, seed=0)(step)
+    ours = ImageSteps(model, setting.scene, setting.scene.train, train, seed=0).losses(step)
     other = plain.from_model(setting.model)
     theirs = plain.train_terms(
         other,
