@@ -201,14 +201,12 @@ def make_plan(*, cuda: bool | None = None) -> Plan:
         raise UserError(
             "native kernels", why, f"install g++ or clang++, or name it in CXX, {REFERENCE}"
         )
-    nvcc = None if cuda is False else find_nvcc()
+    nvcc = None
+    if torch.version.cuda is not None if cuda is None else cuda:
+        nvcc = find_nvcc()
     if cuda and nvcc is None:
-        raise UserError(
-            "native kernels", "no nvcc answers", "install CUDA's toolkit or set CUDA_HOME"
-        )
-    wanted = cuda if cuda is not None else torch.version.cuda is not None
-    if not wanted or not any((CSRC / "cuda").glob("*.cu")):
-        nvcc = None
+        fix = "install CUDA's toolkit, or say where it is in CUDA_HOME"
+        raise UserError("native kernels", "no nvcc answers", fix)
     return Plan(sources(cuda=nvcc is not None), compiler, nvcc, cuda_archs() if nvcc else ())
 
 

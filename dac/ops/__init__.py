@@ -45,63 +45,63 @@ __all__ = [
 
 def triplane(planes: Sequence[Tensor], points: Tensor) -> Tensor:
     """As `reference.triplane`, but without gradient to the points; H and W are at least 2."""
-    if runs_natively(*planes, points):
+    if runs_natively("triplane", *planes, points):
         return native.triplane(planes, points)
     return tri_planes.triplane(planes, points)
 
 
 def plane_tv(planes: Tensor) -> Tensor:
     """As `reference.plane_tv`."""
-    if runs_natively(planes):
+    if runs_natively("plane_tv", planes):
         return native.plane_tv(planes)
     return tri_planes.plane_tv(planes)
 
 
 def network(x: Tensor, weights: Sequence[Tensor], shift: Tensor | None = None) -> Tensor:
     """As `reference.network`."""
-    if runs_natively(x, *weights):
+    if runs_natively("network", x, *weights):
         return native.network(x, weights, shift)
     return networks.network(x, weights, shift)
 
 
 def density(planes: Sequence[Tensor], weights: Sequence[Tensor], points: Tensor) -> Tensor:
     """As `densities.density`."""
-    if runs_natively(*planes, *weights, points):
+    if runs_natively("density", *planes, *weights, points):
         return native.density(planes, weights, points)
     return densities.density(planes, weights, points)
 
 
 def volume_weights(sigma: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
     """As `reference.volume_weights`."""
-    if runs_natively(sigma, delta):
+    if runs_natively("volume_weights", sigma, delta):
         return native.volume_weights(sigma, delta)
     return reference.volume_weights(sigma, delta)
 
 
 def composite(weights: Tensor, values: Tensor) -> Tensor:
     """As `reference.composite`."""
-    if runs_natively(weights, values):
+    if runs_natively("composite", weights, values):
         return native.composite(weights, values)
     return reference.composite(weights, values)
 
 
 def resample(edges: Tensor, weights: Tensor, u: Tensor, padding: float = 0.01) -> Tensor:
     """As `reference.resample`."""
-    if runs_natively(edges, weights, u):
+    if runs_natively("resample", edges, weights, u):
         return native.resample(edges, weights, u, padding)
     return reference.resample(edges, weights, u, padding)
 
 
 def distortion_loss(s: Tensor, weights: Tensor) -> Tensor:
     """As `reference.distortion_loss`, but native without gradient to the edges."""
-    if runs_natively(s, weights):
+    if runs_natively("distortion_loss", s, weights):
         return native.distortion_loss(s, weights)
     return reference.distortion_loss(s, weights)
 
 
 def outer_bound(s: Tensor, s_coarse: Tensor, weights_coarse: Tensor) -> Tensor:
     """As `reference.outer_bound`."""
-    if runs_natively(s, s_coarse, weights_coarse):
+    if runs_natively("outer_bound", s, s_coarse, weights_coarse):
         return native.outer_bound(s, s_coarse, weights_coarse)
     return reference.outer_bound(s, s_coarse, weights_coarse)
 
@@ -110,20 +110,20 @@ def histogram_loss(
     s_fine: Tensor, w_fine: Tensor, s_coarse: Tensor, w_coarse: Tensor, eps: float = 1e-7
 ) -> Tensor:
     """As `reference.histogram_loss`."""
-    if runs_natively(s_fine, w_fine, s_coarse, w_coarse):
+    if runs_natively("histogram_loss", s_fine, w_fine, s_coarse, w_coarse):
         return native.histogram_loss(s_fine, w_fine, s_coarse, w_coarse, eps)
     return reference.histogram_loss(s_fine, w_fine, s_coarse, w_coarse, eps)
 
 
 def alpha_loss(student: Tensor, expert: Tensor) -> Tensor:
     """As `distillation.alpha_loss`."""
-    if runs_natively(student, expert):
+    if runs_natively("alpha_loss", student, expert):
         return native.alpha_loss(student, expert)
     return distillation.alpha_loss(student, expert)
 
 
 def colour_loss(student: Tensor, expert: Tensor, weights: Tensor | None = None) -> Tensor:
     """As `distillation.colour_loss`."""
-    if runs_natively(student, expert):
+    if runs_natively("colour_loss", student, expert):
         return native.colour_loss(student, expert, weights)
     return distillation.colour_loss(student, expert, weights)

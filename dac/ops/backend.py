@@ -41,16 +41,15 @@ def backend(device: str = "cpu") -> Backend:
     return _chosen[-1] if _chosen else _decide(device)
 
 
-def runs_natively(*tensors: Tensor) -> bool:
+def runs_natively(operation: str, *tensors: Tensor) -> bool:
     """Whether an operation on these tensors is the native one.
 
     Raises:
         UserError: it would be, but the tensors are none that it takes.
     """
     device = tensors[0].device.type
-    if backend(device) == "reference":
+    if backend(device) == "reference" or not _has_kernel(operation, device):
         return False
-    library()
     for tensor in tensors:
         if tensor.dtype not in (torch.float32, torch.bfloat16) and tensor.is_floating_point():
             raise UserError(
@@ -59,6 +58,16 @@ def runs_natively(*tensors: Tensor) -> bool:
                 "choose plain torch with DAC_BACKEND=reference",
             )
     return True
+
+
+@cache
+def _has_kernel(operation: str, device: str) -> bool:
+    """Whether the library holds an operation for a device; logs once where it doesn't."""
+    library()
+    held: bool = torch._C._dispatch_has_kernel_for_dispatch_key(f"dac::{operation}", device.upper())
+    if not held:
+        _log.info("%s on %s in plain torch: there is no native kernel for it", operation, device)
+    return held
 
 
 @contextmanager
