@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -169,10 +171,10 @@ def distillation(
     batches = _Batches(scene, partition, train, settings, seed=seed, device=device)
 
     def terms(step: int) -> Terms:
-        origins, directions, counts = batches(step)
-        rays = student.make_rays(origins, directions)
+        batch = batches(step)
+        rays = student.make_rays(batch.origins, batch.directions)
         keys = [mix(seed, Use.TEACHER, step, expert) for expert in range(len(teachers))]
-        lesson = ask_experts(teachers, rays, counts, keys)
+        lesson = ask_experts(teachers, rays, batch.counts, keys)
         answer = ask_student(
             student,
             rays,
@@ -181,13 +183,28 @@ def distillation(
             anneal=proposal_anneal(step, slope=train.anneal_slope, steps=train.anneal_steps),
         )
         return {
-            **distillation_terms(lesson, answer, batches.background(step), settings, mode=mode),
+            **distillation_terms(lesson, answer, batch.background, settings, mode=mode),
             **regularisers(
                 student, train, lesson.s, answer.weights, answer.proposals, proposals_learn=True
             ),
         }
 
     return terms
+
+
+class _Batch(NamedTuple):
+    """Rays ordered by expert.
+
+    Attributes:
+        origins, directions: (R, 3), unit directions.
+        background: (3,) the colour behind them.
+        counts: how many of them each expert teaches.
+    """
+
+    origins: Tensor
+    directions: Tensor
+    background: Tensor
+    counts: list[int]
 
 
 class _Batches:
@@ -204,7 +221,7 @@ class _Batches:
         device: torch.device,
     ) -> None:
         self._experts = partition.count
-        self._owners = owners_of_views(scene, partition)
+        self._owners = owners_of_views(scene, partition).numpy()
         self._device = device
         novel = round(settings.novel_share * settings.rays)
         taught = [view for view in scene.train if scene.names[view] in partition.owner]
@@ -216,27 +233,23 @@ class _Batches:
             background=train.background,
             device=device,
         )
-        self._novel = (
-            NovelRays(scene, partition, rays=novel, seed=seed, device=device) if novel else None
-        )
+        self._novel = NovelRays(scene, partition, rays=novel, seed=seed) if novel else None
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor, list[int]]:
-        """Origins and unit directions (R, 3), and how many of them each expert teaches."""
-        view, row, column = self._seen.pixels(step)
-        origins, directions = self._seen.cast(view, row, column)
-        owner = self._owners[torch.from_numpy(view)]
+    def __call__(self, step: int) -> _Batch:
+        """The batch of a step."""
+        view, pixel = self._seen.pixels(step)
+        parts = [(*self._seen.cast(view, pixel), self._owners[view])]
         if self._novel is not None:
-            new_origins, new_directions, new_owner = self._novel(step)
-            origins = torch.cat([origins, new_origins])
-            directions = torch.cat([directions, new_directions])
-            owner = torch.cat([owner, new_owner])
-        order = torch.argsort(owner, stable=True).to(self._device)
-        counts = torch.bincount(owner, minlength=self._experts).tolist()
-        return origins[order], directions[order], counts
-
-    def background(self, step: int) -> Tensor:
-        """(3,) the colour behind a step's rays."""
-        return self._seen.background(step)
+            parts.append(self._novel(step))
+        origins, directions, owner = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = np.argsort(owner, kind="stable")
+        whole = np.concatenate(
+            [origins[order], directions[order], self._seen.background(step)[None]]
+        )
+        moved = torch.from_numpy(whole).to(self._device)
+        rays_o, rays_d = moved[:-1].view(2, len(owner), 3).unbind(0)
+        counts = np.bincount(owner, minlength=self._experts).tolist()
+        return _Batch(rays_o, rays_d, moved[-1], counts)
 
 
 @torch.no_grad()

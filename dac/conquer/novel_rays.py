@@ -10,18 +10,20 @@ rotation slerp(A, B, u) = A exp(u log(A^T B)), world from camera.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
-from torch import Tensor
 
+from dac import ops
 from dac.conquer.routing import UNOWNED, owners_of_views, pose_distances
 from dac.divide.partition import Partition
 from dac.scenes.scene import Scene
-from dac.training.keys import Use, seeded
+from dac.training.keys import Use, mix
+from dac.training.pixel_rays import Floats, Indices, pixel_rays
 
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 _NEIGHBOURS = 3
 
@@ -34,20 +36,16 @@ class NovelRays:
 
     Args:
         rays: R, per step.
-        device: where the rays appear.
     """
 
-    def __init__(
-        self, scene: Scene, partition: Partition, *, rays: int, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, scene: Scene, partition: Partition, *, rays: int, seed: int) -> None:
         self.rays = rays
-        self._cameras = scene.cameras
         self._seed = seed
-        self._device = device
-        self._generator = torch.Generator()
-        owners = owners_of_views(scene, partition)
-        self._views = torch.nonzero(owners != UNOWNED)[:, 0]
-        self._owners = owners[self._views].to(device)
+        self._cast = pixel_rays(scene.cameras)
+        self._size = (scene.cameras.height, scene.cameras.width)
+        owners = owners_of_views(scene, partition).numpy()
+        self._views = np.flatnonzero(owners != UNOWNED)
+        self._owners = owners[self._views]
         groups = [scene.indices(group) for group in partition.groups]
         pairs = [
             (view, _neighbours(scene, view, groups[int(owners[view])]))
@@ -55,38 +53,32 @@ class NovelRays:
         ]
         poses = scene.cameras.world_from_camera.cpu().numpy()
         turns, moves = zip(*(_relative(poses, view, near) for view, near in pairs), strict=True)
-        rotations = poses[self._views.numpy(), :, :3]
-        self._turns, self._moves, self._rotations = (
-            torch.from_numpy(np.ascontiguousarray(value, np.float32)).to(device)
-            for value in (turns, moves, rotations)
+        self._turns, self._moves = (
+            np.asarray(value, np.float32).reshape(-1, 3) for value in (turns, moves)
         )
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, step: int) -> tuple[Floats, Floats, Indices]:
         """The rays of a step: origins (R, 3), unit directions (R, 3), and each one's group (R,)."""
-        generator = seeded(self._generator, self._seed, Use.NOVEL_RAYS, step)
-        first = torch.randint(len(self._views), (self.rays,), generator=generator)
-        other = torch.randint(self._turns.shape[1], (self.rays,), generator=generator)
-        u, x, y = torch.rand(3, self.rays, generator=generator, dtype=torch.float64)
-        column = torch.floor(x * self._cameras.width) + 0.5
-        row = torch.floor(y * self._cameras.height) + 0.5
-        view, column, row = (value.to(self._device) for value in (self._views[first], column, row))
-        u, first, other = u.float().to(self._device), first.to(self._device), other.to(self._device)
-        origins, directions = self._cameras.rays(view, column, row)
-        A = self._rotations[first]
-        local = torch.einsum("rji,rj->ri", A, directions)
-        turned = rotate(u[:, None] * self._turns[first, other], local)
-        directions = torch.einsum("rij,rj->ri", A, turned)
-        return origins + u[:, None] * self._moves[first, other], directions, self._owners[first]
+        chances = ops.jitter(mix(self._seed, Use.NOVEL_RAYS, step), 0, 5, self.rays).numpy()
+        counts = np.array([len(self._views), _NEIGHBOURS, *self._size], np.float64)
+        first, other, row, column = (chances[:4] * counts[:, None]).astype(np.int64)
+        u = chances[4][:, None]
+        view, pair = self._views[first], first * _NEIGHBOURS + other
+        local = self._cast.local(view, row * self._size[1] + column)
+        turned = rotate(u * self._turns[pair], local)
+        origins = self._cast.centres[view] + u * self._moves[pair]
+        return origins, self._cast.turn(view, turned), self._owners[first]
 
 
-def rotate(turn: Tensor, vectors: Tensor) -> Tensor:
+def rotate(turn: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
     """Rodrigues: vectors (R, 3) turned about the axes turn (R, 3), by their lengths in radians."""
-    angle: Tensor = torch.linalg.vector_norm(turn, dim=-1, keepdim=True)
-    axis = turn / angle.clamp_min(1e-12)
-    along = (axis * vectors).sum(dim=-1, keepdim=True)
-    aside: Tensor = torch.linalg.cross(axis, vectors)
-    cosine = torch.cos(angle)
-    return vectors * cosine + aside * torch.sin(angle) + axis * along * (1 - cosine)
+    angle = np.sqrt(np.einsum("ri,ri->r", turn, turn))[:, None]
+    axis = turn / np.maximum(angle, 1e-12)
+    along = np.einsum("ri,ri->r", axis, vectors)[:, None]
+    cosine = np.cos(angle)
+    turned: NDArray[Any] = vectors * cosine + axis * along * (1 - cosine)
+    turned += np.cross(axis, vectors) * np.sin(angle)
+    return turned
 
 
 def _neighbours(scene: Scene, view: int, group: list[int]) -> list[int]:
@@ -99,8 +91,8 @@ def _neighbours(scene: Scene, view: int, group: list[int]) -> list[int]:
     return [nearest[place % len(nearest)] for place in range(_NEIGHBOURS)]
 
 
-def _relative(poses: Floats, view: int, others: list[int]) -> tuple[Floats, Floats]:
+def _relative(poses: Doubles, view: int, others: list[int]) -> tuple[Doubles, Doubles]:
     """log(A^T B) as rotation vectors and c_b - c_a, (others, 3) each."""
     turns = poses[view, :, :3].T @ poses[others, :, :3]
-    vectors: Floats = Rotation.from_matrix(turns).as_rotvec()
+    vectors: Doubles = Rotation.from_matrix(turns).as_rotvec()
     return vectors, poses[others, :, 3] - poses[view, :, 3]

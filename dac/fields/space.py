@@ -7,6 +7,8 @@ as K-Planes uses it, then halved.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -43,21 +45,24 @@ def uncontract(y: Tensor) -> Tensor:
     return y / (size * (2 - size))
 
 
-def _centre_and_half(space: Space, like: Tensor) -> tuple[Tensor, Tensor]:
-    lower, upper = like.new_tensor(space.box).unbind(0)
-    return (lower + upper) / 2, (upper - lower) / 2
+@lru_cache(maxsize=16)
+def _box(space: Space, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Corners (2, 1, 3), centre (3,) and half lengths (3,), copied to a device only once."""
+    corners = torch.tensor(space.box, dtype=dtype, device=device)
+    lower, upper = corners.unbind(0)
+    return corners[:, None], (lower + upper) / 2, (upper - lower) / 2
 
 
 def cube_from_world(space: Space, points: Tensor) -> Tensor:
     """World points (..., 3) to the planes' coordinates, in [-1, 1] for all that the field holds."""
-    centre, half = _centre_and_half(space, points)
+    _, centre, half = _box(space, points.dtype, points.device)
     x = (points - centre) / half
     return x if space.kind == "box" else contract(x) / 2
 
 
 def world_from_cube(space: Space, points: Tensor) -> Tensor:
     """The inverse of `cube_from_world`; for contraction, points must lie inside the open cube."""
-    centre, half = _centre_and_half(space, points)
+    _, centre, half = _box(space, points.dtype, points.device)
     x = points if space.kind == "box" else uncontract(points * 2)
     return x * half + centre
 
@@ -71,15 +76,13 @@ def clip(space: Space, origins: Tensor, directions: Tensor) -> tuple[Tensor, Ten
     Returns:
         near, far: (R,), near <= far; both `space.near` where a ray misses the box.
     """
-    near = torch.full_like(origins[:, 0], space.near)
-    far = torch.full_like(near, space.far)
     if space.kind == "contraction":
-        return near, far
-    tiny = torch.copysign(torch.full_like(directions, _TINY), directions)
-    slope = torch.where(directions.abs() < _TINY, tiny, directions)
-    corners = origins.new_tensor(space.box)
-    crossings = (corners[:, None] - origins) / slope
-    enter = torch.maximum(crossings.amin(dim=0).amax(dim=-1), near)
-    leave = torch.minimum(crossings.amax(dim=0).amin(dim=-1), far)
+        near = torch.full_like(origins[:, 0], space.near)
+        return near, torch.full_like(near, space.far)
+    corners, _, _ = _box(space, origins.dtype, origins.device)
+    slope = torch.copysign(directions.abs().clamp_min(_TINY), directions)
+    lower, upper = (corners - origins).div_(slope).unbind(0)
+    enter = torch.minimum(lower, upper).amax(dim=-1).clamp_min(space.near)
+    leave = torch.maximum(lower, upper).amin(dim=-1).clamp_max(space.far)
     hit = enter < leave
-    return torch.where(hit, enter, near), torch.where(hit, leave, near)
+    return torch.where(hit, enter, space.near), torch.where(hit, leave, space.near)

@@ -4,6 +4,8 @@ A batch is a pure function of (seed, step): no cursor and no generator has to be
 drawn without replacement by a keyed permutation of all of them, evaluated only where it is needed,
 so that memory is O(batch).
 
+A batch is made on the CPU by one thread and moved to its device in one piece.
+
 Notation: M pixels may be drawn (those of the given views that no mask rejects), R rays a batch.
 """
 
@@ -22,12 +24,11 @@ from torch import Tensor
 from dac.errors import UserError
 from dac.scenes.scene import Scene
 from dac.training.keys import Use, mix, uniform
+from dac.training.pixel_rays import Floats, Indices, pixel_rays
 
 _ROUNDS = 4
 _MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
-
-Indices = NDArray[np.int64]
 
 
 class Permutation:
@@ -57,12 +58,13 @@ class Permutation:
         return values.astype(np.int64)
 
     def _shuffle(self, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        left, right = np.divmod(values, self._columns)
+        left = values // self._columns
+        right = values - left * self._columns
         for turn, key in enumerate(self._keys):
             if turn % 2:
-                right = (right + _hash(left, key)) % self._columns
+                right = _remainder(right + _hash(left, key), self._columns)
             else:
-                left = (left + _hash(right, key)) % self._rows
+                left = _remainder(left + _hash(right, key), self._rows)
         return left * self._columns + right
 
 
@@ -74,12 +76,17 @@ def _hash(values: NDArray[np.uint64], key: np.uint64) -> NDArray[np.uint64]:
     return mixed >> _HALF
 
 
+def _remainder(values: NDArray[np.uint64], divisor: np.uint64) -> NDArray[np.uint64]:
+    """values % divisor; numpy has fast vector code for the quotient, not for the remainder."""
+    return values - values // divisor * divisor
+
+
 @dataclass(frozen=True)
 class RayBatch:
     """Rays and the colours that they should have.
 
     Attributes:
-        view: (R,) index of each ray's view in the scene.
+        view: (R,) index of each ray's view in the scene, on the CPU.
         origins, directions: (R, 3), unit directions, in the world.
         rgb: (R, 3) in [0, 1], composited over `background`.
         background: (3,) the colour behind this batch.
@@ -125,9 +132,11 @@ class RayBatches:
         self._colour = background if scene.has_alpha else scene.background
         self._views = np.asarray(views, np.int64)
         height, width, channels = scene.images.shape[1:]
-        self._size = (height, width)
+        self._pixels = height * width
+        self._epoch: tuple[int, Permutation] | None = None  # the last one asked for
         # numpy's memmap class indexes slowly; as a plain array the pixels stay on disk as well.
         self._flat = np.asarray(scene.images).reshape(-1, channels)
+        self.cast = pixel_rays(scene.cameras)
         self._allowed = _allowed_pixels(scene, self._views)
         every = len(self._views) * height * width
         self._count = every if self._allowed is None else len(self._allowed)
@@ -138,14 +147,19 @@ class RayBatches:
 
     def __call__(self, step: int) -> RayBatch:
         """The batch of a step."""
-        view, row, column = self.pixels(step)
-        origins, directions = self.cast(view, row, column)
+        view, pixel = self.pixels(step)
         background = self.background(step)
-        rgb = self._read(view, row, column, background)
-        return RayBatch(self._to_device(view), origins, directions, rgb, background)
+        whole = np.empty((3 * len(view) + 1, 3), np.float32)
+        whole[-1] = background
+        origins, directions, rgb = whole[:-1].reshape(3, len(view), 3)
+        origins[:], directions[:] = self.cast(view, pixel)
+        self._read(view, pixel, background, rgb)
+        moved = torch.from_numpy(whole).to(self.device)
+        rays_o, rays_d, target = moved[:-1].view(3, len(view), 3).unbind(0)
+        return RayBatch(torch.from_numpy(view), rays_o, rays_d, target, moved[-1])
 
-    def pixels(self, step: int) -> tuple[Indices, Indices, Indices]:
-        """View, row and column (each (R,)) of a step's pixels.
+    def pixels(self, step: int) -> tuple[Indices, Indices]:
+        """View and pixel, row * W + column (each (R,)), of a step's rays.
 
         Step i holds the positions i R to i R + R - 1 of an endless row of epochs, each epoch a new
         permutation of all M pixels.
@@ -155,42 +169,38 @@ class RayBatches:
         while first < (step + 1) * self.rays:
             epoch, start = divmod(first, self._count)
             end = min(self._count, start + (step + 1) * self.rays - first)
-            permutation = Permutation(self._count, mix(self.seed, Use.PIXELS, epoch))
-            parts.append(permutation(np.arange(start, end, dtype=np.int64)))
+            parts.append(self._permutation(epoch)(np.arange(start, end, dtype=np.int64)))
             first += end - start
         index = np.concatenate(parts) if parts else np.empty(0, np.int64)
         if self._allowed is not None:
             index = self._allowed[index].astype(np.int64)
-        height, width = self._size
-        view, pixel = np.divmod(index, height * width)
-        row, column = np.divmod(pixel, width)
-        return self._views[view], row, column
+        place = index // self._pixels
+        return self._views[place], index - place * self._pixels
 
-    def cast(self, view: Indices, row: Indices, column: Indices) -> tuple[Tensor, Tensor]:
-        """Origins and unit directions (R, 3) of the rays through pixels' centres."""
-        x, y = torch.from_numpy(column + 0.5), torch.from_numpy(row + 0.5)
-        cameras = self.scene.cameras
-        return cameras.rays(self._to_device(view), x.to(self.device), y.to(self.device))
+    def _permutation(self, epoch: int) -> Permutation:
+        if self._epoch is None or self._epoch[0] != epoch:
+            key = mix(self.seed, Use.PIXELS, epoch)
+            self._epoch = (epoch, Permutation(self._count, key))
+        return self._epoch[1]
 
-    def background(self, step: int) -> Tensor:
+    def background(self, step: int) -> Floats:
         """(3,) the colour behind a step's rays."""
         if self._colour == "random":
             colour = [uniform(self.seed, Use.BACKGROUND, step, channel) for channel in range(3)]
         else:
             colour = [float(self._colour == "white")] * 3
-        return torch.tensor(colour, dtype=torch.float32, device=self.device)
+        return np.array(colour, np.float32)
 
-    def _read(self, view: Indices, row: Indices, column: Indices, background: Tensor) -> Tensor:
-        height, width = self._size
-        values = torch.from_numpy(self._flat[(view * height + row) * width + column])
-        pixels = values.to(self.device).float() / 255.0
+    def _read(self, view: Indices, pixel: Indices, background: Floats, rgb: Floats) -> None:
+        """Write the pixels' colours over the background into rgb (R, 3)."""
+        colours = self._flat.take(view * self._pixels + pixel, axis=0).astype(np.float32)
+        colours /= 255
         if not self.scene.has_alpha:
-            return pixels
-        alpha = pixels[:, 3:]
-        return pixels[:, :3] * alpha + background * (1.0 - alpha)
-
-    def _to_device(self, indices: Indices) -> Tensor:
-        return torch.from_numpy(indices).to(self.device)
+            rgb[:] = colours
+            return
+        alpha = colours[:, 3:]
+        np.multiply(colours[:, :3], alpha, out=rgb)
+        rgb += background * (1 - alpha)
 
 
 def _allowed_pixels(scene: Scene, views: Indices) -> NDArray[np.integer] | None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-import torch
-
 _WORD = (1 << 64) - 1
 
 
@@ -42,9 +40,3 @@ def mix(*parts: int) -> int:
 def uniform(*parts: int) -> float:
     """A number in [0, 1) from a key."""
     return mix(*parts) / float(1 << 63)
-
-
-def seeded(generator: torch.Generator, *parts: int) -> torch.Generator:
-    """The generator, set to the stream that the key names."""
-    generator.manual_seed(mix(*parts))
-    return generator

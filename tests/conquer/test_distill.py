@@ -110,7 +110,8 @@ def test_rays_come_ordered_by_their_groups(share: float) -> None:
     partition = toy.halves(scene)
     settings = DistillSettings(rays=200, novel_share=share)
     batches = conquer._Batches(scene, partition, TRAIN, settings, seed=0, device=CPU)
-    origins, directions, counts = batches(7)
+    origins, directions, background, counts = batches(7)
+    assert background.shape == (3,)
     assert len(origins) == len(directions) == sum(counts) == 200 and min(counts) > 60
     # The halves are halves in azimuth: the first has y > 0 but for what lies on the border.
     side = torch.cat([torch.ones(counts[0]), -torch.ones(counts[1])])

@@ -28,8 +28,14 @@ def batches(scene: Scene, rays: int = 100, **changes: object) -> RayBatches:
 def drawn(of: RayBatches, steps: int) -> list[tuple[int, int, int]]:
     triples = []
     for step in range(steps):
-        triples += list(zip(*(values.tolist() for values in of.pixels(step)), strict=True))
+        triples += list(zip(*(values.tolist() for values in places(of, step)), strict=True))
     return triples
+
+
+def places(of: RayBatches, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """View, row and column of a step's pixels."""
+    view, pixel = of.pixels(step)
+    return view, *np.divmod(pixel, of.scene.cameras.width)
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**62))
@@ -119,7 +125,7 @@ def test_targets_are_composited_over_the_batch_background() -> None:
     of = batches(scene)
     batch = of(2)
     assert batch.background.unique().numel() == 3
-    straight = scene.images[of.pixels(2)].astype(np.float64) / 255
+    straight = scene.images[places(of, 2)].astype(np.float64) / 255
     alpha = straight[:, 3:]
     expected = straight[:, :3] * alpha + batch.background.numpy() * (1 - alpha)
     assert np.abs(batch.rgb.numpy() - expected).max() < 1e-6
@@ -131,7 +137,7 @@ def test_images_without_alpha_keep_the_scenes_background() -> None:
     scene = toy.scene(channels=3)
     of = batches(scene, background="random")
     assert of(0).background.tolist() == [1.0] * 3
-    expected = scene.images[of.pixels(0)] / np.float32(255)
+    expected = scene.images[places(of, 0)] / np.float32(255)
     assert np.abs(of(0).rgb.numpy() - expected).max() < 1e-6
 
 
