@@ -350,11 +350,11 @@ def _link_command(plan: Plan, objects: Sequence[str], library: Path) -> list[str
     wanted = [f"-L{torch_lib}", "-ltorch", "-ltorch_cpu"]
     if plan.cuda:  # nvcc knows where its runtime lies
         own = [*plan.cuda.command, "-cudart=static", "-ccbin", plan.compiler.command[-1]]
-        own += ["-Xlinker=--no-as-needed"]
+        own += ["-Xlinker=--no-as-needed", "-Xlinker=-z", "-Xlinker=defs"]
     elif sys.platform == "darwin":
         own = [*plan.compiler.command, "-undefined", "dynamic_lookup", f"-Wl,-rpath,{torch_lib}"]
     else:
-        own = [*plan.compiler.command, "-Wl,--no-as-needed"]
+        own = [*plan.compiler.command, "-Wl,--no-as-needed,-z,defs"]
     return [*own, "-shared", *objects, *wanted, "-o", str(library)]
 
 
