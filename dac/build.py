@@ -40,6 +40,7 @@ from dac.errors import UserError
 CSRC = Path(__file__).resolve().parent / "csrc"
 TORCH_ABI = "0x020b000000000000"  # 2.11, the oldest torch that the library loads in
 ALL_ARCHS = ("80", "90a", "120")
+_SUFFIXES = frozenset({".h", ".cpp", ".cuh", ".cu"})
 # The first with all of C++20 that the sources use.
 OLDEST = {"g++": 11, "clang": 14}
 REFERENCE = "or choose plain torch with DAC_BACKEND=reference"
@@ -107,8 +108,8 @@ def sources(*, cuda: bool) -> tuple[Path, ...]:
 def sources_digest(*, cuda: bool) -> str:
     """A hash of all files that may be compiled or included."""
     digest = hashlib.sha256()
-    for file in sorted(CSRC.rglob("*.*")):
-        if file.is_file() and (cuda or file.relative_to(CSRC).parts[0] != "cuda"):
+    for file in sorted(CSRC.rglob("*")):
+        if file.suffix in _SUFFIXES and (cuda or file.relative_to(CSRC).parts[0] != "cuda"):
             digest.update(f"{file.relative_to(CSRC).as_posix()}\0".encode())
             digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()

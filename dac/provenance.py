@@ -3,7 +3,10 @@
 Snakemake sees a rule's script but not the modules that the script imports. A stage's *closure* is
 the set of files that importing its entry modules can load from this package, found by reading the
 import statements (also those inside functions) without running anything. Its *digest* is a hash of
-those files with comments and docstrings left out, so that it changes when behaviour may have.
+those files with comments and docstrings left out, so that it changes when behaviour may have. Where
+the closure holds `dac.ops`, the kernels' sources (`dac/csrc`, comments included) and the flags that
+they are compiled with (in `dac.build`, which `dac.ops` imports) are part of both. Which backend a
+run takes is none of the code: `dac.ops.backend.backend_record` says it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ PACKAGE = Path(__file__).resolve().parent
 # Provenance itself decides when a stage runs, never what it computes.
 LEFT_OUT = frozenset({"settings.py", "provenance.py"})
 
+# What the modules that name a folder here run besides Python.
+_KERNELS = {"ops": "csrc"}
+_KERNEL_SUFFIXES = frozenset({".h", ".cpp", ".cuh", ".cu"})
+
 
 def closure(*modules: str, package: Path = PACKAGE) -> list[Path]:
     """Files of the package that importing the modules can load, cycles and packages included.
@@ -29,7 +36,8 @@ def closure(*modules: str, package: Path = PACKAGE) -> list[Path]:
         package: the package's folder; its name is the first part of the modules' names.
 
     Returns:
-        Paths, sorted; `dac.settings` is left out (see the module's docstring).
+        Paths, sorted, of Python files and of kernels' sources; `dac.settings` is left out (see the
+        module's docstring).
 
     Raises:
         ModuleNotFoundError: a module does not exist.
@@ -50,16 +58,23 @@ def closure(*modules: str, package: Path = PACKAGE) -> list[Path]:
                 continue
             found.add(file)
             queue.extend(_read(file, package, file.stat().st_mtime_ns)[0])
+    for python, kernels in _KERNELS.items():
+        if package / python / "__init__.py" in found:
+            files = (package / kernels).rglob("*")
+            found.update(file for file in files if file.suffix in _KERNEL_SUFFIXES)
     return sorted(found)
 
 
 def source_digest(*modules: str, package: Path = PACKAGE) -> str:
-    """A hash (16 hex digits) of the modules' closure, blind to comments and docstrings."""
+    """A hash (16 hex digits) of the modules' closure, blind to Python's comments and docstrings."""
     digest = hashlib.sha256()
     for file in closure(*modules, package=package):
         digest.update(file.relative_to(package).as_posix().encode())
         digest.update(b"\0")
-        digest.update(_read(file, package, file.stat().st_mtime_ns)[1].encode())
+        if file.suffix == ".py":
+            digest.update(_read(file, package, file.stat().st_mtime_ns)[1].encode())
+        else:
+            digest.update(file.read_bytes())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 

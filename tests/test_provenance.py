@@ -93,6 +93,27 @@ def test_digest_sees_every_other_change(package: Path, file: str, old: str, new:
     assert source_digest("pkg.a", package=package) != before
 
 
+def test_kernels_belong_to_the_operations_that_run_them(package: Path) -> None:
+    (package / "ops").mkdir()
+    (package / "ops" / "__init__.py").write_text("")
+    kernel = package / "csrc" / "cpu" / "kernel.cpp"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text("int x = 1;\n")
+    before = source_digest("pkg.a", package=package)
+    with_ops = source_digest("pkg.ops", package=package)
+    assert "csrc/cpu/kernel.cpp" in names(package, "pkg.ops")
+    assert "csrc/cpu/kernel.cpp" not in names(package, "pkg.a")
+    kernel.write_text("int x = 2;\n")
+    assert source_digest("pkg.a", package=package) == before
+    assert source_digest("pkg.ops", package=package) != with_ops
+
+
+def test_training_depends_on_the_kernels_and_their_flags() -> None:
+    found = {file.as_posix() for file in closure("dac.training.expert")}
+    for name in ("dac/csrc/bind.cpp", "dac/csrc/common/stages.h", "dac/build.py"):
+        assert any(file.endswith(name) for file in found)
+
+
 def test_experts_do_not_depend_on_what_follows_them() -> None:
     modules = {file.as_posix() for file in closure("dac.training.expert")}
     assert any(name.endswith("dac/fields/model.py") for name in modules)
