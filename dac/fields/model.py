@@ -21,6 +21,7 @@ from dac.errors import UserError
 from dac.fields import sampling, space, whole_rays
 from dac.fields.kplanes import ExplicitField, HybridField, ProposalField
 from dac.fields.protocol import Histogram, Rays, Rendering
+from dac.ops import memory
 from dac.ops.rays import ModelShape, Rendered, Sampled
 from dac.scenes.scene import Space
 from dac.settings import ModelSettings, validate
@@ -177,7 +178,9 @@ def build_model(settings: ModelSettings, where: Space, seed: int) -> Model:
     """A new model on the CPU; the same seed gives the same weights, global state is untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Model(settings, where)
+        model = Model(settings, where)
+    memory.gather_parameters(model)
+    return model
 
 
 def save_model(model: Model, folder: Path, extra: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ single operations; there is no twin of their own. They take part in no autograd 
 added into a buffer that `adam_step` reads.
 
 Notation: R rays, S samples a ray of the field; parameters in the order of `model.parameters()`; the
-flat gradient is (copies, length), each parameter's start rounded up to `ALIGN` floats, one copy for
-each thread.
+flat gradient is (copies, length), each parameter's start rounded up to `memory.ALIGN` floats, one
+copy for each thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ALIGN = 16
+from dac.ops import memory
 
 
 class ModelShape(NamedTuple):
@@ -88,9 +88,10 @@ class Lesson(NamedTuple):
 def new_gradients(parameters: Sequence[Tensor]) -> Tensor:
     """A zero gradient buffer (copies, length) for the parameters, with a copy for each thread."""
     first = parameters[0]
-    length = sum(-(-parameter.numel() // ALIGN) * ALIGN for parameter in parameters)
-    copies = torch.get_num_threads() if first.device.type == "cpu" else 1
-    return first.new_zeros(copies, length)
+    length = memory.length(parameters)
+    if first.device.type == "cpu":
+        return memory.zeros(torch.get_num_threads(), length)
+    return first.new_zeros(1, length)
 
 
 def render_rays(

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from dac.fields.model import Model
+from dac.ops import memory
 from dac.ops import rays as kernels
 from dac.settings import TrainSettings
 from dac.training.loop import Step
@@ -32,8 +33,7 @@ class KernelAdam:
         self.parameters = [parameter.detach() for parameter in model.parameters()]
         self.gradients = kernels.new_gradients(self.parameters)
         states = [_state(optimizer, parameter) for parameter in model.parameters()]
-        self._first = [state["exp_avg"] for state in states]
-        self._second = [state["exp_avg_sq"] for state in states]
+        self._first, self._second = (_gather(states, name) for name in ("exp_avg", "exp_avg_sq"))
         self._steps = [state["step"] for state in states]
         self._counts = [int(step) for step in self._steps]
         group = optimizer.param_groups[0]
@@ -115,3 +115,13 @@ def _state(optimizer: Adam, parameter: torch.nn.Parameter) -> dict[str, Tensor]:
         state["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
     return state
+
+
+def _gather(states: list[dict[str, Tensor]], name: str) -> list[Tensor]:
+    """One kind of moment, side by side in memory from here on."""
+    moments = [state[name] for state in states]
+    if moments[0].device.type == "cpu":
+        moments = memory.gather(moments)
+        for state, moment in zip(states, moments, strict=True):
+            state[name] = moment
+    return moments
