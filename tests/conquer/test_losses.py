@@ -15,6 +15,8 @@ from dac.conquer.losses import (
 )
 from dac.fields.protocol import Histogram
 
+pytestmark = pytest.mark.usefixtures("plain_torch")
+
 F64 = torch.float64
 
 
