@@ -1,0 +1,407 @@
+// The field: planes, a density network and a colour network, forward and backward, on tensor cores.
+//
+// Notation: H hidden width, L hidden layers of the colour network, F features. In shared memory the
+// colour network's first matrix has 32 columns: 16 harmonics, a zero where the density's logit lies
+// among the density network's 16 outputs, and its 15 geometry features. So those 16 outputs are the
+// next operand as they are.
+//
+// Forward: a warp takes 16 points through both networks. Backward: a block takes 128 points, 16 a
+// warp; the hidden values are computed again from the features that were kept; for each layer the
+// warps put slopes and inputs of all 128 points in shared memory and share out the products
+// slopes^T inputs among them, which stay in registers until the block has no more points.
+#include "matrices.h"
+#include "planes.h"
+
+namespace dac::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+constexpr int kTile = 16 * kWarps;
+constexpr int kOutputs = 16;  // of the density network
+constexpr int kColourInputs = 32;
+constexpr int kMaxFeatures = 128;
+
+// Both networks' matrices in shared memory, one after the other.
+template <int H, int L>
+struct Matrices {
+  static constexpr int kWide = H + kPad, kFirst = kColourInputs + kPad;
+  int row;  // of the density network's first
+  uint16_t *features, *outputs, *first, *others, *last;
+
+  DEVICE Matrices(uint16_t* m, int F) : row(F + kPad) {
+    features = m;
+    outputs = features + H * row;
+    first = outputs + kOutputs * kWide;
+    others = first + H * kFirst;
+    last = others + (L - 1) * H * kWide;
+  }
+
+  DEVICE uint16_t* end() const { return last + 16 * kWide; }
+
+  template <class Number>
+  DEVICE void copy(const FieldWeights& w, int F) const {
+    copy_weights<Number>(w.density[0], H, F, -1, features, H, row);
+    copy_weights<Number>(w.density[1], kOutputs, H, -1, outputs, kOutputs, kWide);
+    copy_weights<Number>(w.colours[0], H, kColourInputs - 1, kHarmonics, first, H, kFirst);
+#pragma unroll
+    for (int l = 1; l < L; ++l)
+      copy_weights<Number>(w.colours[l], H, H, -1, others + (l - 1) * H * kWide, H, kWide);
+    copy_weights<Number>(w.colours[L], 3, H, -1, last, 16, kWide);
+  }
+
+  static size_t bytes(int F) {
+    return (static_cast<size_t>(H) * (F + kPad) + kOutputs * kWide + H * kFirst +
+            (L - 1) * H * kWide + 16 * kWide) * sizeof(uint16_t);
+  }
+};
+
+// The harmonics of 16 points from `first` on, as an operand of halves.
+DEVICE void load_harmonics(uint32_t* a, const uint16_t* harmonics, int64_t first, int64_t N, int S) {
+  const int t = lane() & 3;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    int64_t n = first + (lane() >> 2) + 8 * i;
+    n = n < N ? n : N - 1;
+    const uint16_t* row = harmonics + n / S * kHarmonics + 2 * t;
+    a[i] = __ldg(reinterpret_cast<const unsigned*>(row));
+    a[2 + i] = __ldg(reinterpret_cast<const unsigned*>(row + 8));
+  }
+}
+
+DEVICE float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+template <int H, int L>
+__global__ void __launch_bounds__(kThreads)
+    forward_kernel(PlaneSet set, FieldWeights weights, int64_t N, int S, const float* points,
+                   const uint16_t* harmonics, float* sigma, float* colours, uint16_t* kept) {
+  const int C = set.channels, F = set.scales * C;
+  Matrices<H, L> m(reinterpret_cast<uint16_t*>(shared_memory()), F);
+  m.template copy<Half>(weights, F);
+  uint16_t* rows = m.end() + warp() * 16 * m.row;
+  sync_block();
+  const int chunks = C / 8, items = 16 * set.scales * chunks;
+  const int g = lane() >> 2, t = lane() & 3;
+  const int64_t tiles = ceil_div(N, 16);
+  for (int64_t tile = static_cast<int64_t>(block()) * kWarps + warp(); tile < tiles;
+       tile += static_cast<int64_t>(blocks()) * kWarps) {
+    const int64_t first = tile * 16;
+    for (int item = lane(); item < items; item += 32) {
+      int chunk = item % chunks, scale = item / chunks % set.scales, i = item / chunks / set.scales;
+      uint4 bits = make_uint4(0, 0, 0, 0);
+      if (first + i < N) {
+        float v[8];
+        look_up<8>(static_cast<const uint16_t*>(set.planes[scale]), set.sizes[scale], C, chunk * 8,
+                   points + (first + i) * 3, v);
+        bits = make_uint4(pack_half(v[0], v[1]), pack_half(v[2], v[3]), pack_half(v[4], v[5]),
+                          pack_half(v[6], v[7]));
+        if (kept != nullptr)
+          *reinterpret_cast<uint4*>(kept + (first + i) * F + scale * C + chunk * 8) = bits;
+      }
+      *reinterpret_cast<uint4*>(rows + i * m.row + scale * C + chunk * 8) = bits;
+    }
+    sync_warp();
+    float d[H / 8][4], out[2][4];
+    uint32_t a[H / 16][4], x[2][4];
+    clear<H / 8>(d);
+    for (int k = 0; k < F; k += 16) {
+      load_a(x[0], rows, m.row, 0, k);
+      multiply_block<Half, H / 8>(d, x[0], m.features, m.row, k);
+    }
+    operand<Half, H / 16, true>(a, d);
+    layer<Half, 2, H / 16>(out, a, m.outputs, m.kWide);
+    const int64_t low = first + g, high = low + 8;
+    if (t == 0) {
+      if (low < N) sigma[low] = density_of(out[0][0]);
+      if (high < N) sigma[high] = density_of(out[0][2]);
+    }
+    load_harmonics(x[0], harmonics, first, N, S);
+    operand<Half, 1, false>(x + 1, out);
+    layer<Half, H / 8, 2>(d, x, m.first, m.kFirst);
+#pragma unroll
+    for (int l = 1; l < L; ++l) {
+      operand<Half, H / 16, true>(a, d);
+      layer<Half, H / 8, H / 16>(d, a, m.others + (l - 1) * H * m.kWide, m.kWide);
+    }
+    operand<Half, H / 16, true>(a, d);
+    layer<Half, 2, H / 16>(out, a, m.last, m.kWide);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      int64_t n = i < 2 ? low : high;
+      int channel = 2 * t + (i & 1);
+      if (n < N && channel < 3) colours[n * 3 + channel] = sigmoid(out[0][i]);
+    }
+    sync_warp();
+  }
+}
+
+// A warp's share of slopes^T inputs (16 kM x 16 kN): a pair of 8 columns, some blocks of 16 rows,
+// and, where the product is too small for all warps, some of the points.
+template <int kM, int kN>
+struct Share {
+  static constexpr int kAll = kM * kN, kUsed = kAll < kWarps ? kAll : kWarps;
+  static constexpr int kRows = kAll < kWarps ? 1 : kAll / kWarps;
+  static constexpr int kSplits = kAll < kWarps ? kWarps / kAll : 1;
+  static_assert(kAll * kSplits * 1 == kWarps * kRows, "the warps share evenly");
+  float d[kRows][2][4];
+
+  DEVICE Share() {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) clear<2>(d[r]);
+  }
+  static DEVICE int column() { return warp() % kUsed % kN * 16; }
+  static DEVICE int row() { return warp() % kUsed / kN * kRows * 16; }
+  static DEVICE int split() { return warp() / kUsed; }
+
+  // All 128 points' slopes and inputs lie in shared memory. Between two barriers.
+  DEVICE void add(const uint16_t* slopes, int slope_row, const uint16_t* inputs, int input_row,
+                  int columns = 16 * kN) {
+    if (column() >= columns) return;
+    constexpr int kPoints = kTile / kSplits;
+#pragma unroll 2
+    for (int p = split() * kPoints; p < (split() + 1) * kPoints; p += 16) {
+      uint32_t b[4];
+      load_b_turned(b, inputs, input_row, p, column());
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        uint32_t a[4];
+        load_a_turned(a, slopes, slope_row, p, row() + 16 * r);
+        multiply_bf16(d[r][0], a, b);
+        multiply_bf16(d[r][1], a, b + 2);
+      }
+    }
+  }
+
+  // Into a gradient of (rows, columns); `gap` as in copy_weights.
+  template <class Sum>
+  DEVICE void write(Sum* to, int rows, int columns, int gap) const {
+    const int g = lane() >> 2, t = lane() & 3;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r)
+#pragma unroll
+      for (int n = 0; n < 2; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          int out = row() + 16 * r + g + 8 * (i >> 1), in = column() + 8 * n + 2 * t + (i & 1);
+          bool skip = gap >= 0 && in == gap;
+          if (gap >= 0 && in > gap) --in;
+          if (out < rows && in < columns && !skip) add_gradient(to + out * columns + in, d[r][n][i]);
+        }
+  }
+};
+
+// The warp's 16 rows of kept features into shared memory, as bf16.
+DEVICE void load_features(const uint16_t* kept, int64_t first, int64_t N, int F, uint16_t* rows,
+                          int stride) {
+  const int chunks = F / 8;
+  for (int item = lane(); item < 16 * chunks; item += 32) {
+    int chunk = item % chunks, i = item / chunks;
+    uint4 bits = make_uint4(0, 0, 0, 0);
+    if (first + i < N) {
+      float v[8];
+      load_channels<8>(kept + (first + i) * F + chunk * 8, v);
+      bits = make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),
+                        pack_bf16(v[6], v[7]));
+    }
+    *reinterpret_cast<uint4*>(rows + i * stride + chunk * 8) = bits;
+  }
+}
+
+// The slopes of 16 points' three colours as an operand whose other columns are zero.
+DEVICE void load_colour_slopes(uint32_t* a, const float* to_logits, int64_t first, int64_t N) {
+  const int t = lane() & 3;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    int64_t n = first + (lane() >> 2) + 8 * i;
+    float even = t < 2 && n < N ? to_logits[n * 3 + 2 * t] : 0.0F;
+    float odd = t == 0 && n < N ? to_logits[n * 3 + 1] : 0.0F;
+    a[i] = pack_bf16(even, odd);
+    a[2 + i] = 0;
+  }
+}
+
+template <int H>
+size_t workspace_bytes(int F) {
+  return kTile * static_cast<size_t>(H + kPad + std::max(F, H) + kPad) * sizeof(uint16_t);
+}
+
+template <int H, int L, class Sum>
+__global__ void __launch_bounds__(kThreads)
+    backward_kernel(FieldWeights weights, FieldSums sums, int64_t N, int S, int F,
+                    const uint16_t* harmonics, const uint16_t* kept, const float* to_logit,
+                    const float* to_colour_logits, uint16_t* to_features) {
+  constexpr int kB = H / 16, kWide = H + kPad;
+  static_assert(kColourInputs <= H, "the colour network's inputs fit in a row");
+  Matrices<H, L> m(reinterpret_cast<uint16_t*>(shared_memory()), F);
+  m.template copy<Bf16>(weights, F);
+  uint16_t *slopes = m.end(), *inputs = slopes + kTile * kWide;
+  const int mine = 16 * warp(), t = lane() & 3;
+  Share<kB, kMaxFeatures / 16> to_density;
+  Share<1, kB> to_outputs;
+  Share<kB, 2> to_first;
+  Share<kB, kB> to_others[L > 1 ? L - 1 : 1];
+  Share<1, kB> to_last;
+  sync_block();
+  const int64_t tiles = ceil_div(N, kTile);
+  for (int64_t tile = block(); tile < tiles; tile += blocks()) {
+    const int64_t first = tile * kTile + mine;
+    // Forward again, every layer's operand kept.
+    uint32_t hidden[kB][4], x[2][4], colour[L][kB][4];
+    float d[H / 8][4], out[2][4];
+    load_features(kept, first, N, F, inputs + mine * m.row, m.row);
+    sync_warp();
+    clear<H / 8>(d);
+    for (int k = 0; k < F; k += 16) {
+      load_a(x[0], inputs, m.row, mine, k);
+      multiply_block<Bf16, H / 8>(d, x[0], m.features, m.row, k);
+    }
+    operand<Bf16, kB, true>(hidden, d);
+    layer<Bf16, 2, kB>(out, hidden, m.outputs, kWide);
+    load_harmonics(x[0], harmonics, first, N, S);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      float2 two = unpack_half(x[0][i]);
+      x[0][i] = pack_bf16(two.x, two.y);
+    }
+    operand<Bf16, 1, false>(x + 1, out);
+    layer<Bf16, H / 8, 2>(d, x, m.first, m.kFirst);
+    operand<Bf16, kB, true>(colour[0], d);
+#pragma unroll
+    for (int l = 1; l < L; ++l) {
+      layer<Bf16, H / 8, kB>(d, colour[l - 1], m.others + (l - 1) * H * kWide, kWide);
+      operand<Bf16, kB, true>(colour[l], d);
+    }
+    // Backward. The features' rows are overwritten by other layers' inputs from here on: their
+    // strides differ, so that a warp writes into rows that another may still read.
+    uint32_t slope[kB][4], narrow[1][4];
+    load_colour_slopes(narrow[0], to_colour_logits, first, N);
+    sync_block();
+    store_operand<1>(narrow, slopes, kWide, mine, 0);
+    store_operand<kB>(colour[L - 1], inputs, kWide, mine, 0);
+    sync_block();
+    to_last.add(slopes, kWide, inputs, kWide);
+    sync_block();
+    layer_turned<Bf16, H / 8, 1>(d, narrow, m.last, kWide, 0);
+    mask<Bf16, kB>(d, colour[L - 1]);
+    operand<Bf16, kB, false>(slope, d);
+#pragma unroll
+    for (int l = L - 1; l >= 1; --l) {
+      store_operand<kB>(slope, slopes, kWide, mine, 0);
+      store_operand<kB>(colour[l - 1], inputs, kWide, mine, 0);
+      sync_block();
+      to_others[l - 1].add(slopes, kWide, inputs, kWide);
+      sync_block();
+      layer_turned<Bf16, H / 8, kB>(d, slope, m.others + (l - 1) * H * kWide, kWide, 0);
+      mask<Bf16, kB>(d, colour[l - 1]);
+      operand<Bf16, kB, false>(slope, d);
+    }
+    store_operand<kB>(slope, slopes, kWide, mine, 0);
+    store_operand<2>(x, inputs, kWide, mine, 0);
+    sync_block();
+    to_first.add(slopes, kWide, inputs, kWide);
+    sync_block();
+    layer_turned<Bf16, 2, kB>(out, slope, m.first, m.kFirst, kHarmonics);
+    if (t == 0) {  // column 0 is the density's logit
+      const int64_t low = first + (lane() >> 2), high = low + 8;
+      out[0][0] = low < N ? to_logit[low] : 0.0F;
+      out[0][2] = high < N ? to_logit[high] : 0.0F;
+    }
+    operand<Bf16, 1, false>(narrow, out);
+    store_operand<1>(narrow, slopes, kWide, mine, 0);
+    store_operand<kB>(hidden, inputs, kWide, mine, 0);
+    sync_block();
+    to_outputs.add(slopes, kWide, inputs, kWide);
+    sync_block();
+    layer_turned<Bf16, H / 8, 1>(d, narrow, m.outputs, kWide, 0);
+    mask<Bf16, kB>(d, hidden);
+    operand<Bf16, kB, false>(slope, d);
+    store_operand<kB>(slope, slopes, kWide, mine, 0);
+    load_features(kept, first, N, F, inputs + mine * m.row, m.row);
+    sync_block();
+    to_density.add(slopes, kWide, inputs, m.row, F);
+    const int64_t low = first + (lane() >> 2), high = low + 8;
+#pragma unroll 1
+    for (int column = 0; column < F; column += 16) {
+      layer_turned<Bf16, 2, kB>(out, slope, m.features, m.row, column);
+#pragma unroll
+      for (int n = 0; n < 2; ++n) {
+        int64_t at = column + 8 * n + 2 * t;
+        if (low < N)
+          *reinterpret_cast<uint32_t*>(to_features + low * F + at) = pack_bf16(out[n][0], out[n][1]);
+        if (high < N)
+          *reinterpret_cast<uint32_t*>(to_features + high * F + at) = pack_bf16(out[n][2], out[n][3]);
+      }
+    }
+    sync_block();
+  }
+  to_density.write(static_cast<Sum*>(sums.density[0]), H, F, -1);
+  to_outputs.write(static_cast<Sum*>(sums.density[1]), kOutputs, H, -1);
+  to_first.write(static_cast<Sum*>(sums.colours[0]), H, kColourInputs - 1, kHarmonics);
+#pragma unroll
+  for (int l = 1; l < L; ++l) to_others[l - 1].write(static_cast<Sum*>(sums.colours[l]), H, H, -1);
+  to_last.write(static_cast<Sum*>(sums.colours[L]), 3, H, -1);
+}
+
+template <int H, int L>
+struct Launches {
+  static void forward(const PlaneSet& set, const FieldWeights& weights, int64_t N, int S,
+                      const float* points, const uint16_t* harmonics, float* sigma, float* colours,
+                      uint16_t* kept, Stream stream) {
+    const int F = set.scales * set.channels;
+    size_t bytes = Matrices<H, L>::bytes(F) + kTile * (F + kPad) * sizeof(uint16_t);
+    int64_t grid = std::min<int64_t>(ceil_div(N, kTile), 4 * multiprocessors());
+    launch(forward_kernel<H, L>, grid, kThreads, bytes, stream, set, weights, N, S, points,
+           harmonics, sigma, colours, kept);
+  }
+
+  template <class Sum>
+  static void backward(const FieldWeights& weights, const FieldSums& sums, int64_t N, int S, int F,
+                       const uint16_t* harmonics, const uint16_t* kept, const float* to_logit,
+                       const float* to_colour_logits, uint16_t* to_features, Stream stream) {
+    size_t bytes = Matrices<H, L>::bytes(F) + workspace_bytes<H>(F);
+    int64_t grid = std::min<int64_t>(ceil_div(N, kTile), 2 * multiprocessors());
+    launch(backward_kernel<H, L, Sum>, grid, kThreads, bytes, stream, weights, sums, N, S, F,
+           harmonics, kept, to_logit, to_colour_logits, to_features);
+  }
+};
+
+template <class F>
+void choose(const FieldShape& shape, const F& f) {
+  if (shape.hidden == 64 && shape.colour_layers == 1) return f(Launches<64, 1>());
+  if (shape.hidden == 64 && shape.colour_layers == 2) return f(Launches<64, 2>());
+  if (shape.hidden == 32 && shape.colour_layers == 1) return f(Launches<32, 1>());
+  if (shape.hidden == 32 && shape.colour_layers == 2) return f(Launches<32, 2>());
+  throw std::runtime_error("no tensor-core kernel for this field");
+}
+
+}  // namespace
+
+bool field_fits(const FieldShape& shape, const PlaneSet& set) {
+  return (shape.hidden == 64 || shape.hidden == 32) && shape.colour_layers <= 2 &&
+         shape.geometry == kOutputs - 1 && set.channels % 8 == 0 && shape.features % 16 == 0 &&
+         shape.features <= kMaxFeatures;
+}
+
+void field_forward(const FieldShape& shape, const PlaneSet& set, const FieldWeights& weights,
+                   int64_t N, int S, const float* points, const uint16_t* harmonics, float* sigma,
+                   float* colours, uint16_t* features, Stream stream) {
+  choose(shape, [&](auto launches) {
+    launches.forward(set, weights, N, S, points, harmonics, sigma, colours, features, stream);
+  });
+}
+
+void field_backward(const FieldShape& shape, const FieldWeights& weights, const FieldSums& sums,
+                    int64_t N, int S, const uint16_t* harmonics, const uint16_t* features,
+                    const float* to_logit, const float* to_colour_logits, uint16_t* to_features,
+                    Stream stream) {
+  choose(shape, [&](auto launches) {
+    if (sums.fixed)
+      launches.template backward<int64_t>(weights, sums, N, S, shape.features, harmonics, features,
+                                          to_logit, to_colour_logits, to_features, stream);
+    else
+      launches.template backward<float>(weights, sums, N, S, shape.features, harmonics, features,
+                                        to_logit, to_colour_logits, to_features, stream);
+  });
+}
+
+}  // namespace dac::cuda
