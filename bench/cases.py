@@ -238,11 +238,14 @@ def _distill_case(setting: Setting) -> Case:
     experts = [plain.from_model(teacher) for teacher in teachers]
 
     def theirs(number: int) -> None:
+        batch = batches[number % len(batches)]
         terms = plain.distill_terms(
             student,
             experts,
-            *batches[number % len(batches)],
-            source.background(number),
+            batch.origins,
+            batch.directions,
+            batch.counts,
+            batch.background,
             train,
             settings,
             mode="corrected",

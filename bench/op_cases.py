@@ -23,6 +23,7 @@ from dac.fields.protocol import Rendering
 from dac.ops.backend import using
 from dac.training.images import image_optimizer
 from dac.training.loop import autograd_step
+from dac.training.native import KernelAdam
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,9 @@ def _adam_tv(setting: Setting) -> Case:
     def make() -> Callable[[], object]:
         model = setting.copy()
         optimizer = image_optimizer(model, train, train.learning_rate)
+        if model.whole_rays:
+            adam = KernelAdam(model, optimizer, train)
+            return lambda: adam.step(train.learning_rate, proposals_learn=True)
 
         def losses(_step: int) -> dict[str, Tensor]:
             field, levels = model.plane_tv()

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from bench import memory
 from bench.cases import SIZES, STEPS, Case, Setting
 from bench.op_cases import OPERATIONS
 from bench.timing import Times, interleave
@@ -51,9 +52,17 @@ def main(arguments: list[str] | None = None) -> None:
             # A case's models and their optimisers' states hang in cycles of closures.
             del case
             gc.collect()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.out, entries)
-    print(f"Written: {options.out}")
+    _write(options.out, entries)
+    if not options.only:
+        found = memory.measure_both(options.threads)
+        print(*map(memory.line, found), sep="\n")
+        _write(options.out.with_name("bench_memory.json"), found)
+
+
+def _write(path: Path, data: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, data)
+    print(f"Written: {path}")
 
 
 def time_case(

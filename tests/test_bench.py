@@ -13,7 +13,7 @@ import toy
 from torch import Tensor
 from torch.nn import functional
 
-from bench import plain
+from bench import memory, plain
 from bench import run as bench_run
 from bench.cases import Case, Setting, Sizes
 from bench.scene import divide
@@ -30,6 +30,10 @@ from dac.training.keys import Use, mix
 
 SIZES = Sizes(model=toy.model_settings(), rays=96, view=20, views=8, trained=25, chunk=150)
 PROMISED = {"train_step", "train_step_no_proposal", "distill_step", "render_view", "triplane"}
+MEMORY = {
+    **dict.fromkeys(("peak", "imports", "images", "parameters", "optimiser", "beyond"), 1.0),
+    "backend": "native",
+}
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +121,15 @@ def test_the_plain_distillation_step_is_the_same(setting: Setting, mode: Mode) -
     source = distill._Batches(
         scene, partition, setting.train, settings, seed=0, device=torch.device("cpu")
     )
+    batch = source(step)
     other = plain.from_model(model)
     theirs = plain.distill_terms(
         other,
         [plain.from_model(teacher) for teacher in teachers],
-        *source(step),
-        source.background(step),
+        batch.origins,
+        batch.directions,
+        batch.counts,
+        batch.background,
         setting.train,
         settings,
         mode=mode,
@@ -189,8 +196,10 @@ def test_the_benchmark_writes_every_promised_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_run, "SIZES", SIZES)
+    monkeypatch.setattr(memory, "measure_both", lambda threads: [MEMORY])
     out = tmp_path / "new" / "bench.json"
     bench_run.main(["--rounds", "1", "--turn", "1e-6", "--threads", "1", "--out", str(out)])
+    assert json.loads((out.parent / "bench_memory.json").read_text()) == [MEMORY]
     entries = json.loads(out.read_text())
     found = {(entry["name"], entry["against"]) for entry in entries}
     assert found >= set(itertools.product(PROMISED, ("plain", "reference")))
@@ -198,3 +207,18 @@ def test_the_benchmark_writes_every_promised_case(
     for entry in entries:
         ratio = entry["against_median_ms"] / entry["median_ms"]
         assert entry["ratio"] == pytest.approx(ratio)
+
+
+def test_a_jobs_memory_is_measured_in_a_process_of_its_own(
+    setting: Setting, tmp_path: Path
+) -> None:
+    setting.scene.save(tmp_path / "scene")
+    found = memory.measure(
+        tmp_path / "scene", SIZES.model, SIZES.rays, backend="reference", threads=1
+    )
+    assert found["backend"] == "reference"
+    assert found["peak"] > found["imports"] > 50
+    assert found["images"] == setting.scene.images.nbytes / 2**20
+    assert found["optimiser"] == 2 * found["parameters"]
+    assert found["beyond"] == pytest.approx(found["peak"] - found["images"] - found["parameters"])
+    assert "peak memory" in memory.line(found)
