@@ -48,7 +48,8 @@ class Sizes:
         view: side of the rendered view, pixels.
         views: of the scene.
         trained: steps that the common model has behind it, so that densities are not trivial.
-        chunk: rays rendered at once.
+        chunk: rays rendered at once, as `EvaluateSettings` has it.
+        plain_chunk: the same for plain PyTorch, whose intermediates outgrow the caches earlier.
     """
 
     model: ModelSettings
@@ -57,6 +58,7 @@ class Sizes:
     views: int
     trained: int
     chunk: int
+    plain_chunk: int
 
 
 SIZES = Sizes(
@@ -74,6 +76,7 @@ SIZES = Sizes(
     views=20,
     trained=60,
     chunk=8192,
+    plain_chunk=1024,
 )
 
 
@@ -259,11 +262,11 @@ def _distill_case(setting: Setting) -> Case:
 
 def _render_case(setting: Setting) -> Case:
     """A whole view, in chunks."""
-    scene, chunk = setting.scene, setting.sizes.chunk
-    view, behind = scene.test[0], background_colour(scene)
+    scene, sizes = setting.scene, setting.sizes
     model, other = setting.model, plain.from_model(setting.model)
-    bodies = ours(lambda: partial(render_view, model, scene.cameras, view, behind, chunk))
-    bodies["plain"] = Body(partial(plain.render_view, other, scene.cameras, view, behind, chunk))
+    picture = (scene.cameras, scene.test[0], background_colour(scene))
+    bodies = ours(lambda: partial(render_view, model, *picture, sizes.chunk))
+    bodies["plain"] = Body(partial(plain.render_view, other, *picture, sizes.plain_chunk))
     return Case("render_view", bodies, rays=setting.sizes.view**2)
 
 
