@@ -8,7 +8,6 @@ own copy, and train on while they are timed.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -114,8 +113,10 @@ class Setting:
                 step(number, 2e-2 * min(1.0, (number + 1) / 10))
 
     def copy(self) -> Model:
-        """The trained model, a body's own."""
-        return copy.deepcopy(self.model)
+        """The trained model, a body's own, in memory as a run has it."""
+        model = build_model(self.sizes.model, self.scene.space, seed=0)
+        model.load_state_dict(self.model.state_dict())
+        return model
 
     @torch.no_grad()
     def disturbed(self, seed: int) -> Model:
