@@ -19,10 +19,13 @@ Samples::Samples(Arena& arena, int rays, int samples) : S(samples), row(padded(s
   places = arena.floats(3 * static_cast<size_t>(row));
 }
 
-Lookup::Lookup(Arena& arena, int rays, int samples, int channels, bool keep)
-    : cell(arena.ints(static_cast<size_t>(rays) * 3 * samples)),
-      along(arena.floats(static_cast<size_t>(rays) * 3 * samples)),
-      values(keep ? arena.floats(static_cast<size_t>(rays) * 3 * samples * channels) : nullptr) {}
+Lookup::Lookup(Arena& arena, int rays, int samples, const Planes& planes, bool keep)
+    : grid{planes.size, planes.size, planes.channels}, parameter(planes.parameter) {
+  const size_t points = static_cast<size_t>(rays) * kPlanes * samples;
+  first = arena.ints(points);
+  weight = arena.floats(4 * points);
+  if (keep) values = arena.floats(points * planes.channels);
+}
 
 int Block::best_rays(const ModelShape& m) {
   constexpr int kRows = 192;
@@ -39,13 +42,13 @@ Block::Block(const ModelShape& model, const float* const* parameters, const Netw
     size_t rows = static_cast<size_t>(rays) * p.samples;
     most_rows = std::max(most_rows, rows);
     levels[level] = Samples(arena_, rays, p.samples);
-    level_lookup_[level] = Lookup(arena_, rays, p.samples, p.planes.channels, learn);
+    level_lookup_[level] = Lookup(arena_, rays, p.samples, p.planes, learn);
     level_features_[level] = arena_.floats(rows * p.planes.channels);
     level_hidden_[level] = arena_.floats(rows * H);
   }
   field = Samples(arena_, rays, m_.samples);
   for (int scale = 0; scale < m_.scales; ++scale)
-    field_lookup_[scale] = Lookup(arena_, rays, m_.samples, m_.planes[scale].channels, learn);
+    field_lookup_[scale] = Lookup(arena_, rays, m_.samples, m_.planes[scale], learn);
   size_t rows = static_cast<size_t>(rays) * m_.samples;
   colour_row = padded(3);
   features_ = arena_.floats(rows * padded(m_.features()));
@@ -105,30 +108,33 @@ void Block::edges(Samples& samples, int level) {
   distances(samples);
 }
 
-void Block::look_up(Samples& samples, const Planes& planes, const Lookup& lookup, int r, bool places,
-                    float* features, int features_row) {
-  const int S = samples.S;
-  if (places) {
-    const float *o = ray(r), *d = o + 3, *t = samples.t + r * samples.row;
-    float *x = samples.places, *y = x + samples.row, *z = y + samples.row;
-    for (int i = 0; i < S; ++i) {
-      float middle = (t[i] + t[i + 1]) * 0.5F;
-      float p[3] = {o[0] + middle * d[0], o[1] + middle * d[1], o[2] + middle * d[2]};
-      cube_from_world(m_.space, m_.centre, m_.half, p);
-      x[i] = p[0];
-      y[i] = p[1];
-      z[i] = p[2];
-    }
+void Block::find_places(Samples& samples, int r) {
+  const float *o = ray(r), *d = o + 3, *t = samples.t + r * samples.row;
+  float *x = samples.places, *y = x + samples.row, *z = y + samples.row;
+  // Copies, which stores into x, y and z can't change.
+  const SpaceKind kind = m_.space;
+  const float centre[3] = {m_.centre[0], m_.centre[1], m_.centre[2]};
+  const float half[3] = {m_.half[0], m_.half[1], m_.half[2]};
+  const float o0 = o[0], o1 = o[1], o2 = o[2], d0 = d[0], d1 = d[1], d2 = d[2];
+#pragma GCC ivdep
+  for (int i = 0; i < samples.S; ++i) {
+    float middle = (t[i] + t[i + 1]) * 0.5F;
+    float p[3] = {o0 + middle * d0, o1 + middle * d1, o2 + middle * d2};
+    cube_from_world(kind, centre, half, p);
+    x[i] = p[0];
+    y[i] = p[1];
+    z[i] = p[2];
   }
-  int32_t* cell = lookup.cell + static_cast<ptrdiff_t>(r) * 3 * S;
-  float* along = lookup.along + static_cast<ptrdiff_t>(r) * 3 * S;
-  for (int axis = 0; axis < 3; ++axis)
-    find_cells(S, samples.places + axis * samples.row, planes.size, cell + axis * S,
-               along + axis * S);
-  gather(S, planes.channels, parameters_[planes.parameter], planes.size, {cell, along, S},
-         lookup.values == nullptr ? nullptr
-                                  : lookup.values + static_cast<ptrdiff_t>(r) * 3 * S * planes.channels,
-         features, features_row);
+}
+
+void Block::look_up(const Samples& samples, const Lookup& lookup, int r, float* features,
+                    int features_row) {
+  const float* places[3] = {samples.places, samples.places + samples.row,
+                            samples.places + 2 * samples.row};
+  const Corners corners = lookup.corners(r, samples.S);
+  find_corners(samples.S, places, lookup.grid, corners);
+  gather(samples.S, parameters_[lookup.parameter], lookup.grid, corners,
+         lookup.values_of(r, samples.S), features, features_row);
 }
 
 // From logits (S of them, `stride` apart) of one ray to opacities and weights.
@@ -162,9 +168,11 @@ void Block::forward_level(int level) {
   const Networks::Proposal& network = networks_.proposals[level];
   const int C = p.planes.channels, H = padded(m_.hidden), rows = count * p.samples;
   edges(samples, level);
-  for (int r = 0; r < count; ++r)
-    look_up(samples, p.planes, level_lookup_[level], r, true,
+  for (int r = 0; r < count; ++r) {
+    find_places(samples, r);
+    look_up(samples, level_lookup_[level], r,
             level_features_[level] + static_cast<ptrdiff_t>(r) * p.samples * C, C);
+  }
   float* hidden = level_hidden_[level];
   multiply<Finish::kRelu>(rows, H, {C, level_features_[level], C, 1, network.first.t.data(), H,
                                     hidden, H});
@@ -205,7 +213,7 @@ void Block::backward_level(int level, Networks& to_networks, const int64_t* offs
   const int row = padded(C);
   multiply<Finish::kStore>(rows, row, {m_.hidden, hidden, H, 1, network.first.plain.data(), row,
                                        to_features_, row});
-  scatter_planes(samples, p.planes, level_lookup_[level], to_features_, row,
+  scatter_planes(samples, level_lookup_[level], to_features_, row,
                  grads + offsets[p.planes.parameter]);
 }
 
@@ -224,10 +232,12 @@ void Block::take_samples(const float* s, const float* t) {
 void Block::forward_field() {
   const int S = field.S, rows = count * S, H = padded(m_.hidden), G = m_.geometry;
   const int F = padded(m_.features()), D = padded(1 + G);
-  for (int r = 0; r < count; ++r)
+  for (int r = 0; r < count; ++r) {
+    find_places(field, r);
     for (int scale = 0; scale < m_.scales; ++scale)
-      look_up(field, m_.planes[scale], field_lookup_[scale], r, scale == 0,
+      look_up(field, field_lookup_[scale], r,
               features_ + static_cast<ptrdiff_t>(r) * S * F + scale * m_.planes[0].channels, F);
+  }
   const Networks& n = networks_;
   multiply<Finish::kRelu>(rows, H, {m_.features(), features_, F, 1, n.density[0].t.data(), H,
                                     hidden_, H});
@@ -308,22 +318,17 @@ void Block::backward_field(bool with_alpha, Networks& to_networks, const int64_t
   multiply<Finish::kStore>(rows, F, {m_.hidden, to_hidden, H, 1, n.density[0].plain.data(), F,
                                      to_features_, F});
   for (int scale = 0; scale < m_.scales; ++scale)
-    scatter_planes(field, m_.planes[scale], field_lookup_[scale],
+    scatter_planes(field, field_lookup_[scale],
                    to_features_ + scale * m_.planes[0].channels, F,
                    grads + offsets[m_.planes[scale].parameter]);
 }
 
-void Block::scatter_planes(const Samples& samples, const Planes& planes, const Lookup& lookup,
-                           const float* to_features, int features_row, float* to_planes) {
-  const ptrdiff_t S = samples.S, C = planes.channels;
-  const ptrdiff_t plane_floats = static_cast<ptrdiff_t>(planes.size) * planes.size * C;
-  for (int r = 0; r < count; ++r) {
-    Cells cells{lookup.cell + r * 3 * S, lookup.along + r * 3 * S, samples.S};
-    for (int plane = 0; plane < 3; ++plane)
-      scatter(samples.S, planes.channels, plane, planes.size, cells,
-              lookup.values + r * 3 * S * C, to_features + r * S * features_row, features_row,
-              to_planes + plane * plane_floats);
-  }
+void Block::scatter_planes(const Samples& samples, const Lookup& lookup, const float* to_features,
+                           int features_row, float* to_planes) {
+  const int S = samples.S;
+  for (int r = 0; r < count; ++r)
+    scatter(S, lookup.grid, lookup.corners(r, S), lookup.values_of(r, S),
+            to_features + static_cast<ptrdiff_t>(r) * S * features_row, features_row, to_planes);
 }
 
 }  // namespace dac

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "gather.h"
+#include "corners.h"
 #include "networks.h"
 
 namespace dac {
@@ -39,14 +39,24 @@ struct Samples {
   Samples(Arena& arena, int rays, int samples);
 };
 
-// A point lookup of the block's samples at one scale.
+// A lookup of the block's samples at one scale.
 struct Lookup {
-  int32_t* cell = nullptr;   // B x 3 x S
-  float* along = nullptr;    // B x 3 x S
+  Grid grid{};
+  int parameter = 0;
+  int32_t* first = nullptr;  // B x 3 x S
+  float* weight = nullptr;   // B x 3 x 4 x S
   float* values = nullptr;   // B x 3 x S x C, or null where nothing is learned
 
   Lookup() = default;
-  Lookup(Arena& arena, int rays, int samples, int channels, bool keep);
+  Lookup(Arena& arena, int rays, int samples, const Planes& planes, bool keep);
+  Corners corners(int ray, int samples) const {
+    const ptrdiff_t at = static_cast<ptrdiff_t>(ray) * kPlanes * samples;
+    return {first + at, weight + 4 * at};
+  }
+  float* values_of(int ray, int samples) const {
+    if (values == nullptr) return nullptr;
+    return values + static_cast<ptrdiff_t>(ray) * kPlanes * samples * grid.channels;
+  }
 };
 
 class Block {
@@ -78,11 +88,12 @@ class Block {
  private:
   void edges(Samples& samples, int level);
   void distances(Samples& samples);
-  void look_up(Samples& samples, const Planes& planes, const Lookup& lookup, int r, bool places,
-               float* features, int features_row);
+  void find_places(Samples& samples, int r);
+  void look_up(const Samples& samples, const Lookup& lookup, int r, float* features,
+               int features_row);
   void volume(Samples& samples, int r, const float* logits, int stride);
-  void scatter_planes(const Samples& samples, const Planes& planes, const Lookup& lookup,
-                      const float* to_features, int features_row, float* to_planes);
+  void scatter_planes(const Samples& samples, const Lookup& lookup, const float* to_features,
+                      int features_row, float* to_planes);
 
   const ModelShape& m_;
   const float* const* parameters_;
