@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kThreads)
     forward_kernel(PlaneSet set, const float* w0, const float* w1, int64_t N, const float* points,
                    float* sigma, uint16_t* features) {
   Network<kHidden> network;
-  copy_weights<Half>(w0, kHidden, kChannels, -1, network.first, kHidden, kStride);
+  copy_weights(w0, kHidden, kChannels, -1, network.first, kHidden, kStride);
   float last[kHidden / 8][2];
   load_last<kHidden>(w1, last);
   uint16_t* row = network.rows + lane() * kStride;
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kThreads)
       load_a(a, network.rows, kStride, 16 * half, 0);
       float d[kHidden / 8][4], low = 0, high = 0;
       clear<kHidden / 8>(d);
-      multiply_block<Half, kHidden / 8>(d, a, network.first, kStride, 0);
+      multiply_block<kHidden / 8>(d, a, network.first, kStride, 0);
 #pragma unroll
       for (int n = 0; n < kHidden / 8; ++n) {
         low += (d[n][0] < 0 ? 0 : d[n][0]) * last[n][0] + (d[n][1] < 0 ? 0 : d[n][1]) * last[n][1];
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kThreads)
   Network<kHidden> network;
   // The warp's slopes of 16 points' hidden values.
   uint16_t* slopes = network.first + (kHidden + kThreads) * kStride + warp() * 16 * kHiddenStride;
-  copy_weights<Bf16>(w0, kHidden, kChannels, -1, network.first, kHidden, kStride);
+  copy_weights(w0, kHidden, kChannels, -1, network.first, kHidden, kStride);
   float last[kTiles][2], to_last[kTiles][2], to_first[kBlocks][2][4];
   load_last<kHidden>(w1, last);
 #pragma unroll
@@ -122,12 +122,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int channel = 0; channel < 16; channel += 8) {
       uint4 bits = make_uint4(0, 0, 0, 0);
-      if (mine < N && channel < kChannels) {
-        float value[8];
-        load_channels<8>(features + mine * kChannels + channel, value);
-        bits = make_uint4(pack_bf16(value[0], value[1]), pack_bf16(value[2], value[3]),
-                          pack_bf16(value[4], value[5]), pack_bf16(value[6], value[7]));
-      }
+      if (mine < N && channel < kChannels)
+        bits = __ldg(reinterpret_cast<const uint4*>(features + mine * kChannels + channel));
       *reinterpret_cast<uint4*>(row + channel) = bits;
     }
     sync_warp();
@@ -139,7 +135,7 @@ __global__ void __launch_bounds__(kThreads)
       load_a(a, network.rows, kStride, 16 * half, 0);
       float d[kTiles][4];
       clear<kTiles>(d);
-      multiply_block<Bf16, kTiles>(d, a, network.first, kStride, 0);
+      multiply_block<kTiles>(d, a, network.first, kStride, 0);
 #pragma unroll
       for (int k = 0; k < kTiles; ++k)
 #pragma unroll
@@ -154,6 +150,8 @@ __global__ void __launch_bounds__(kThreads)
       uint32_t x[4];
       load_b_turned(x, network.rows, kStride, 16 * half, 0);
 #pragma unroll
+      for (int i = 0; i < 4; ++i) x[i] = bf16_of_half(x[i]);
+#pragma unroll
       for (int m = 0; m < kBlocks; ++m) {
         uint32_t turned[4];
         load_a_turned(turned, slopes, kHiddenStride, 0, 16 * m);
@@ -161,7 +159,7 @@ __global__ void __launch_bounds__(kThreads)
         if (kIn > 1) multiply_bf16(to_first[m][1], turned, x + 2);
       }
       float to_x[2][4];
-      layer_turned<Bf16, 2, kBlocks>(to_x, slope, network.first, kStride, 0);
+      layer_turned<2, kBlocks>(to_x, slope, network.first, kStride, 0);
 #pragma unroll
       for (int k = 0; k < kIn; ++k) {
         int column = 8 * k + 2 * (lane() & 3);

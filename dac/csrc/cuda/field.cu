@@ -39,15 +39,14 @@ struct Matrices {
 
   DEVICE uint16_t* end() const { return last + 16 * kWide; }
 
-  template <class Number>
   DEVICE void copy(const FieldWeights& w, int F) const {
-    copy_weights<Number>(w.density[0], H, F, -1, features, H, row);
-    copy_weights<Number>(w.density[1], kOutputs, H, -1, outputs, kOutputs, kWide);
-    copy_weights<Number>(w.colours[0], H, kColourInputs - 1, kHarmonics, first, H, kFirst);
+    copy_weights(w.density[0], H, F, -1, features, H, row);
+    copy_weights(w.density[1], kOutputs, H, -1, outputs, kOutputs, kWide);
+    copy_weights(w.colours[0], H, kColourInputs - 1, kHarmonics, first, H, kFirst);
 #pragma unroll
     for (int l = 1; l < L; ++l)
-      copy_weights<Number>(w.colours[l], H, H, -1, others + (l - 1) * H * kWide, H, kWide);
-    copy_weights<Number>(w.colours[L], 3, H, -1, last, 16, kWide);
+      copy_weights(w.colours[l], H, H, -1, others + (l - 1) * H * kWide, H, kWide);
+    copy_weights(w.colours[L], 3, H, -1, last, 16, kWide);
   }
 
   static size_t bytes(int F) {
@@ -77,7 +76,7 @@ __global__ void __launch_bounds__(kThreads)
                    const uint16_t* harmonics, float* sigma, float* colours, uint16_t* kept) {
   const int C = set.channels, F = set.scales * C;
   Matrices<H, L> m(reinterpret_cast<uint16_t*>(shared_memory()), F);
-  m.template copy<Half>(weights, F);
+  m.copy(weights, F);
   uint16_t* rows = m.end() + warp() * 16 * m.row;
   sync_block();
   const int chunks = C / 8, items = 16 * set.scales * chunks;
@@ -106,10 +105,10 @@ __global__ void __launch_bounds__(kThreads)
     clear<H / 8>(d);
     for (int k = 0; k < F; k += 16) {
       load_a(x[0], rows, m.row, 0, k);
-      multiply_block<Half, H / 8>(d, x[0], m.features, m.row, k);
+      multiply_block<H / 8>(d, x[0], m.features, m.row, k);
     }
     operand<Half, H / 16, true>(a, d);
-    layer<Half, 2, H / 16>(out, a, m.outputs, m.kWide);
+    layer<2, H / 16>(out, a, m.outputs, m.kWide);
     const int64_t low = first + g, high = low + 8;
     if (t == 0) {
       if (low < N) sigma[low] = density_of(out[0][0]);
@@ -117,14 +116,14 @@ __global__ void __launch_bounds__(kThreads)
     }
     load_harmonics(x[0], harmonics, first, N, S);
     operand<Half, 1, false>(x + 1, out);
-    layer<Half, H / 8, 2>(d, x, m.first, m.kFirst);
+    layer<H / 8, 2>(d, x, m.first, m.kFirst);
 #pragma unroll
     for (int l = 1; l < L; ++l) {
       operand<Half, H / 16, true>(a, d);
-      layer<Half, H / 8, H / 16>(d, a, m.others + (l - 1) * H * m.kWide, m.kWide);
+      layer<H / 8, H / 16>(d, a, m.others + (l - 1) * H * m.kWide, m.kWide);
     }
     operand<Half, H / 16, true>(a, d);
-    layer<Half, 2, H / 16>(out, a, m.last, m.kWide);
+    layer<2, H / 16>(out, a, m.last, m.kWide);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       int64_t n = i < 2 ? low : high;
@@ -190,19 +189,17 @@ struct Share {
   }
 };
 
-// The warp's 16 rows of kept features into shared memory, as bf16.
-DEVICE void load_features(const uint16_t* kept, int64_t first, int64_t N, int F, uint16_t* rows,
-                          int stride) {
+// The warp's 16 rows of kept features into shared memory, as they are or as bf16.
+DEVICE void load_features(const uint16_t* kept, int64_t first, int64_t N, int F, bool bf16,
+                          uint16_t* rows, int stride) {
   const int chunks = F / 8;
   for (int item = lane(); item < 16 * chunks; item += 32) {
     int chunk = item % chunks, i = item / chunks;
     uint4 bits = make_uint4(0, 0, 0, 0);
-    if (first + i < N) {
-      float v[8];
-      load_channels<8>(kept + (first + i) * F + chunk * 8, v);
-      bits = make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),
-                        pack_bf16(v[6], v[7]));
-    }
+    if (first + i < N) bits = __ldg(reinterpret_cast<const uint4*>(kept + (first + i) * F + chunk * 8));
+    if (bf16)
+      bits = make_uint4(bf16_of_half(bits.x), bf16_of_half(bits.y), bf16_of_half(bits.z),
+                        bf16_of_half(bits.w));
     *reinterpret_cast<uint4*>(rows + i * stride + chunk * 8) = bits;
   }
 }
@@ -233,7 +230,7 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int kB = H / 16, kWide = H + kPad;
   static_assert(kColourInputs <= H, "the colour network's inputs fit in a row");
   Matrices<H, L> m(reinterpret_cast<uint16_t*>(shared_memory()), F);
-  m.template copy<Bf16>(weights, F);
+  m.copy(weights, F);
   uint16_t *slopes = m.end(), *inputs = slopes + kTile * kWide;
   const int mine = 16 * warp(), t = lane() & 3;
   Share<kB, kMaxFeatures / 16> to_density;
@@ -248,59 +245,57 @@ __global__ void __launch_bounds__(kThreads)
     // Forward again, every layer's operand kept.
     uint32_t hidden[kB][4], x[2][4], colour[L][kB][4];
     float d[H / 8][4], out[2][4];
-    load_features(kept, first, N, F, inputs + mine * m.row, m.row);
+    load_features(kept, first, N, F, false, inputs + mine * m.row, m.row);
     sync_warp();
     clear<H / 8>(d);
     for (int k = 0; k < F; k += 16) {
       load_a(x[0], inputs, m.row, mine, k);
-      multiply_block<Bf16, H / 8>(d, x[0], m.features, m.row, k);
+      multiply_block<H / 8>(d, x[0], m.features, m.row, k);
     }
-    operand<Bf16, kB, true>(hidden, d);
-    layer<Bf16, 2, kB>(out, hidden, m.outputs, kWide);
+    operand<Half, kB, true>(hidden, d);
+    layer<2, kB>(out, hidden, m.outputs, kWide);
     load_harmonics(x[0], harmonics, first, N, S);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      float2 two = unpack_half(x[0][i]);
-      x[0][i] = pack_bf16(two.x, two.y);
-    }
-    operand<Bf16, 1, false>(x + 1, out);
-    layer<Bf16, H / 8, 2>(d, x, m.first, m.kFirst);
-    operand<Bf16, kB, true>(colour[0], d);
+    operand<Half, 1, false>(x + 1, out);
+    layer<H / 8, 2>(d, x, m.first, m.kFirst);
+    operand<Half, kB, true>(colour[0], d);
 #pragma unroll
     for (int l = 1; l < L; ++l) {
-      layer<Bf16, H / 8, kB>(d, colour[l - 1], m.others + (l - 1) * H * kWide, kWide);
-      operand<Bf16, kB, true>(colour[l], d);
+      layer<H / 8, kB>(d, colour[l - 1], m.others + (l - 1) * H * kWide, kWide);
+      operand<Half, kB, true>(colour[l], d);
     }
     // Backward. The features' rows are overwritten by other layers' inputs from here on: their
     // strides differ, so that a warp writes into rows that another may still read.
-    uint32_t slope[kB][4], narrow[1][4];
+    uint32_t slope[kB][4], narrow[1][4], wide[kB > 2 ? kB : 2][4];
     load_colour_slopes(narrow[0], to_colour_logits, first, N);
     sync_block();
     store_operand<1>(narrow, slopes, kWide, mine, 0);
-    store_operand<kB>(colour[L - 1], inputs, kWide, mine, 0);
+    as_bf16<kB>(wide, colour[L - 1]);
+    store_operand<kB>(wide, inputs, kWide, mine, 0);
     sync_block();
     to_last.add(slopes, kWide, inputs, kWide);
     sync_block();
-    layer_turned<Bf16, H / 8, 1>(d, narrow, m.last, kWide, 0);
-    mask<Bf16, kB>(d, colour[L - 1]);
+    layer_turned<H / 8, 1>(d, narrow, m.last, kWide, 0);
+    mask<kB>(d, colour[L - 1]);
     operand<Bf16, kB, false>(slope, d);
 #pragma unroll
     for (int l = L - 1; l >= 1; --l) {
       store_operand<kB>(slope, slopes, kWide, mine, 0);
-      store_operand<kB>(colour[l - 1], inputs, kWide, mine, 0);
+      as_bf16<kB>(wide, colour[l - 1]);
+    store_operand<kB>(wide, inputs, kWide, mine, 0);
       sync_block();
       to_others[l - 1].add(slopes, kWide, inputs, kWide);
       sync_block();
-      layer_turned<Bf16, H / 8, kB>(d, slope, m.others + (l - 1) * H * kWide, kWide, 0);
-      mask<Bf16, kB>(d, colour[l - 1]);
+      layer_turned<H / 8, kB>(d, slope, m.others + (l - 1) * H * kWide, kWide, 0);
+      mask<kB>(d, colour[l - 1]);
       operand<Bf16, kB, false>(slope, d);
     }
     store_operand<kB>(slope, slopes, kWide, mine, 0);
-    store_operand<2>(x, inputs, kWide, mine, 0);
+    as_bf16<2>(wide, x);
+    store_operand<2>(wide, inputs, kWide, mine, 0);
     sync_block();
     to_first.add(slopes, kWide, inputs, kWide);
     sync_block();
-    layer_turned<Bf16, 2, kB>(out, slope, m.first, m.kFirst, kHarmonics);
+    layer_turned<2, kB>(out, slope, m.first, m.kFirst, kHarmonics);
     if (t == 0) {  // column 0 is the density's logit
       const int64_t low = first + (lane() >> 2), high = low + 8;
       out[0][0] = low < N ? to_logit[low] : 0.0F;
@@ -308,21 +303,22 @@ __global__ void __launch_bounds__(kThreads)
     }
     operand<Bf16, 1, false>(narrow, out);
     store_operand<1>(narrow, slopes, kWide, mine, 0);
-    store_operand<kB>(hidden, inputs, kWide, mine, 0);
+    as_bf16<kB>(wide, hidden);
+    store_operand<kB>(wide, inputs, kWide, mine, 0);
     sync_block();
     to_outputs.add(slopes, kWide, inputs, kWide);
     sync_block();
-    layer_turned<Bf16, H / 8, 1>(d, narrow, m.outputs, kWide, 0);
-    mask<Bf16, kB>(d, hidden);
+    layer_turned<H / 8, 1>(d, narrow, m.outputs, kWide, 0);
+    mask<kB>(d, hidden);
     operand<Bf16, kB, false>(slope, d);
     store_operand<kB>(slope, slopes, kWide, mine, 0);
-    load_features(kept, first, N, F, inputs + mine * m.row, m.row);
+    load_features(kept, first, N, F, true, inputs + mine * m.row, m.row);
     sync_block();
     to_density.add(slopes, kWide, inputs, m.row, F);
     const int64_t low = first + (lane() >> 2), high = low + 8;
 #pragma unroll 1
     for (int column = 0; column < F; column += 16) {
-      layer_turned<Bf16, 2, kB>(out, slope, m.features, m.row, column);
+      layer_turned<2, kB>(out, slope, m.features, m.row, column);
 #pragma unroll
       for (int n = 0; n < 2; ++n) {
         int64_t at = column + 8 * n + 2 * t;

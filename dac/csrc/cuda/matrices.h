@@ -16,19 +16,19 @@ constexpr int kPad = 8;
 
 struct Half {
   static DEVICE uint32_t pack(float low, float high) { return pack_half(low, high); }
-  static DEVICE float2 unpack(uint32_t bits) { return unpack_half(bits); }
-  static DEVICE void multiply(float* d, const uint32_t* a, const uint32_t* b) {
-    multiply_half(d, a, b);
-  }
 };
 
 struct Bf16 {
   static DEVICE uint32_t pack(float low, float high) { return pack_bf16(low, high); }
-  static DEVICE float2 unpack(uint32_t bits) { return unpack_bf16(bits); }
-  static DEVICE void multiply(float* d, const uint32_t* a, const uint32_t* b) {
-    multiply_bf16(d, a, b);
-  }
 };
+
+// Backward passes compute in bf16, whose range holds any slope, with weights and activations that lie
+// in shared memory as halves: a forward pass in bf16 would put so many values on the wrong side of
+// ReLU that gradients were off by several percent.
+DEVICE uint32_t bf16_of_half(uint32_t bits) {
+  float2 two = unpack_half(bits);
+  return pack_bf16(two.x, two.y);
+}
 
 // ---- Operands from shared memory; `stride` is the matrix's row in numbers ----
 
@@ -71,28 +71,28 @@ DEVICE void clear(float (*d)[4]) {
 }
 
 // d (8 kOut columns) += a (one block of 16 columns) times columns `column` on of W, transposed.
-template <class Number, int kOut>
+template <int kOut>
 DEVICE void multiply_block(float (*d)[4], const uint32_t* a, const uint16_t* w, int stride,
                            int column) {
 #pragma unroll
   for (int n = 0; n < kOut; n += 2) {
     uint32_t b[4];
     load_b(b, w, stride, 8 * n, column);
-    Number::multiply(d[n], a, b);
-    Number::multiply(d[n + 1], a, b + 2);
+    multiply_half(d[n], a, b);
+    multiply_half(d[n + 1], a, b + 2);
   }
 }
 
-// y = x W^T; x has 16 kIn columns.
-template <class Number, int kOut, int kIn>
+// y = x W^T; x has 16 kIn columns, of halves.
+template <int kOut, int kIn>
 DEVICE void layer(float (*d)[4], const uint32_t (*a)[4], const uint16_t* w, int stride) {
   clear<kOut>(d);
 #pragma unroll
-  for (int k = 0; k < kIn; ++k) multiply_block<Number, kOut>(d, a[k], w, stride, 16 * k);
+  for (int k = 0; k < kIn; ++k) multiply_block<kOut>(d, a[k], w, stride, 16 * k);
 }
 
-// to_x = to_y W: 8 kIn columns of it, from `column` on; to_y has 16 kOut columns.
-template <class Number, int kIn, int kOut>
+// to_x = to_y W: 8 kIn columns of it, from `column` on; to_y has 16 kOut columns, in bf16, W halves.
+template <int kIn, int kOut>
 DEVICE void layer_turned(float (*d)[4], const uint32_t (*a)[4], const uint16_t* w, int stride,
                          int column) {
   clear<kIn>(d);
@@ -102,8 +102,10 @@ DEVICE void layer_turned(float (*d)[4], const uint32_t (*a)[4], const uint16_t* 
     for (int n = 0; n < kIn; n += 2) {
       uint32_t b[4];
       load_b_turned(b, w, stride, 16 * k, column + 8 * n);
-      Number::multiply(d[n], a[k], b);
-      Number::multiply(d[n + 1], a[k], b + 2);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) b[i] = bf16_of_half(b[i]);
+      multiply_bf16(d[n], a[k], b);
+      multiply_bf16(d[n + 1], a[k], b + 2);
     }
 }
 
@@ -124,8 +126,8 @@ DEVICE void operand(uint32_t (*a)[4], float (*d)[4]) {
     }
 }
 
-// Zero where the layer's output (an operand) was not positive: ReLU's backward pass.
-template <class Number, int kBlocks>
+// Zero where the layer's output (an operand of halves) was not positive: ReLU's backward pass.
+template <int kBlocks>
 DEVICE void mask(float (*d)[4], const uint32_t (*a)[4]) {
 #pragma unroll
   for (int k = 0; k < kBlocks; ++k)
@@ -133,11 +135,20 @@ DEVICE void mask(float (*d)[4], const uint32_t (*a)[4]) {
     for (int half = 0; half < 2; ++half)
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        float2 out = Number::unpack(a[k][2 * half + i]);
+        float2 out = unpack_half(a[k][2 * half + i]);
         float* to = d[2 * k + half] + 2 * i;
         to[0] = out.x > 0 ? to[0] : 0;
         to[1] = out.y > 0 ? to[1] : 0;
       }
+}
+
+// A copy of an operand of halves, in bf16.
+template <int kBlocks>
+DEVICE void as_bf16(uint32_t (*to)[4], const uint32_t (*a)[4]) {
+#pragma unroll
+  for (int k = 0; k < kBlocks; ++k)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) to[k][i] = bf16_of_half(a[k][i]);
 }
 
 // An operand's 16 rows into shared memory.
@@ -154,9 +165,8 @@ DEVICE void store_operand(const uint32_t (*a)[4], uint16_t* m, int stride, int r
   }
 }
 
-// A block copies W (rows, columns) of float32 to shared memory, zero beyond. From column `gap` on,
+// A block copies W (rows, columns) of float32 to shared memory as halves, zero beyond. From column `gap` on,
 // the copy's columns are one to the right (gap -1: nowhere), and the column between is zero.
-template <class Number>
 DEVICE void copy_weights(const float* w, int rows, int columns, int gap, uint16_t* m, int padded_rows,
                          int stride) {
   for (int i = thread(); i < padded_rows * stride; i += threads()) {
@@ -164,7 +174,7 @@ DEVICE void copy_weights(const float* w, int rows, int columns, int gap, uint16_
     bool skip = gap >= 0 && column == gap;
     if (gap >= 0 && column > gap) --column;
     float value = row < rows && column < columns && !skip ? __ldg(w + row * columns + column) : 0.0F;
-    m[i] = static_cast<uint16_t>(Number::pack(value, 0));
+    m[i] = static_cast<uint16_t>(pack_half(value, 0));
   }
 }
 
