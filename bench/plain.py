@@ -24,20 +24,20 @@ from dac.scenes.scene import Scene, Space
 from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
 from dac.training.batches import RayBatch
 
-Jitter = Callable[[int, int, int], Tensor]
-"""(level, rays, count) -> (rays, count) in [0, 1); the proposals are level 0 and 1, the field 2."""
+Jitter = Callable[[int, int, int, torch.device], Tensor]
+"""(level, rays, count, device) -> (rays, count) in [0, 1); level 0 and 1 are the proposals'."""
 
 Terms = dict[str, Tensor]
 
 
-def random_jitter(_level: int, rays: int, count: int) -> Tensor:
+def random_jitter(_level: int, rays: int, count: int, device: torch.device) -> Tensor:
     """Fresh random numbers."""
-    return torch.rand(rays, count)
+    return torch.rand(rays, count, device=device)
 
 
-def no_jitter(_level: int, rays: int, count: int) -> Tensor:
+def no_jitter(_level: int, rays: int, count: int, device: torch.device) -> Tensor:
     """The strata's middles."""
-    return torch.full((rays, count), 0.5)
+    return torch.full((rays, count), 0.5, device=device)
 
 
 class Level(NamedTuple):
@@ -155,7 +155,7 @@ class PlainModel(nn.Module):
     ) -> Tensor:
         """Normalised edges of a level, drawn from the one before it; number 2 is the field."""
         count = (*self.settings.proposal_samples, self.settings.samples)[number]
-        u = jitter(number, rays, count + 1).to(self.box)
+        u = jitter(number, rays, count + 1, self.box.device)
         strata = torch.arange(count + 1, device=self.box.device)
         if not levels:
             return ((strata + u - 0.5) / count).clamp(0, 1)
