@@ -30,7 +30,7 @@ from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, ModelSettings, TrainSettings
 from dac.training.batches import RayBatch, RayBatches
 from dac.training.images import ImageSteps, image_optimizer
-from dac.training.loop import Step, autograd_step
+from dac.training.loop import Step
 
 _BATCHES = 16  # prepared ahead and used in turn
 _FAR = 6000  # a step at which annealing and the cadence's ramp are over
@@ -231,10 +231,9 @@ def _distill_case(setting: Setting) -> Case:
     def make() -> Callable[[], object]:
         student = setting.disturbed(_TEACHERS)
         optimizer = image_optimizer(student, train, train.learning_rate)
-        losses = distill.distillation(
+        step = distill.DistillSteps(
             student, teachers, scene, partition, train, settings, mode="corrected", seed=0
-        )
-        step = autograd_step(optimizer, losses)
+        ).updates(optimizer)
         return _counted(lambda number: step(number, train.learning_rate))
 
     source = distill._Batches(scene, partition, train, settings, seed=0, device=torch.device("cpu"))

@@ -116,9 +116,9 @@ def test_the_plain_distillation_step_is_the_same(setting: Setting, mode: Mode) -
     scene, partition, settings = setting.scene, divide(setting.scene, 2), DistillSettings(rays=96)
     model, teachers = setting.disturbed(2), [setting.disturbed(seed) for seed in range(2)]
     step = 3
-    losses = distill.distillation(
+    losses = distill.DistillSteps(
         model, teachers, scene, partition, setting.train, settings, mode=mode, seed=0
-    )
+    ).losses
     ours = losses(step)
     source = distill._Batches(
         scene, partition, setting.train, settings, seed=0, device=torch.device("cpu")

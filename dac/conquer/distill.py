@@ -13,7 +13,7 @@ Notation: K experts, R rays a batch, S samples of the expert.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim import Adam
 
 from dac import ops
 from dac.conquer.losses import (
@@ -37,36 +38,17 @@ from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.fields.model import Model, build_model, default_device, load_model
 from dac.fields.protocol import Histogram, Rays
+from dac.ops.rays import DistillWeights, Lesson, distill_rays
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
 from dac.training.batches import RayBatches
 from dac.training.checkpoints import make_optimizer
 from dac.training.keys import Use, mix
-from dac.training.loop import Plan, autograd_step
+from dac.training.loop import Plan, Step, autograd_step
 from dac.training.losses import Terms, regularisers
+from dac.training.native import KernelAdam, kernel_step
 from dac.training.run import Run, make_probe, scene_inputs
 from dac.training.schedules import learning_rate_factor, proposal_anneal
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What the experts say about a batch of rays, all constants.
-
-    Attributes:
-        s, t: (R, S+1) edges.
-        alpha, weights: (R, S).
-        colours: (R, S, 3).
-        rgb: (R, 3) without background.
-        accumulation: (R,).
-    """
-
-    s: Tensor
-    t: Tensor
-    alpha: Tensor
-    weights: Tensor
-    colours: Tensor
-    rgb: Tensor
-    accumulation: Tensor
 
 
 @dataclass(frozen=True)
@@ -150,46 +132,113 @@ def distill(
         checkpoint_seconds=train.checkpoint_seconds,
     )
     optimizer = make_optimizer(student, learning_rate=settings.learning_rate, eps=train.adam_eps)
-    losses = distillation(student, teachers, views, groups, train, settings, mode=mode, seed=seed)
+    steps = DistillSteps(student, teachers, views, groups, train, settings, mode=mode, seed=seed)
     probe = make_probe(student, views, count=train.curve_rays, device=device)
-    run.execute(student, optimizer, partial(autograd_step, optimizer, losses), probe, plan)
+    run.execute(student, optimizer, partial(steps.updates, optimizer), probe, plan)
 
 
-def distillation(
-    student: Model,
-    teachers: Sequence[Model],
-    scene: Scene,
-    partition: Partition,
-    train: TrainSettings,
-    settings: DistillSettings,
-    *,
-    mode: Mode,
-    seed: int,
-) -> Callable[[int], Terms]:
-    """The terms of a distillation step: Eq. 5 to 7 with their weights, and L_orig (Eq. 8)."""
-    device = next(student.parameters()).device
-    batches = _Batches(scene, partition, train, settings, seed=seed, device=device)
+class DistillSteps:
+    """What a distillation step draws and minimises: Eq. 5 to 7, weighted, and L_orig (Eq. 8)."""
 
-    def terms(step: int) -> Terms:
-        batch = batches(step)
-        rays = student.make_rays(batch.origins, batch.directions)
-        keys = [mix(seed, Use.TEACHER, step, expert) for expert in range(len(teachers))]
-        lesson = ask_experts(teachers, rays, batch.counts, keys)
+    def __init__(
+        self,
+        student: Model,
+        teachers: Sequence[Model],
+        scene: Scene,
+        partition: Partition,
+        train: TrainSettings,
+        settings: DistillSettings,
+        *,
+        mode: Mode,
+        seed: int,
+    ) -> None:
+        self._student = student
+        self._teachers = teachers
+        self._train = train
+        self._settings = settings
+        self._mode: Mode = mode
+        self._seed = seed
+        device = next(student.parameters()).device
+        self._batches = _Batches(scene, partition, train, settings, seed=seed, device=device)
+
+    def losses(self, step: int) -> Terms:
+        """The terms of a step."""
+        rays, lesson, background = self._draw(step)
         answer = ask_student(
-            student,
-            rays,
-            lesson,
-            key=mix(seed, Use.JITTER, step),
-            anneal=proposal_anneal(step, slope=train.anneal_slope, steps=train.anneal_steps),
+            self._student, rays, lesson, key=self._key(step), anneal=self._exponent(step)
         )
         return {
-            **distillation_terms(lesson, answer, batch.background, settings, mode=mode),
+            **distillation_terms(lesson, answer, background, self._settings, mode=self._mode),
             **regularisers(
-                student, train, lesson.s, answer.weights, answer.proposals, proposals_learn=True
+                self._student,
+                self._train,
+                lesson.s,
+                answer.weights,
+                answer.proposals,
+                proposals_learn=True,
             ),
         }
 
-    return terms
+    def updates(self, optimizer: Adam) -> Step:
+        """Whole updates, by the whole-ray kernels where they run the student, else by autograd."""
+        if not self._student.whole_rays:
+            return autograd_step(optimizer, self.losses)
+        adam = KernelAdam(self._student, optimizer, self._train)
+        return kernel_step(adam, partial(self._add_gradients, adam))
+
+    def _add_gradients(self, adam: KernelAdam, step: int) -> tuple[dict[str, Tensor], bool]:
+        """The gradients of `losses` but for total variation's, by the kernels; and its terms."""
+        rays, lesson, background = self._draw(step)
+        weights = kernel_weights(self._settings, self._train, self._mode)
+        packed = rays.packed()
+        values = distill_rays(
+            adam.parameters,
+            adam.gradients,
+            self._student.shape,
+            packed,
+            lesson,
+            background,
+            torch.tensor([self._key(step)], device=packed.device),
+            torch.tensor([self._exponent(step)], device=packed.device),
+            self._mode == "paper",
+            weights,
+        )
+        # Terms that the losses leave out: see `distillation_terms` and `regularisers`.
+        absent = {
+            "accumulation": self._mode == "paper",
+            "distortion": not weights.distortion,
+            "interlevel": not weights.interlevel,
+        }
+        terms = zip(weights._fields, values.unbind(), strict=True)
+        return {name: value for name, value in terms if not absent.get(name)}, True
+
+    def _draw(self, step: int) -> tuple[Rays, Lesson, Tensor]:
+        """A step's rays, what the experts say about them, and the background behind both."""
+        batch = self._batches(step)
+        rays = self._student.make_rays(batch.origins, batch.directions)
+        count = len(self._teachers)
+        keys = [mix(self._seed, Use.TEACHER, step, expert) for expert in range(count)]
+        return rays, ask_experts(self._teachers, rays, batch.counts, keys), batch.background
+
+    def _key(self, step: int) -> int:
+        return mix(self._seed, Use.JITTER, step)
+
+    def _exponent(self, step: int) -> float:
+        return proposal_anneal(step, slope=self._train.anneal_slope, steps=self._train.anneal_steps)
+
+
+def kernel_weights(settings: DistillSettings, train: TrainSettings, mode: Mode) -> DistillWeights:
+    """The weights of `distillation_terms` and `regularisers`, as the kernels take them."""
+    terms = settings.paper if mode == "paper" else settings.corrected
+    return DistillWeights(
+        alpha=terms.alpha,
+        colour=terms.colour,
+        histogram=terms.histogram,
+        rendered=terms.rendered,
+        accumulation=0.0 if mode == "paper" else settings.corrected.accumulation,
+        distortion=train.distortion,
+        interlevel=train.interlevel,
+    )
 
 
 class _Batch(NamedTuple):
@@ -267,10 +316,10 @@ def ask_experts(
     first = 0
     for teacher, count, key in zip(teachers, counts, keys, strict=True):
         if count:
-            said.append(teacher.render(rays[first : first + count], key=key))
+            seen, samples = teacher.sample(rays[first : first + count], key=key)
+            said.append(Lesson(*samples, seen.rgb, seen.accumulation))
         first += count
-    names = ("s", "t", "alpha", "weights", "colours", "rgb", "accumulation")
-    return Lesson(*(torch.cat([getattr(part, name) for part in said]) for name in names))
+    return Lesson(*(torch.cat(parts) for parts in zip(*said, strict=True)))
 
 
 def ask_student(

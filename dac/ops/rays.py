@@ -74,7 +74,15 @@ class Sampled(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """What experts say of the rays: `Sampled`, and rgb (R, 3), accumulation (R,)."""
+    """What experts say about a batch of rays, all constants.
+
+    Attributes:
+        s, t: (R, S+1) edges.
+        alpha, weights: (R, S).
+        colours: (R, S, 3).
+        rgb: (R, 3) without background.
+        accumulation: (R,).
+    """
 
     s: Tensor
     t: Tensor

@@ -13,11 +13,12 @@ import toy
 
 from dac.artifacts import read_json
 from dac.conquer import distill as conquer
-from dac.conquer.distill import Lesson, ask_experts, ask_student, distillation_terms
+from dac.conquer.distill import ask_experts, ask_student, distillation_terms
 from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.fields.model import Model, build_model
 from dac.fields.protocol import Rays
+from dac.ops.rays import Lesson
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, Mode
 from dac.training import loop
@@ -54,6 +55,7 @@ def opaque(seed: int) -> Model:
     return model
 
 
+@pytest.mark.usefixtures("plain_torch")
 @pytest.mark.parametrize("mode", MODES)
 def test_copied_weights_leave_nothing_to_learn(mode: Mode) -> None:
     expert = lively(0)
@@ -91,17 +93,17 @@ def test_the_experts_are_jittered_and_constant() -> None:
     rays = some_rays(expert)
     one, same, other = (ask_experts([expert], rays, [len(rays)], [key]) for key in (1, 1, 2))
     assert torch.equal(one.t, same.t) and not torch.equal(one.t, other.t)
-    assert not any(getattr(one, name).requires_grad for name in Lesson.__dataclass_fields__)
+    assert not any(getattr(one, name).requires_grad for name in Lesson._fields)
 
 
 def test_each_ray_is_taught_by_its_expert() -> None:
     experts = [lively(0), lively(1), lively(2)]
     rays = some_rays(experts[0], 30)
     lesson = ask_experts(experts, rays, [10, 0, 20], [5, 6, 7])
-    first = experts[0].render(rays[:10], key=5)
-    last = experts[2].render(rays[10:], key=7)
+    first, first_samples = experts[0].sample(rays[:10], key=5)
+    last, last_samples = experts[2].sample(rays[10:], key=7)
     assert torch.equal(lesson.rgb, torch.cat([first.rgb, last.rgb]))
-    assert torch.equal(lesson.s, torch.cat([first.s, last.s]))
+    assert torch.equal(lesson.s, torch.cat([first_samples.s, last_samples.s]))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -129,7 +131,7 @@ def test_proposals_learn_at_every_step(mode: Mode) -> None:
     scene = toy.scene()
     student = build_model(MODEL, scene.space, 9)
     train = toy.train_settings(proposal_update_every=5, proposal_update_ramp=0)
-    losses = conquer.distillation(
+    losses = conquer.DistillSteps(
         student,
         [opaque(0), opaque(1)],
         scene,
@@ -138,7 +140,7 @@ def test_proposals_learn_at_every_step(mode: Mode) -> None:
         DistillSettings(rays=64),
         mode=mode,
         seed=0,
-    )
+    ).losses
     for step in (0, 1, 2, 3001, 3002, 3003):
         student.zero_grad()
         terms = losses(step)

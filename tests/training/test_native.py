@@ -1,0 +1,187 @@
+"""The whole-ray kernels compute the very step that the losses and autograd do."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import toy
+from torch import Tensor
+
+from dac.conquer.distill import DistillSteps
+from dac.fields.model import Model, build_model
+from dac.ops import memory
+from dac.ops.backend import using
+from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
+from dac.training import native
+from dac.training.images import ImageSteps, image_optimizer
+
+MODELS = {
+    "common widths": ModelSettings(
+        resolution=12, scales=(1, 2), channels=16, proposal_resolutions=(12, 20),
+        proposal_samples=(24, 16), samples=12, hidden=64,
+    ),
+    "wide": ModelSettings(
+        resolution=9, scales=(1, 3), channels=32, proposal_resolutions=(8, 11),
+        proposal_samples=(17, 16), samples=10, hidden=48, colour_layers=1,
+    ),
+    "odd widths": ModelSettings(
+        resolution=7, scales=(1, 2, 3), channels=5, proposal_channels=3,
+        proposal_resolutions=(5, 9), proposal_samples=(19, 13), samples=9, hidden=20,
+        geometry_features=16, colour_layers=3,
+    ),
+}  # fmt: skip
+MODES: list[Mode] = ["paper", "corrected"]
+
+
+def lively(settings: ModelSettings, seed: int, kind: str = "box") -> Model:
+    """A model with surfaces, in the toy scene's box or all of space."""
+    where = toy.scene(size=2).space
+    if kind == "contraction":
+        where = replace(where, kind="contraction", near=0.05, far=1000.0)
+    model = build_model(settings, where, seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.15 * torch.randn(parameter.shape, generator=generator))
+        model.field.density[-1][0].mul_(5)
+    return model
+
+
+def kernel_gradients(
+    model: Model,
+    add: Callable[..., tuple[dict[str, Tensor], bool]],
+    train: TrainSettings,
+    step: int,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Terms, and gradients by parameter, of a step by the kernels."""
+    adam = native.KernelAdam(model, image_optimizer(model, train, 1e-2), train)
+    terms, _ = add(adam, step)
+    parts = memory.views(adam.gradients.sum(dim=0), adam.parameters)
+    names = [name for name, _ in model.named_parameters()]
+    return terms, dict(zip(names, parts, strict=True))
+
+
+def assert_same(model: Model, steps: Any, train: TrainSettings, step: int) -> None:
+    with using("native"):
+        terms, gradients = kernel_gradients(model, steps._add_gradients, train, step)
+    model.zero_grad()
+    with using("reference"):
+        expected = steps.losses(step)
+    smooth = {name: value for name, value in expected.items() if not name.endswith("_tv")}
+    assert list(terms) == list(smooth)
+    for name, value in smooth.items():
+        torch.testing.assert_close(terms[name], value.detach(), rtol=2e-4, atol=1e-9)
+    sum(smooth.values()).backward()  # type: ignore[union-attr]
+    for name, parameter in model.named_parameters():
+        if parameter.grad is None:
+            assert not gradients[name].any(), name
+            continue
+        ours, theirs = gradients[name].double().flatten(), parameter.grad.double().flatten()
+        assert theirs.norm() > 0, name
+        assert torch.dot(ours, theirs) / (ours.norm() * theirs.norm()) > 0.9999, name
+        assert (ours - theirs).norm() < 0.01 * theirs.norm(), name
+
+
+@pytest.mark.parametrize("learns", [True, False])
+@pytest.mark.parametrize("kind", ["box", "contraction"])
+@pytest.mark.parametrize("shape", MODELS)
+def test_gradients_on_images(shape: str, kind: str, learns: bool) -> None:
+    scene, model = toy.scene(), lively(MODELS[shape], 0, kind)
+    every = 1 if learns else 10**6
+    train = toy.train_settings(rays=37, proposal_update_every=every, proposal_update_ramp=0)
+    steps = ImageSteps(model, scene, scene.train, train, 0)
+    assert_same(model, steps, train, 3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", MODELS)
+def test_gradients_of_distillation(shape: str, mode: Mode) -> None:
+    scene, train = toy.scene(), toy.train_settings()
+    student, *teachers = (lively(MODELS[shape], seed) for seed in range(3))
+    settings = DistillSettings(rays=41, novel_share=0.2)
+    steps = DistillSteps(
+        student, teachers, scene, toy.halves(scene), train, settings, mode=mode, seed=0
+    )
+    assert_same(student, steps, train, 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_copied_expert_leaves_nothing_to_learn(mode: Mode) -> None:
+    scene, train = toy.scene(), toy.train_settings(distortion=0.0, interlevel=0.0)
+    expert = lively(MODELS["common widths"], 0)
+    student = copy.deepcopy(expert)
+    steps = DistillSteps(
+        student, [expert, expert], scene, toy.halves(scene), train, DistillSettings(rays=64),
+        mode=mode, seed=0,
+    )  # fmt: skip
+    with using("native"):
+        terms, gradients = kernel_gradients(student, steps._add_gradients, train, 0)
+    assert {name: value.item() for name, value in terms.items() if name != "histogram"} == (
+        dict.fromkeys(set(terms) - {"histogram"}, 0.0)
+    )
+    for name, gradient in gradients.items():
+        assert name.startswith("proposal_fields.") or not gradient.any(), name
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_updates_are_those_of_torch(threads: int) -> None:
+    """Total variation and Adam: several steps, of which some leave the proposals alone."""
+    scene = toy.scene()
+    train = toy.train_settings(
+        rays=16, plane_tv=0.05, proposal_tv=0.2, proposal_update_every=3, proposal_update_ramp=0
+    )
+    ours = lively(MODELS["odd widths"], 0)
+    theirs = copy.deepcopy(ours)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        results = {}
+        for name, model in (("native", ours), ("reference", theirs)):
+            optimizer = image_optimizer(model, train, 1e-3)
+            with using(name):  # type: ignore[arg-type]
+                steps = ImageSteps(model, scene, scene.train, train, 0)
+                update = steps.updates(optimizer)
+                results[name] = [update(step, 1e-3) for step in range(7)]
+    finally:
+        torch.set_num_threads(before)
+    for (names, values), (expected_names, expected) in zip(*results.values(), strict=True):
+        assert names == expected_names
+        torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-7)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        # Adam turns a gradient's sign into a whole step where the gradient is rounding alone.
+        assert (a - b).abs().mean() < 2e-5 and (a - b).norm() < 1e-3 * b.norm(), name
+
+
+def test_the_kernels_adam_is_torchs() -> None:
+    """The same gradients through both, to rounding."""
+    model = lively(MODELS["odd widths"], 1)
+    twin = copy.deepcopy(model)
+    train = toy.train_settings(plane_tv=0.0, proposal_tv=0.0)
+    optimizers = [image_optimizer(m, train, 1e-2) for m in (model, twin)]
+    adam = native.KernelAdam(model, optimizers[0], train)
+    parts = memory.views(adam.gradients[0], adam.parameters)
+    for step in range(4):
+        for part, parameter in zip(parts, twin.parameters(), strict=True):
+            generator = torch.Generator().manual_seed(step)
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+            part.copy_(parameter.grad)
+        adam.step(1e-2, proposals_learn=True)
+        optimizers[1].step()
+        assert not adam.gradients.any()
+    for (name, a), b in zip(model.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
+    for mine, theirs in zip(*(o.state.values() for o in optimizers), strict=True):
+        for kind in ("step", "exp_avg", "exp_avg_sq"):
+            torch.testing.assert_close(mine[kind], theirs[kind], rtol=1e-4, atol=1e-6)
+
+
+def test_explicit_models_go_through_autograd() -> None:
+    settings = toy.model_settings().model_copy(update={"decoder": "explicit"})
+    model = build_model(settings, toy.scene(size=2).space, 0)
+    with using("native"):
+        assert not model.whole_rays
