@@ -17,6 +17,7 @@
 #include <vector>
 
 #define DEVICE inline
+#define ARGUMENT const
 #define __global__
 #define __launch_bounds__(...)
 

@@ -84,7 +84,7 @@ struct Tile {
   }
 };
 
-__global__ void __launch_bounds__(kThreads) rims_kernel(AdamSet set, Layout layout, float* scratch) {
+__global__ void __launch_bounds__(kThreads) rims_kernel(ARGUMENT AdamSet set, ARGUMENT Layout layout, float* scratch) {
   const Tile tile(set, layout);
   const AdamParameter& p = set.of[tile.parameter];
   const Grid g = grid_of(p);
@@ -220,7 +220,7 @@ DEVICE void weight_tile(const AdamParameter& p, const Moments& k, const Tile& ti
 }
 
 __global__ void __launch_bounds__(kThreads)
-    update_kernel(AdamSet set, Layout layout, float* scratch) {
+    update_kernel(ARGUMENT AdamSet set, ARGUMENT Layout layout, float* scratch) {
   const Tile tile(set, layout);
   const AdamParameter& p = set.of[tile.parameter];
   const Grid g = grid_of(p);
@@ -252,7 +252,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // A warp a parameter.
 __global__ void __launch_bounds__(32)
-    values_kernel(Layout layout, const float* sums, float* values) {
+    values_kernel(ARGUMENT Layout layout, const float* sums, float* values) {
   float total = 0;
   for (int i = layout.first_tile[block()] + lane(); i < layout.first_tile[block() + 1]; i += 32)
     total += sums[i];

@@ -32,6 +32,8 @@ using Stream = CUstream_st*;
 #include <cuda_runtime.h>
 
 #define DEVICE __device__ __forceinline__
+// A kernel's structure whose arrays are indexed at run time: read where it lies, never copied.
+#define ARGUMENT const __grid_constant__
 
 namespace dac::cuda {
 

@@ -70,9 +70,16 @@ DEVICE void load_harmonics(uint32_t* a, const uint16_t* harmonics, int64_t first
 
 DEVICE float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
+// Blocks that a multiprocessor should hold at once; consumer GPUs have shared memory for one.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 900)
+constexpr int kForwardBlocks = 3;
+#else
+constexpr int kForwardBlocks = 1;
+#endif
+
 template <int H, int L>
-__global__ void __launch_bounds__(kThreads)
-    forward_kernel(PlaneSet set, FieldWeights weights, int64_t N, int S, const float* points,
+__global__ void __launch_bounds__(kThreads, kForwardBlocks)
+    forward_kernel(ARGUMENT PlaneSet set, FieldWeights weights, int64_t N, int S, const float* points,
                    const uint16_t* harmonics, float* sigma, float* colours, uint16_t* kept) {
   const int C = set.channels, F = set.scales * C;
   Matrices<H, L> m(reinterpret_cast<uint16_t*>(shared_memory()), F);

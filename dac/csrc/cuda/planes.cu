@@ -10,7 +10,7 @@ constexpr int kRun = 16;  // consecutive points that one thread scatters
 // A thread has one chunk of one point at one scale.
 template <class T, int kWide>
 __global__ void __launch_bounds__(kThreads)
-    gather_kernel(PlaneSet set, int64_t items, const float* points, float* features) {
+    gather_kernel(ARGUMENT PlaneSet set, int64_t items, const float* points, float* features) {
   int64_t item = static_cast<int64_t>(block()) * threads() + thread();
   if (item >= items) return;
   int chunks = set.channels / kWide;
@@ -71,7 +71,7 @@ struct CellSum {
 // A thread has one chunk at one scale of kRun consecutive points. `G` is the slopes' type.
 template <class T, class G, class Sum, int kWide>
 __global__ void __launch_bounds__(kThreads, 3)
-    scatter_kernel(PlaneSet set, PlaneSums sums, int64_t N, const float* points, const G* slopes) {
+    scatter_kernel(ARGUMENT PlaneSet set, ARGUMENT PlaneSums sums, int64_t N, const float* points, const G* slopes) {
   int64_t item = static_cast<int64_t>(block()) * threads() + thread();
   int chunks = set.channels / kWide;
   int channel = static_cast<int>(item % chunks) * kWide;
