@@ -48,6 +48,17 @@ inline void find_corners(int n, const float* const* coordinates, const Grid& gri
   }
 }
 
+// How many points ahead their corners are fetched into the cache: they lie anywhere in the planes.
+constexpr int kAhead = 8;
+
+template <int kWrite>
+inline void fetch_corners(const float* at, ptrdiff_t down, int C) {
+  __builtin_prefetch(at, kWrite);
+  __builtin_prefetch(at + C, kWrite);
+  __builtin_prefetch(at + down, kWrite);
+  __builtin_prefetch(at + down + C, kWrite);
+}
+
 // A point's C channels as kPieces vectors of kWidth floats, a corner at a time.
 template <int kWidth, int kPieces>
 struct Pieces {
@@ -108,6 +119,10 @@ inline void gather_form(int n, const float* planes, const Grid& grid, const Corn
   constexpr int C = Form::kChannels, kWidth = sizeof(Piece) / sizeof(float), kPieces = C / kWidth;
   const ptrdiff_t down = grid.down(), plane_floats = grid.plane_floats();
   for (int i = 0; i < n; ++i) {
+    if (i + kAhead < n)
+      for (int plane = 0; plane < kPlanes; ++plane)
+        fetch_corners<0>(planes + plane * plane_floats + corners.first[plane * n + i + kAhead],
+                         down, C);
     Piece product[kPieces];
 #pragma GCC unroll 3
     for (int plane = 0; plane < kPlanes; ++plane) {
@@ -157,6 +172,10 @@ inline void scatter_form(int n, const Grid& grid, const Corners& corners, const 
   const ptrdiff_t down = grid.down(), plane_floats = grid.plane_floats();
   const ptrdiff_t between = static_cast<ptrdiff_t>(n) * C;
   for (int i = 0; i < n; ++i) {
+    if (i + kAhead < n)
+      for (int plane = kBegin; plane < kEnd; ++plane)
+        fetch_corners<1>(to_planes + plane * plane_floats + corners.first[plane * n + i + kAhead],
+                         down, C);
 #pragma GCC unroll 4
     for (int piece = 0; piece < kPieces; ++piece) {
       const float* value = values + i * C + piece * kWidth;
