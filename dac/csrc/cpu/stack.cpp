@@ -266,6 +266,7 @@ std::vector<Tensor> density_backward(const Tensor& grad_in, const std::vector<Te
     const float* to_features =
         stack.backward(n, slopes, F, g.data(), 0, 1, nullptr, true, gradients[group]);
     copy_rows(n, static_cast<int>(F), to_features, padded(static_cast<int>(F)), slopes, F);
+    return slopes;
   };
   scatter_chunks(scales, points.size(0), data(points), kGroups, prepare, to_planes);
   for (Tensor& gradient : sum_gradients(gradients, weights)) result.push_back(gradient);

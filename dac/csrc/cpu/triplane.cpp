@@ -16,24 +16,25 @@ std::vector<Scale> read_scales(const std::vector<Tensor>& planes) {
   for (const Tensor& p : planes) {
     STD_TORCH_CHECK(p.dim() == 4 && p.size(0) == 3 && p.size(1) >= 2 && p.size(2) >= 2,
                     "planes are (3, H, W, C) with H and W at least 2");
-    scales.push_back({data(p), static_cast<int>(p.size(1)), static_cast<int>(p.size(2)),
-                      static_cast<int>(p.size(3))});
+    STD_TORCH_CHECK(p.size(1) * p.size(2) * p.size(3) < int64_t{1} << 31, "a plane is too large");
+    scales.push_back({data(p), {static_cast<int>(p.size(1)), static_cast<int>(p.size(2)),
+                                static_cast<int>(p.size(3))}});
   }
   return scales;
 }
 
 int count_features(const std::vector<Scale>& scales) {
   int total = 0;
-  for (const Scale& scale : scales) total += scale.channels;
+  for (const Scale& scale : scales) total += scale.grid.channels;
   return total;
 }
 
 Chunk::Chunk(const std::vector<Scale>& scales)
-    : scales_(scales), places_(3 * kChunk), along_(3 * kChunk), cell_(3 * kChunk) {
+    : scales_(scales), places_(3 * kChunk), weight_(4 * kPlanes * kChunk), first_(kPlanes * kChunk) {
   int next = 0;
   for (const Scale& scale : scales) {
     first_feature_.push_back(next);
-    next += scale.channels;
+    next += scale.grid.channels;
   }
 }
 
@@ -44,87 +45,53 @@ void Chunk::read(const float* points, int n) {
     for (int i = 0; i < n; ++i) places_[axis * n + i] = points[3 * i + axis];
 }
 
-Cells Chunk::find(int scale) {
+Corners Chunk::find(int scale) {
+  Corners corners{first_.data(), weight_.data()};
   if (found_ != scale) {
-    for (int axis = 0; axis < 3; ++axis)
-      find_cells(n_, places_.data() + axis * n_, scales_[scale].width, cell_.data() + axis * n_,
-                 along_.data() + axis * n_);
+    const float* axes[3] = {places_.data(), places_.data() + n_, places_.data() + 2 * n_};
+    find_corners(n_, axes, scales_[scale].grid, corners);
     found_ = scale;
   }
-  return {cell_.data(), along_.data(), n_};
+  return corners;
+}
+
+void Chunk::gather(float* values, float* features, int64_t row) {
+  for (int s = 0; s < static_cast<int>(scales_.size()); ++s) {
+    const int first = first_feature_[s];
+    float* kept = values == nullptr ? nullptr : values + int64_t{kPlanes} * kChunk * first;
+    dac::gather(n_, scales_[s].planes, scales_[s].grid, find(s), kept, features + first, row);
+  }
+}
+
+void Chunk::scatter(int s, const float* values, const float* to_features, int64_t row,
+                    float* to_planes) {
+  const int first = first_feature_[s];
+  dac::scatter(n_, scales_[s].grid, find(s), values + int64_t{kPlanes} * kChunk * first,
+               to_features + first, row, to_planes);
 }
 
 namespace {
 
-// The corner of a cell in planes whose sides differ.
-Corners corners_of(const float* places, int n, int plane, int i, const Scale& scale) {
-  float u, v;
-  int column = plane_cell(places[kColumnAxis[plane] * n + i], scale.width, &u);
-  int row = plane_cell(places[kRowAxis[plane] * n + i], scale.height, &v);
-  ptrdiff_t entry = static_cast<ptrdiff_t>(row) * scale.width + column;
-  return {entry * scale.channels, {1 - u - v + u * v, u - u * v, v - u * v, u * v}};
-}
-
-void gather_oblong(int n, const Scale& scale, const float* places, float* values, float* features,
-                   int64_t row) {
-  const int C = scale.channels;
-  const ptrdiff_t down = static_cast<ptrdiff_t>(scale.width) * C;
-  for (int plane = 0; plane < 3; ++plane)
-    for (int i = 0; i < n; ++i) {
-      Corners at = corners_of(places, n, plane, i, scale);
-      const float* p = scale.planes + plane * scale.height * down + at.first;
-      for (int c = 0; c < C; ++c, ++p) {
-        float value = p[0] * at.weight[0] + p[C] * at.weight[1] + p[down] * at.weight[2] +
-                      p[down + C] * at.weight[3];
-        if (values != nullptr) values[(static_cast<ptrdiff_t>(plane) * n + i) * C + c] = value;
-        float& feature = features[i * row + c];
-        feature = plane == 0 ? value : feature * value;
-      }
-    }
-}
-
-void scatter_oblong(int n, const Scale& scale, const float* places, int plane, const float* values,
-                    const float* to_features, int64_t row, float* to_plane) {
-  const int C = scale.channels;
-  const ptrdiff_t down = static_cast<ptrdiff_t>(scale.width) * C;
-  const float* one = values + static_cast<ptrdiff_t>(plane == 0 ? 1 : 0) * n * C;
-  const float* two = values + static_cast<ptrdiff_t>(plane == 2 ? 1 : 2) * n * C;
-  for (int i = 0; i < n; ++i) {
-    Corners at = corners_of(places, n, plane, i, scale);
-    float* to = to_plane + at.first;
-    for (int c = 0; c < C; ++c, ++to) {
-      float slope = to_features[i * row + c] * one[i * C + c] * two[i * C + c];
-      to[0] += slope * at.weight[0];
-      to[C] += slope * at.weight[1];
-      to[down] += slope * at.weight[2];
-      to[down + C] += slope * at.weight[3];
-    }
-  }
+template <int kPlane>
+void scatter_plane(int n, const Grid& grid, const Corners& corners, const float* values,
+                   const float* to_features, int64_t row, float* to_planes) {
+  bool done = with_form(grid.channels, [&](auto form) {
+    scatter_form<decltype(form), kPlane, kPlane + 1>(n, grid, corners, values, to_features, row,
+                                                     to_planes);
+  });
+  if (!done)
+    scatter_floats(n, kPlane, kPlane + 1, grid, corners, values, to_features, row, to_planes);
 }
 
 }  // namespace
 
-void Chunk::gather(float* values, float* features, int64_t row) {
-  for (int s = 0; s < static_cast<int>(scales_.size()); ++s) {
-    const Scale& scale = scales_[s];
-    float* kept = values == nullptr ? nullptr : values + int64_t{3} * kChunk * first_feature_[s];
-    float* to = features + first_feature_[s];
-    if (scale.height == scale.width)
-      dac::gather(n_, scale.channels, scale.planes, scale.width, find(s), kept, to, row);
-    else
-      gather_oblong(n_, scale, places_.data(), kept, to, row);
-  }
-}
-
 void Chunk::scatter(int s, int plane, const float* values, const float* to_features, int64_t row,
-                    float* to_plane) {
-  const Scale& scale = scales_[s];
-  const float* kept = values + int64_t{3} * kChunk * first_feature_[s];
-  const float* slopes = to_features + first_feature_[s];
-  if (scale.height == scale.width)
-    dac::scatter(n_, scale.channels, plane, scale.width, find(s), kept, slopes, row, to_plane);
-  else
-    scatter_oblong(n_, scale, places_.data(), plane, kept, slopes, row, to_plane);
+                    float* to_planes) {
+  const int first = first_feature_[s];
+  constexpr decltype(&scatter_plane<0>) kForms[] = {scatter_plane<0>, scatter_plane<1>,
+                                                    scatter_plane<2>};
+  kForms[plane](n_, scales_[s].grid, find(s), values + int64_t{kPlanes} * kChunk * first,
+                to_features + first, row, to_planes);
 }
 
 namespace cpu {
@@ -161,9 +128,9 @@ std::vector<Tensor> triplane_backward(const Tensor& grad_in, const std::vector<T
   }
   const int64_t F = count_features(scales);
   const float* slopes = data(grad);
-  auto prepare = [&](int, Chunk& chunk, int64_t begin, float* values, float* to_features) {
-    chunk.gather(values, to_features, F);  // the features themselves are not needed
-    std::copy_n(slopes + begin * F, chunk.size() * F, to_features);
+  auto prepare = [&](int, Chunk& chunk, int64_t begin, float* values, float* features) {
+    chunk.gather(values, features, F);
+    return slopes + begin * F;
   };
   scatter_chunks(scales, points.size(0), data(points), kGroups, prepare, to_planes);
   return result;
