@@ -3,7 +3,7 @@
 // The work is a list of rows: a row of a plane is (W x C) floats; a weight is one row. Threads take
 // contiguous rows. A row's total variation needs its neighbours' old values, which the pass overwrites:
 // a thread keeps the row before, and rows at the threads' borders are copied beforehand.
-#include <cstring>
+#include <cmath>
 
 #include "tensors.h"
 #include "vec.h"
@@ -33,70 +33,65 @@ struct Gradients {
   int64_t copies, length;
 };
 
-// The old values around a row; null beyond a plane's border.
-struct Around {
-  const float *before, *here, *after;
+// A row under way. `here` is its old values; `before` and `after` are its neighbours', or `here` where
+// it has none: the difference to itself is zero.
+struct Row {
+  float *x, *m, *v;
+  const float *here, *before, *after;
+  float to_height, to_width;  // slopes of total variation by a difference along H, along W
+  float *gradients;           // the first copy's
+  int64_t copies, copy_floats;
+  float rate, scale;
+  Moments k;
 };
 
-// Sum of squared differences to the row after and the entry after; adds the slope to `to` (or not).
-double variation(const Parameter& p, const Around& row, float to_height, float to_width, float* to) {
-  const int64_t n = p.row_floats(), C = p.channels;
-  double down = 0, right = 0;
-  constexpr int64_t kPart = 1024;  // short sums in float, long ones in double
-  for (int64_t start = 0; start < n; start += kPart) {
-    const int64_t end = start + kPart < n ? start + kPart : n;
-    float part = 0;
-    if (row.after != nullptr) {
-#pragma GCC ivdep
-      for (int64_t i = start; i < end; ++i) {
-        float step = row.after[i] - row.here[i];
-        part += step * step;
-        to[i] -= to_height * step;
-      }
-      down += part;
-    }
-    if (row.before != nullptr)
-#pragma GCC ivdep
-      for (int64_t i = start; i < end; ++i) to[i] += to_height * (row.here[i] - row.before[i]);
-  }
-  for (int64_t start = 0; start + C < n; start += kPart) {
-    const int64_t end = start + kPart < n - C ? start + kPart : n - C;
-    float part = 0;
-    for (int64_t i = start; i < end; ++i) {
-      float step = row.here[i + C] - row.here[i];
-      part += step * step;
-    }
-    right += part;
-  }
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n - C; ++i) to[i] -= to_width * (row.here[i + C] - row.here[i]);
-#pragma GCC ivdep
-  for (int64_t i = C; i < n; ++i) to[i] += to_width * (row.here[i] - row.here[i - C]);
-  const double W = static_cast<double>(p.width), H = static_cast<double>(p.height);
-  const double channels = static_cast<double>(C);
-  return down / ((H - 1) * W * channels) + right / (H * (W - 1) * channels);
+template <int N>
+struct Sums {
+  typename Lanes<N>::Float down = {}, right = {};  // squared differences along H, along W
+};
+
+template <int N>
+inline typename Lanes<N>::Float root(typename Lanes<N>::Float x) {
+  for (int lane = 0; lane < N; ++lane) x[lane] = sqrtf(x[lane]);
+  return x;
 }
 
-// The copies' sum into `sum`, and zeros into the copies.
-void take_gradients(const Gradients& grads, int64_t start, int64_t n, float* sum) {
-  for (int64_t copy = 0; copy < grads.copies; ++copy) {
-    float* from = grads.data + copy * grads.length + start;
-    if (copy == 0) {
-      std::memcpy(sum, from, n * sizeof(float));
-    } else {
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; ++i) sum[i] += from[i];
-    }
-    std::memset(from, 0, n * sizeof(float));
+// Floats [i, i + N) of a row; `left` and `right` lead to the neighbouring entries, 0 for none.
+template <int N>
+inline void update_part(const Row& row, int64_t i, int64_t left, int64_t right, Sums<N>* sums) {
+  using Part = typename Lanes<N>::Float;
+  Part g = {};
+  for (int64_t copy = 0; copy < row.copies; ++copy) {
+    float* from = row.gradients + copy * row.copy_floats + i;
+    g += load<N>(from);
+    store_lanes<N>(from, Part{});
   }
+  const Part here = load<N>(row.here + i);
+  const Part down = load<N>(row.after + i) - here, aside = load<N>(row.here + i + right) - here;
+  sums->down += down * down;
+  sums->right += aside * aside;
+  g += row.to_height * (here - load<N>(row.before + i) - down) +
+       row.to_width * (here - load<N>(row.here + i - left) - aside);
+  Part m = load<N>(row.m + i), v = load<N>(row.v + i);
+  m += (1 - row.k.beta1) * (g - m);
+  v = row.k.beta2 * v + (1 - row.k.beta2) * g * g;
+  store_lanes<N>(row.m + i, m);
+  store_lanes<N>(row.v + i, v);
+  store_lanes<N>(row.x + i, here - row.rate * m / (root<N>(v) * row.scale + row.k.eps));
 }
 
-void adam_row(const Parameter& p, const Moments& k, int64_t start, const float* g) {
-  float *x = p.x + start, *m = p.m + start, *v = p.v + start;
-  const float rate = p.rate, scale = p.scale;
-#pragma GCC ivdep
-  for (int64_t i = 0; i < p.row_floats(); ++i)
-    adam(x + i, m + i, v + i, g[i], k.beta1, k.beta2, k.eps, rate, scale);
+// Floats [start, end); adds the squared differences.
+inline void update_range(const Row& row, int64_t start, int64_t end, int64_t left, int64_t right,
+                         double* down, double* aside) {
+  Sums<kLanes> sums;
+  int64_t i = start;
+  for (; i + kLanes <= end; i += kLanes) update_part<kLanes>(row, i, left, right, &sums);
+  *down += sum(sums.down);
+  *aside += sum(sums.right);
+  Sums<1> rest;
+  for (; i < end; ++i) update_part<1>(row, i, left, right, &rest);
+  *down += rest.down[0];
+  *aside += rest.right[0];
 }
 
 // A thread's first and last rows' old neighbours, which other threads will overwrite.
@@ -130,32 +125,37 @@ class Rows {
     }
   }
 
+  // Updates a thread's rows; adds the planes' total variations, by parameter.
   void update(int64_t thread, const Gradients& grads, const Moments& moments, double* tv) {
-    std::vector<float> kept[2], sum;
-    const float* before = nullptr;
-    int turn = 0;
-    for (int64_t row = cuts_[thread]; row < cuts_[thread + 1]; ++row) {
-      const size_t index = parameter_of(row);
+    std::vector<float> kept[2];
+    for (int64_t number = cuts_[thread]; number < cuts_[thread + 1]; ++number) {
+      const size_t index = parameter_of(number);
       const Parameter& p = parameters_[index];
-      const int64_t local = row - first_row_[index], n = p.row_floats(), start = local * n;
       if (!p.active) continue;
-      sum.resize(n);
-      take_gradients(grads, p.offset + start, n, sum.data());
-      if (p.planes != 0) {
-        kept[turn].assign(p.x + start, p.x + start + n);
-        const bool top = local % p.height == 0, bottom = local % p.height == p.height - 1;
-        const bool first = row == cuts_[thread], last = row + 1 == cuts_[thread + 1];
-        Around around{top ? nullptr : first ? borders_[thread].before.data() : before,
-                      kept[turn].data(),
-                      bottom ? nullptr : last ? borders_[thread].after.data() : p.x + start + n};
-        const double H = static_cast<double>(p.height), W = static_cast<double>(p.width),
-                     C = static_cast<double>(p.channels);
-        tv[index] += variation(p, around, static_cast<float>(2 * p.tv / ((H - 1) * W * C)),
-                               static_cast<float>(2 * p.tv / (H * (W - 1) * C)), sum.data());
-        before = kept[turn].data();
-        turn = 1 - turn;
+      const int64_t local = number - first_row_[index], n = p.row_floats(), start = local * n;
+      std::vector<float>& here = kept[number % 2];
+      here.assign(p.x + start, p.x + start + n);
+      Row row{p.x + start, p.m + start, p.v + start, here.data(), here.data(), here.data(), 0, 0,
+              grads.data + p.offset + start, grads.copies, grads.length, p.rate, p.scale, moments};
+      double down = 0, aside = 0;
+      if (p.planes == 0) {
+        update_range(row, 0, n, 0, 0, &down, &aside);
+        continue;
       }
-      adam_row(p, moments, start, sum.data());
+      const bool first = number == cuts_[thread], last = number + 1 == cuts_[thread + 1];
+      if (local % p.height != 0)
+        row.before = first ? borders_[thread].before.data() : kept[1 - number % 2].data();
+      if (local % p.height != p.height - 1)
+        row.after = last ? borders_[thread].after.data() : p.x + start + n;
+      const double H = static_cast<double>(p.height), W = static_cast<double>(p.width),
+                   C = static_cast<double>(p.channels);
+      row.to_height = static_cast<float>(2 * p.tv / ((H - 1) * W * C));
+      row.to_width = static_cast<float>(2 * p.tv / (H * (W - 1) * C));
+      const int64_t entry = p.channels;
+      update_range(row, 0, entry, 0, entry, &down, &aside);
+      update_range(row, entry, n - entry, entry, entry, &down, &aside);
+      update_range(row, n - entry, n, entry, 0, &down, &aside);
+      tv[index] += down / ((H - 1) * W * C) + aside / (H * (W - 1) * C);
     }
   }
 
