@@ -1,0 +1,300 @@
+"""The native operations on a GPU against their twins in float64 on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, RENDERED, TRAIN_WEIGHTS, Subject
+from torch import Tensor
+
+from dac import ops
+from dac.ops import rays as kernels
+from dac.ops.backend import library, using
+from dac.ops.rays import Lesson
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def native() -> None:
+    library()
+
+
+def gpu(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor.cuda() for tensor in tensors]
+
+
+def halves(parameters: Sequence[Tensor]) -> Tensor:
+    """All parameters as halves, flat, each start rounded up as in the flat gradient."""
+    parts = []
+    for parameter in parameters:
+        count = parameter.numel()
+        parts += [parameter.reshape(-1).half(), parameter.new_zeros(-count % 16).half()]
+    return torch.cat(parts)
+
+
+class OnGPU:
+    """A subject's arguments on the GPU."""
+
+    def __init__(self, it: Subject, patch: pytest.MonkeyPatch) -> None:
+        patch.setenv("DAC_CUDA_FLOAT32", str(int(it.kind.float32)))
+        self.it = it
+        self.parameters = gpu(it.parameters)
+        self.rays, self.target = it.flat.cuda(), it.target.cuda()
+        self.background = BACKGROUND.cuda()
+        self.key = None if it.key is None else torch.tensor([it.key], device="cuda")
+        self.anneal = torch.tensor([it.anneal], device="cuda")
+
+    def train(self, learn: bool = True, *, half: bool = False) -> tuple[Tensor, Tensor]:
+        gradients = self.it.gradients().cuda()
+        more = [halves(self.parameters)] if half else []
+        assert self.key is not None
+        terms = kernels.train_rays(
+            [*self.parameters, *more], gradients, self.it.shape, self.rays, self.target,
+            self.background, self.key, self.anneal, learn, TRAIN_WEIGHTS,
+        )  # fmt: skip
+        return gradients, terms
+
+
+# ---- Whole rays ----
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("key", [None, 5])
+def test_render(name: str, key: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subject(name, key=key)
+    on = OnGPU(it, monkeypatch)
+    rendered, sampled = kernels.sample_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    twin = it.rendering()
+    for field, got in zip(RENDERED, (*rendered, *sampled), strict=True):
+        it.close(field, got, getattr(twin, field))
+    alone = kernels.render_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    for got, same in zip(alone, rendered, strict=True):
+        torch.testing.assert_close(got, same, rtol=0, atol=0)
+
+
+def test_render_many_rays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than are in memory at once; a ray's jitter goes by its place in the call."""
+    it = Subject("small", key=None)
+    on = OnGPU(it, monkeypatch)
+    count = 20_000
+    many = on.rays.repeat(-(-count // len(on.rays)), 1)[:count]
+    got = kernels.render_rays(on.parameters, it.shape, many, None, on.anneal)
+    few = kernels.render_rays(on.parameters, it.shape, on.rays, None, on.anneal)
+    index = torch.arange(count, device="cuda") % len(on.rays)
+    for all_of, some in zip(got, few, strict=True):
+        torch.testing.assert_close(all_of, some[index], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("learn", [True, False])
+def test_train(name: str, learn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subject(name)
+    gradients, terms = OnGPU(it, monkeypatch).train(learn)
+    expected = it.train_terms(learn)
+    for index, term in enumerate(expected):
+        it.close(f"term {index}", terms[index], term.detach(), slack=3)
+    assert learn or terms[2] == 0
+    it.close_gradients(gradients, expected)
+
+
+def test_train_reads_the_halves_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = OnGPU(Subject("wide"), monkeypatch)
+    own, _ = on.train()
+    given, _ = on.train(half=True)
+    assert (own - given).norm() / own.norm() < 1e-5
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_deterministic_sums(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAC_DETERMINISTIC", "1")
+    on = OnGPU(Subject(name), monkeypatch)
+    first, _ = on.train()
+    for _ in range(3):
+        assert torch.equal(first, on.train()[0])
+    monkeypatch.delenv("DAC_DETERMINISTIC")
+    loose, _ = on.train()
+    assert (first - loose).norm() / first.norm() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["small", "wide", "odd"])
+@pytest.mark.parametrize("paper", [True, False])
+def test_distil(name: str, paper: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subject(name)
+    on = OnGPU(it, monkeypatch)
+    lesson, gradients = it.lesson(), it.gradients().cuda()
+    assert on.key is not None
+    terms = kernels.distill_rays(
+        on.parameters, gradients, it.shape, on.rays, Lesson(*gpu(lesson)), on.background, on.key,
+        on.anneal, paper, DISTILL_WEIGHTS,
+    )  # fmt: skip
+    expected = it.distill_terms(lesson, paper)
+    for index, term in enumerate(expected):
+        it.close(f"term {index}", terms[index], term.detach(), slack=3)
+    it.close_gradients(gradients, expected)
+
+
+def adam(on: OnGPU, moments: list[list[Tensor]], gradients: Tensor, rates: Tensor) -> Tensor:
+    count = len(on.it.parameters)
+    tv = [0.5 if p.dim() == 4 else 0.0 for p in on.it.parameters]
+    return kernels.adam_step(
+        on.parameters, *moments, gradients, tv, [True] * count, rates, (0.9, 0.999), 1e-15
+    )
+
+
+def test_adam_is_the_one_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which tests/ops holds to torch's."""
+    it = Subject("wide")
+    on = OnGPU(it, monkeypatch)
+    count, g = len(it.parameters), torch.Generator().manual_seed(0)
+    gradients = torch.randn(it.gradients().shape, generator=g)
+    rates = torch.tensor([[0.01, 1.3]] * count)
+    here = [[torch.zeros_like(p) for p in it.parameters] for _ in range(2)]
+    there = [gpu(group) for group in here]
+    copies = torch.zeros(max(torch.get_num_threads(), 1), gradients.shape[1])
+    copies[0] = gradients[0]
+    mine = [p.clone() for p in it.parameters]
+    values = torch.ops.dac.adam_tv(
+        mine, *here, copies, [0.5 if p.dim() == 4 else 0.0 for p in mine], [True] * count, rates,
+        [0.9, 0.999, 1e-15],
+    )  # fmt: skip
+    flat = gradients.cuda()
+    torch.testing.assert_close(adam(on, there, flat, rates.cuda()).cpu(), values, rtol=1e-5, atol=0)
+    assert (flat == 0).all()
+    for got, expected in zip(on.parameters, mine, strict=True):
+        torch.testing.assert_close(got.cpu(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_graph_captures_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits or reads the device on the host; what changes is read on the device."""
+    monkeypatch.setenv("DAC_DETERMINISTIC", "1")
+    it = Subject("wide")
+    eager, captured = OnGPU(it, monkeypatch), OnGPU(it, monkeypatch)
+    rates = torch.tensor([[0.01, 1.3]] * len(it.parameters), device="cuda")
+
+    def stepper(on: OnGPU) -> Callable[[], Tensor]:
+        moments = [[torch.zeros_like(p) for p in on.parameters] for _ in range(2)]
+        gradients = on.it.gradients().cuda()
+
+        def step() -> Tensor:
+            assert on.key is not None
+            terms = kernels.train_rays(
+                on.parameters, gradients, it.shape, on.rays, on.target, on.background, on.key,
+                on.anneal, True, TRAIN_WEIGHTS,
+            )  # fmt: skip
+            adam(on, moments, gradients, rates)
+            return terms
+
+        return step
+
+    one, other = stepper(eager), stepper(captured)
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        other()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        terms = other()
+    one()
+    for key in (7, 8):
+        for on in (eager, captured):
+            assert on.key is not None
+            on.key.fill_(key)
+        expected = one()
+        graph.replay()
+        assert torch.equal(terms, expected)
+    for got, same in zip(captured.parameters, eager.parameters, strict=True):
+        assert torch.equal(got, same)
+
+
+# ---- Single operations ----
+
+
+def _edges(rays: int, bins: int, g: torch.Generator) -> Tensor:
+    return torch.rand(rays, bins + 1, generator=g).sort(dim=-1).values
+
+
+def _operations() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """Each operation with inputs; which of them have gradient is told by requires_grad."""
+    g = torch.Generator().manual_seed(2)
+
+    def learned(*size: int) -> Tensor:
+        return torch.randn(size, generator=g).requires_grad_()
+
+    def mass(*size: int) -> Tensor:
+        return (torch.rand(size, generator=g) / size[-1]).requires_grad_()
+
+    points = torch.rand(100, 3, generator=g) * 2.4 - 1.2
+    planes = [learned(3, 5, 5, 8), learned(3, 9, 9, 8)]
+    odd = [learned(3, 4, 4, 3)]
+    weights = [learned(20, 16), learned(7, 20)]
+    s, coarse = _edges(30, 48, g), _edges(30, 70, g)
+    return {
+        "triplane": (ops.triplane, (planes, points)),
+        "triplane odd": (ops.triplane, (odd, points)),
+        "plane_tv": (ops.plane_tv, (planes[0],)),
+        "network": (ops.network, (learned(60, 16), weights, learned(30, 20))),
+        "density": (ops.density, (odd, [learned(16, 3), learned(1, 16)], points)),
+        "volume_weights": (
+            ops.volume_weights,
+            (mass(30, 100).detach().mul_(200).requires_grad_(), torch.rand(30, 100, generator=g)),
+        ),
+        "composite": (ops.composite, (mass(30, 48), learned(30, 48, 3))),
+        "resample": (ops.resample, (s, mass(30, 48).detach(), _edges(30, 20, g))),
+        "distortion_loss": (ops.distortion_loss, (s, mass(30, 48))),
+        "outer_bound": (ops.outer_bound, (s, coarse, mass(30, 70))),
+        "histogram_loss": (
+            ops.histogram_loss, (s, mass(30, 48).detach() * 3, coarse, mass(30, 70)),
+        ),
+        "alpha_loss": (ops.alpha_loss, (mass(30, 48), mass(30, 48).detach())),
+        "colour_loss": (
+            ops.colour_loss,
+            (learned(30, 48, 3), learned(30, 48, 3).detach(), mass(30, 48).detach()),
+        ),
+    }  # fmt: skip
+
+
+def _map(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(inputs, Tensor):
+        return change(inputs)
+    return type(inputs)(_map(x, change) for x in inputs)
+
+
+def _leaves(inputs: Any) -> list[Tensor]:
+    if isinstance(inputs, Tensor):
+        return [inputs] if inputs.requires_grad else []
+    return [leaf for x in inputs for leaf in _leaves(x)]
+
+
+@pytest.mark.parametrize("name", _operations())
+def test_operation(name: str) -> None:
+    """Natively where there is a CUDA kernel, else plain torch on the GPU: the same numbers."""
+    call, inputs = _operations()[name]
+    results = []
+    for backend, device, dtype in (
+        ("native", "cuda", torch.float32),
+        ("reference", "cpu", torch.float64),
+    ):
+        given = _map(
+            inputs,
+            lambda x: x.detach().to(device, dtype).requires_grad_(x.requires_grad),  # noqa: B023
+        )
+        with using(backend):  # type: ignore[arg-type]
+            out = call(*given)
+            parts = [out] if isinstance(out, Tensor) else list(out)
+            g = torch.Generator().manual_seed(3)
+            pulls = [torch.randn(part.shape, generator=g, dtype=torch.float64) for part in parts]
+            total = torch.stack(
+                [(part * pull.to(part)).sum() for part, pull in zip(parts, pulls, strict=True)]
+            ).sum()
+            leaves = _leaves(given)
+            slopes = torch.autograd.grad(total, leaves) if leaves else ()
+        results.append([x.detach().cpu().double() for x in (*parts, *slopes)])
+    for got, expected in zip(*results, strict=True):
+        assert (got - expected).norm() <= 2e-5 * expected.norm() + 1e-7
