@@ -22,7 +22,7 @@ from dac.fields import sampling, space, whole_rays
 from dac.fields.kplanes import ExplicitField, HybridField, ProposalField
 from dac.fields.protocol import Histogram, Rays, Rendering
 from dac.ops import memory
-from dac.ops.rays import ModelShape, Rendered, Sampled
+from dac.ops.rays import Rendered, Sampled
 from dac.scenes.scene import Space
 from dac.settings import ModelSettings, validate
 
@@ -38,6 +38,7 @@ class Model(nn.Module):
         self.proposal_fields = nn.ModuleList(ProposalField(settings, level) for level in levels)
         hybrid = settings.decoder == "hybrid"
         self.field = HybridField(settings) if hybrid else ExplicitField(settings)
+        self.shape = whole_rays.model_shape(settings, where)
 
     def make_rays(self, origins: Tensor, directions: Tensor) -> Rays:
         """Rays (R, 3), (R, 3; unit) with near and far clipped to the space."""
@@ -132,11 +133,6 @@ class Model(nn.Module):
     def whole_rays(self) -> bool:
         """Whether the whole-ray kernels run this model (see `fields.whole_rays`)."""
         return whole_rays.whole_rays(self, self.settings)
-
-    @property
-    def shape(self) -> ModelShape:
-        """The whole-ray kernels' description of this model."""
-        return whole_rays.model_shape(self.settings, self.space)
 
     @torch.no_grad()
     def picture(self, rays: Rays) -> Rendered:

@@ -67,10 +67,11 @@ class KernelAdam:
         for index, moves in enumerate(active):
             if moves:
                 self._counts[index] += 1
-                self._steps[index] += 1
             count = max(self._counts[index], 1)
             rates.append(rate / (1 - self._betas[0] ** count))
             rates.append(1 / math.sqrt(1 - self._betas[1] ** count))
+        moving = [count for count, moves in zip(self._steps, active, strict=True) if moves]
+        torch._foreach_add_(moving, 1)
         variations = kernels.adam_step(
             self.parameters,
             self._first,
