@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,7 +192,7 @@ def make_plan(*, cuda: bool | None = None) -> Plan:
     """What would be built here.
 
     Args:
-        cuda: with the CUDA kernels; None where torch has CUDA and nvcc is found.
+        cuda: with the CUDA kernels; None where there is a GPU and nvcc.
 
     Raises:
         UserError: there is no compiler that can.
@@ -202,9 +202,8 @@ def make_plan(*, cuda: bool | None = None) -> Plan:
         raise UserError(
             "native kernels", why, f"install g++ or clang++, or name it in CXX, {REFERENCE}"
         )
-    nvcc = None
-    if torch.version.cuda is not None if cuda is None else cuda:
-        nvcc = find_nvcc()
+    wanted = torch.cuda.is_available() if cuda is None else cuda
+    nvcc = find_nvcc() if wanted else None
     if cuda and nvcc is None:
         fix = "install CUDA's toolkit, or say where it is in CUDA_HOME"
         raise UserError("native kernels", "no nvcc answers", fix)
@@ -224,19 +223,55 @@ def library_path(plan: Plan) -> Path:
     return folder() / plan.key / "dac.so"
 
 
-def find_built() -> Path | None:
-    """A library of these sources for this machine, whoever compiled it, or None."""
+def find_built(*, gpu: bool = False, like: Mapping[str, str] | None = None) -> Path | None:
+    """A library of these sources for this machine, whoever compiled it, or None.
+
+    Args:
+        gpu: only one that serves the GPU that is there.
+        like: what else its description has to say.
+    """
+    wanted = {**machine(), **(like or {})}
     for description in sorted(folder().glob("*/build.json")):
+        library = description.with_name("dac.so")
         try:
             known = json.loads(description.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        fits = all(known.get(name) == value for name, value in machine().items())
-        digest = sources_digest(cuda=bool(known.get("cuda")))
-        library = description.with_name("dac.so")
-        if fits and known.get("sources") == digest and library.is_file():
+        fits = all(known.get(name) == value for name, value in wanted.items())
+        fits = fits and known.get("sources") == sources_digest(cuda=bool(known.get("cuda")))
+        if fits and library.is_file() and (not gpu or _serves_gpu(known["archs"].split())):
             return library
     return None
+
+
+def _serves_gpu(archs: Sequence[str]) -> bool:
+    """Whether code for one of these runs on the GPU: of its generation, and not of a later one."""
+    major, minor = torch.cuda.get_device_capability()
+    numbers = [(arch, int(arch.rstrip("af"))) for arch in archs]
+    return any(
+        number == 10 * major + minor
+        or (arch.isdigit() and number // 10 == major and number % 10 <= minor)
+        for arch, number in numbers
+    )
+
+
+def obtain() -> Path:
+    """The library for this process: one that is there, or else compiled now.
+
+    Raises:
+        UserError: there is neither a library nor a compiler, or it doesn't compile.
+    """
+    gpu = torch.cuda.is_available()
+    if find_compiler()[0] is None and (built := find_built(gpu=gpu) or find_built()):
+        return built
+    plan = make_plan()
+    if gpu and (plan.cuda is None or not library_path(plan).is_file()):
+        # Made ahead on a machine without this GPU, or with nvcc, which this one may lack.
+        like = plan.description() if plan.cuda else {}
+        like.pop("archs", None)
+        if built := find_built(gpu=True, like=like):
+            return built
+    return build(plan)
 
 
 def describe(library: Path) -> dict[str, str]:

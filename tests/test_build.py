@@ -171,6 +171,27 @@ def test_a_library_made_ahead_serves_a_machine_without_compiler(
 
 
 @compiler
+def test_a_library_made_ahead_serves_a_gpu(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = build.build(build.make_plan(cuda=False))
+    monkeypatch.setattr(build, "_unit_command", lambda plan, source: ["true"])
+    monkeypatch.setattr(
+        build, "_link_command", lambda plan, objects, library: ["touch", str(library)]
+    )
+    nvcc = build.Compiler(("nvcc",), "13")
+    plan = build.make_plan(cuda=False)
+    plan = build.Plan(build.sources(cuda=True), plan.compiler, nvcc, ("80", "90a"))
+    ahead = build.build(plan)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for capability, found in (((8, 6), ahead), ((9, 0), ahead), ((12, 0), plain)):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda c=capability: c)
+        monkeypatch.setattr(build, "find_nvcc", lambda: None)
+        assert build.obtain() == found
+        if found == ahead:
+            monkeypatch.setattr(build, "find_nvcc", lambda: nvcc)
+            assert build.obtain() == found
+
+
+@compiler
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
 def test_a_folder_that_can_not_be_written(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     csrc.chmod(0o500)

@@ -96,10 +96,7 @@ def library() -> Path:
     Raises:
         UserError: there is neither a library nor a compiler, or it doesn't compile.
     """
-    path = build.build(build.make_plan()) if _can_compile() else build.find_built()
-    if path is None:
-        build.make_plan()  # raises, with the reason
-        raise AssertionError
+    path = build.obtain()
     try:
         torch.ops.load_library(path)  # type: ignore[no-untyped-call]
     except OSError as error:
