@@ -141,10 +141,11 @@ def test_network_without_gradient_to_its_input() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 1000])
 @pytest.mark.parametrize("channels", [3, 8])
-def test_density(count: int, channels: int) -> None:
+@pytest.mark.parametrize("hidden", [(), (16,)])
+def test_density(count: int, channels: int, hidden: tuple[int, ...]) -> None:
     g = seeded(count)
     planes = [uniform(g, 3, *shape, channels).requires_grad_() for shape in SHAPES[1:]]
-    weights = [normal(g, 16, 2 * channels), normal(g, 1, 16)]
+    weights = [normal(g, b, a) for a, b in pairwise((2 * channels, *hidden, 1))]
     points = some_points(g, count)
     compare(ops.density, densities.density, planes, weights, points, tolerance=5e-5)
 
@@ -343,6 +344,31 @@ def test_bfloat16_is_computed_in_float32() -> None:
 def test_other_dtypes_are_refused_in_one_line() -> None:
     with pytest.raises(UserError, match="DAC_BACKEND=reference"):
         ops.plane_tv(torch.zeros(3, 4, 4, 2, dtype=torch.float64))
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    a, b, edges = torch.rand(4, 5), torch.rand(4, 6), torch.rand(4, 6)
+    plane, points = torch.rand(3, 4, 4, 2), torch.rand(7, 3)
+    wrong: list[tuple[Function, tuple[Any, ...]]] = [
+        (ops.triplane, ([plane], points[:, :2])),
+        (ops.triplane, ([plane[:, :1]], points)),
+        (ops.plane_tv, (plane[0],)),
+        (ops.network, (a, [torch.rand(3, 4)])),
+        (ops.network, (a, [torch.rand(3, 5)], torch.rand(3, 3))),
+        (ops.density, ([plane], [torch.rand(1, 3)], points)),
+        (ops.volume_weights, (a, b)),
+        (ops.composite, (b, torch.rand(4, 5, 3))),
+        (ops.resample, (edges, b, a)),
+        (ops.resample, (edges, a, a[:2])),
+        (ops.distortion_loss, (edges, b)),
+        (ops.histogram_loss, (edges, a, edges[:2], a[:2])),
+        (ops.outer_bound, (edges, edges, b)),
+        (ops.alpha_loss, (a, b)),
+        (ops.colour_loss, (torch.rand(4, 5, 3), torch.rand(4, 5, 3), b)),
+    ]
+    for function, args in wrong:
+        with pytest.raises(RuntimeError):
+            function(*args)
 
 
 def test_nan_survives() -> None:

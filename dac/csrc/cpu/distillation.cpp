@@ -8,6 +8,7 @@ namespace dac::cpu {
 namespace {
 
 constexpr int64_t kBlock = 4096;
+constexpr char kColours[] = "colours are (R, S, 3) where weights are (R, S)";
 
 // The sum of `weight(i) (a[i] - b[i])^2` over [0, n), the same whatever the number of threads.
 template <class Weight>
@@ -41,6 +42,13 @@ void slopes(int64_t n, const float* a, const float* b, const Weight& weight, flo
   });
 }
 
+void check(const Tensor& student, const Tensor& expert) {
+  bool fits = student.dim() == expert.dim();
+  for (int64_t dim = 0; fits && dim < student.dim(); ++dim)
+    fits = student.size(dim) == expert.size(dim);
+  STD_TORCH_CHECK(fits, "student and expert have the same samples");
+}
+
 Tensor like(const Tensor& x) {
   std::vector<int64_t> sizes(x.sizes().begin(), x.sizes().end());
   return torch::stable::new_empty(x, sizes, kFloat);
@@ -48,6 +56,7 @@ Tensor like(const Tensor& x) {
 
 Tensor alpha_loss(const Tensor& student_in, const Tensor& expert_in) {
   Tensor student = dense(student_in), expert = dense(expert_in);
+  check(student, expert);
   const int64_t n = student.numel();
   double total = squared(n, data(student), data(expert), [](int64_t) { return 1.0F; });
   return scalar(student, total / static_cast<double>(n));
@@ -56,6 +65,7 @@ Tensor alpha_loss(const Tensor& student_in, const Tensor& expert_in) {
 Tensor alpha_loss_backward(const Tensor& grad_in, const Tensor& student_in,
                            const Tensor& expert_in) {
   Tensor student = dense(student_in), expert = dense(expert_in), grad = dense(grad_in);
+  check(student, expert);
   const int64_t n = student.numel();
   Tensor result = like(student);
   const float scale = 2 * *data(grad) / static_cast<float>(n);
@@ -69,6 +79,8 @@ Tensor colour_loss(const Tensor& student_in, const Tensor& expert_in,
                    const std::optional<Tensor>& weights_in) {
   if (!weights_in.has_value()) return alpha_loss(student_in, expert_in);
   Tensor student = dense(student_in), expert = dense(expert_in), weights = dense(*weights_in);
+  check(student, expert);
+  check_shape(student, {weights.size(0), weights.size(1), 3}, kColours);
   const float* w = data(weights);
   double total =
       squared(student.numel(), data(student), data(expert), [=](int64_t i) { return w[i / 3]; });
@@ -79,6 +91,8 @@ Tensor colour_loss_backward(const Tensor& grad_in, const Tensor& student_in,
                             const Tensor& expert_in, const std::optional<Tensor>& weights_in) {
   if (!weights_in.has_value()) return alpha_loss_backward(grad_in, student_in, expert_in);
   Tensor student = dense(student_in), expert = dense(expert_in), weights = dense(*weights_in);
+  check(student, expert);
+  check_shape(student, {weights.size(0), weights.size(1), 3}, kColours);
   Tensor grad = dense(grad_in), result = like(student);
   const float scale = 2 * *data(grad) / static_cast<float>(3 * student.size(0));
   const float* w = data(weights);

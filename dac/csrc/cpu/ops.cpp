@@ -12,6 +12,27 @@ namespace {
 
 constexpr int64_t kRayGrain = 16;
 
+// What bins and edges must look like beside each other.
+constexpr char kBins[] = "sigma, delta, alpha and weights are (R, S)";
+constexpr char kEdges[] = "edges are (R, S+1) where weights are (R, S), S at least 1";
+constexpr char kValues[] = "values are (R, S, D) where weights are (R, S)";
+
+// (R, S) of weights beside their edges.
+void check_histogram(const Tensor& edges, const Tensor& weights) {
+  STD_TORCH_CHECK(weights.dim() == 2 && weights.size(1) > 0, kEdges);
+  check_shape(edges, {weights.size(0), weights.size(1) + 1}, kEdges);
+}
+
+void check_bins(const Tensor& sigma, const Tensor& delta) {
+  STD_TORCH_CHECK(sigma.dim() == 2, kBins);
+  check_shape(delta, {sigma.size(0), sigma.size(1)}, kBins);
+}
+
+void check_values(const Tensor& weights, const Tensor& values) {
+  STD_TORCH_CHECK(values.dim() == 3, kValues);
+  check_shape(weights, {values.size(0), values.size(1)}, kValues);
+}
+
 int64_t vector_lanes() { return kLanes; }
 
 // alpha and exp(-sum of the tau before) of one ray.
@@ -36,6 +57,7 @@ void opacity(int64_t S, const float* sigma, const float* delta, float* alpha, fl
 
 std::tuple<Tensor, Tensor> volume_weights(const Tensor& sigma_in, const Tensor& delta_in) {
   Tensor sigma = dense(sigma_in), delta = dense(delta_in);
+  check_bins(sigma, delta);
   int64_t R = sigma.size(0), S = sigma.size(1);
   Tensor alpha = empty(sigma, {R, S}), weights = empty(sigma, {R, S});
   const float *from_sigma = data(sigma), *from_delta = data(delta);
@@ -55,6 +77,7 @@ std::tuple<Tensor, Tensor> volume_weights_backward(const Tensor& to_alpha_in,
                                                    bool delta_too) {
   Tensor to_alpha = dense(to_alpha_in), to_weights = dense(to_weights_in);
   Tensor sigma = dense(sigma_in), delta = dense(delta_in);
+  check_bins(sigma, delta);
   int64_t R = sigma.size(0), S = sigma.size(1);
   Tensor to_sigma = empty(sigma, {R, S});
   Tensor to_delta = empty(sigma, {delta_too ? R : 0, S});
@@ -79,6 +102,7 @@ std::tuple<Tensor, Tensor> volume_weights_backward(const Tensor& to_alpha_in,
 
 Tensor composite(const Tensor& weights_in, const Tensor& values_in) {
   Tensor weights = dense(weights_in), values = dense(values_in);
+  check_values(weights, values);
   const int64_t R = values.size(0), S = values.size(1), D = values.size(2);
   Tensor result = zeros(values, {R, D});
   const float *w = data(weights), *v = data(values);
@@ -94,6 +118,7 @@ Tensor composite(const Tensor& weights_in, const Tensor& values_in) {
 std::tuple<Tensor, Tensor> composite_backward(const Tensor& grad_in, const Tensor& weights_in,
                                               const Tensor& values_in) {
   Tensor grad = dense(grad_in), weights = dense(weights_in), values = dense(values_in);
+  check_values(weights, values);
   const int64_t R = values.size(0), S = values.size(1), D = values.size(2);
   Tensor to_weights = empty(values, {R, S}), to_values = empty(values, {R, S, D});
   const float *g = data(grad), *w = data(weights), *v = data(values);
@@ -118,6 +143,8 @@ std::tuple<Tensor, Tensor> composite_backward(const Tensor& grad_in, const Tenso
 Tensor resample(const Tensor& edges_in, const Tensor& weights_in, const Tensor& u_in,
                 double padding) {
   Tensor edges = dense(edges_in), weights = dense(weights_in), u = dense(u_in);
+  check_histogram(edges, weights);
+  STD_TORCH_CHECK(u.dim() == 2 && u.size(0) == weights.size(0), "levels are (R, T)");
   const int64_t R = u.size(0), T = u.size(1), S = weights.size(1);
   Tensor result = empty(u, {R, T});
   const float *from_edges = data(edges), *from_weights = data(weights), *from_u = data(u);
@@ -160,6 +187,7 @@ Tensor mean_over_rays(const Tensor& like, int64_t R, double divisor, const Term&
 
 Tensor distortion_loss(const Tensor& s_in, const Tensor& weights_in) {
   Tensor s = dense(s_in), weights = dense(weights_in);
+  check_histogram(s, weights);
   const int64_t R = weights.size(0), S = weights.size(1);
   const float *edges = data(s), *w = data(weights);
   return mean_over_rays(weights, R, static_cast<double>(R), [=](int64_t ray) {
@@ -170,6 +198,7 @@ Tensor distortion_loss(const Tensor& s_in, const Tensor& weights_in) {
 Tensor distortion_loss_backward(const Tensor& grad_in, const Tensor& s_in,
                                 const Tensor& weights_in) {
   Tensor s = dense(s_in), weights = dense(weights_in), grad = dense(grad_in);
+  check_histogram(s, weights);
   const int64_t R = weights.size(0), S = weights.size(1);
   Tensor result = zeros(weights, {R, S});
   const float *edges = data(s), *w = data(weights);
@@ -186,6 +215,9 @@ Tensor histogram_loss(const Tensor& s_in, const Tensor& weights_in, const Tensor
                       const Tensor& coarse_in, double eps) {
   Tensor s = dense(s_in), weights = dense(weights_in);
   Tensor s_coarse = dense(s_coarse_in), coarse = dense(coarse_in);
+  check_histogram(s, weights);
+  check_histogram(s_coarse, coarse);
+  STD_TORCH_CHECK(s.size(0) == s_coarse.size(0), "both histograms have R rays");
   const int64_t R = weights.size(0), S = weights.size(1), P = coarse.size(1);
   const float *edges = data(s), *w = data(weights), *e = data(s_coarse), *c = data(coarse);
   return mean_over_rays(weights, R, static_cast<double>(R * S), [=](int64_t ray) {
@@ -199,6 +231,9 @@ Tensor histogram_loss_backward(const Tensor& grad_in, const Tensor& s_in, const 
                                const Tensor& s_coarse_in, const Tensor& coarse_in, double eps) {
   Tensor s = dense(s_in), weights = dense(weights_in), grad = dense(grad_in);
   Tensor s_coarse = dense(s_coarse_in), coarse = dense(coarse_in);
+  check_histogram(s, weights);
+  check_histogram(s_coarse, coarse);
+  STD_TORCH_CHECK(s.size(0) == s_coarse.size(0), "both histograms have R rays");
   const int64_t R = weights.size(0), S = weights.size(1), P = coarse.size(1);
   Tensor result = zeros(weights, {R, P});
   const float *edges = data(s), *w = data(weights), *e = data(s_coarse), *c = data(coarse);
@@ -228,6 +263,8 @@ void overlaps(int64_t S, const float* s, int64_t P, const float* s_coarse, const
 
 Tensor outer_bound(const Tensor& s_in, const Tensor& s_coarse_in, const Tensor& coarse_in) {
   Tensor s = dense(s_in), s_coarse = dense(s_coarse_in), coarse = dense(coarse_in);
+  check_histogram(s_coarse, coarse);
+  STD_TORCH_CHECK(s.dim() == 2 && s.size(0) == s_coarse.size(0) && s.size(1) > 0, kEdges);
   const int64_t R = s.size(0), S = s.size(1) - 1, P = coarse.size(1);
   Tensor result = empty(s, {R, S});
   const float *edges = data(s), *e = data(s_coarse), *c = data(coarse);

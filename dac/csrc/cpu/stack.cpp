@@ -16,7 +16,7 @@ std::vector<Layer> shape_layers(const std::vector<Tensor>& weights) {
   return layers;
 }
 
-// `grown` rows of `width` floats, `row` apart, out of or into rows of `padded(width)`.
+// Rows of `width` floats, from and to memory whose rows lie some floats apart.
 void copy_rows(int64_t n, int width, const float* from, int64_t from_row, float* to,
                int64_t to_row) {
   for (int64_t i = 0; i < n; ++i) std::copy_n(from + i * from_row, width, to + i * to_row);
@@ -123,18 +123,27 @@ std::vector<float> pad_shift(const std::optional<Tensor>& shift) {
   return result;
 }
 
-void check(const Tensor& x, const std::vector<Tensor>& weights, const std::optional<Tensor>& shift) {
-  STD_TORCH_CHECK(x.dim() == 2 && !weights.empty(), "a network takes rows (N, D_0) and weights");
-  int64_t width = x.size(1);
+void check_weights(int64_t width, const std::vector<Tensor>& weights) {
+  STD_TORCH_CHECK(!weights.empty(), "a network has weights");
   for (const Tensor& weight : weights) {
     STD_TORCH_CHECK(weight.dim() == 2 && weight.size(1) == width,
                     "a weight's columns are not the width of its input");
     width = weight.size(0);
   }
+}
+
+void check(const Tensor& x, const std::vector<Tensor>& weights, const std::optional<Tensor>& shift) {
+  STD_TORCH_CHECK(x.dim() == 2, "a network takes rows (N, D_0)");
+  check_weights(x.size(1), weights);
   if (shift.has_value())
     STD_TORCH_CHECK(shift->dim() == 2 && shift->size(1) == weights[0].size(0) &&
                         (shift->size(0) == 0 ? x.size(0) == 0 : x.size(0) % shift->size(0) == 0),
                     "the shift has no row for each ray");
+}
+
+void check_density(const std::vector<Scale>& scales, const std::vector<Tensor>& weights) {
+  check_weights(count_features(scales), weights);
+  STD_TORCH_CHECK(weights.back().size(0) == 1, "a density's network gives one number");
 }
 
 std::optional<Tensor> dense(const std::optional<Tensor>& x) {
@@ -210,10 +219,9 @@ Tensor density(const std::vector<Tensor>& planes_in, const std::vector<Tensor>& 
                const Tensor& points_in) {
   std::vector<Tensor> planes = dac::dense(planes_in), weights = dac::dense(weights_in);
   std::vector<Scale> scales = read_scales(planes);
-  Tensor points = dac::dense(points_in);
+  Tensor points = read_points(points_in);
   const int64_t N = points.size(0), F = count_features(scales);
-  STD_TORCH_CHECK(weights.front().size(1) == F && weights.back().size(0) == 1,
-                  "a density's network takes all features and gives one number");
+  check_density(scales, weights);
   Tensor sigma = empty(points, {N});
   const float* from = data(points);
   float* to = out(sigma);
@@ -241,7 +249,9 @@ std::vector<Tensor> density_backward(const Tensor& grad_in, const std::vector<Te
                                      const Tensor& points_in) {
   std::vector<Tensor> planes = dac::dense(planes_in), weights = dac::dense(weights_in);
   std::vector<Scale> scales = read_scales(planes);
-  Tensor points = dac::dense(points_in), grad = dac::dense(grad_in);
+  Tensor points = read_points(points_in), grad = dac::dense(grad_in);
+  check_density(scales, weights);
+  check_shape(grad, {points.size(0)}, "a slope for each density");
   const int64_t F = count_features(scales);
   const float* to_sigma = data(grad);
   std::vector<Tensor> result;

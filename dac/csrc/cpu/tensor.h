@@ -22,6 +22,13 @@ inline Tensor dense(const Tensor& x) {
   return x.is_contiguous() ? x : torch::stable::contiguous(x);
 }
 
+inline void check_shape(const Tensor& x, std::initializer_list<int64_t> sizes, const char* what) {
+  bool fits = x.dim() == static_cast<int64_t>(sizes.size());
+  int64_t dim = 0;
+  for (int64_t size : sizes) fits = fits && x.size(dim++) == size;
+  STD_TORCH_CHECK(fits, what);
+}
+
 inline const float* data(const Tensor& x) { return x.const_data_ptr<float>(); }
 
 inline float* out(Tensor& x) { return x.mutable_data_ptr<float>(); }

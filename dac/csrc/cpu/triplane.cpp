@@ -29,6 +29,11 @@ int count_features(const std::vector<Scale>& scales) {
   return total;
 }
 
+Tensor read_points(const Tensor& points) {
+  STD_TORCH_CHECK(points.dim() == 2 && points.size(1) == 3, "points are (N, 3)");
+  return dense(points);
+}
+
 Chunk::Chunk(const std::vector<Scale>& scales)
     : scales_(scales), places_(3 * kChunk), weight_(4 * kPlanes * kChunk), first_(kPlanes * kChunk) {
   int next = 0;
@@ -100,7 +105,7 @@ namespace {
 Tensor triplane(const std::vector<Tensor>& planes_in, const Tensor& points_in) {
   std::vector<Tensor> planes = dense(planes_in);
   std::vector<Scale> scales = read_scales(planes);
-  Tensor points = dense(points_in);
+  Tensor points = read_points(points_in);
   const int64_t N = points.size(0), F = count_features(scales);
   Tensor features = empty(points, {N, F});
   const float* from = data(points);
@@ -119,7 +124,8 @@ std::vector<Tensor> triplane_backward(const Tensor& grad_in, const std::vector<T
                                       const Tensor& points_in) {
   std::vector<Tensor> planes = dense(planes_in);
   std::vector<Scale> scales = read_scales(planes);
-  Tensor points = dense(points_in), grad = dense(grad_in);
+  Tensor points = read_points(points_in), grad = dense(grad_in);
+  check_shape(grad, {points.size(0), count_features(scales)}, "a slope for each feature");
   std::vector<Tensor> result;
   std::vector<float*> to_planes;
   for (Tensor& p : planes) {
@@ -152,6 +158,7 @@ float squared_distance(const float* a, const float* b, int64_t n) {
 
 Tensor plane_tv(const Tensor& planes_in) {
   Tensor planes = dense(planes_in);
+  read_scales({planes});
   const int64_t P = planes.size(0), H = planes.size(1), width = planes.size(2) * planes.size(3);
   const int64_t C = planes.size(3);
   const float* from = data(planes);

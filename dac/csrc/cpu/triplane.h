@@ -22,6 +22,8 @@ struct Scale {
 // Shapes of contiguous planes, checked.
 std::vector<Scale> read_scales(const std::vector<Tensor>& planes);
 int count_features(const std::vector<Scale>& scales);
+// Contiguous (N, 3), checked.
+Tensor read_points(const Tensor& points);
 // Each tensor contiguous, kept alive by the result.
 std::vector<Tensor> dense(const std::vector<Tensor>& tensors);
 
