@@ -230,7 +230,10 @@ inline void add(float* to, float4 v) {
 
 // ---- Launches ----
 
-inline int multiprocessors() { return 2; }
+template <class... P>
+int64_t resident_blocks(void (*)(P...), int, size_t) {
+  return 2;
+}
 
 inline void run_fiber() {
   the_block->body();

@@ -121,6 +121,15 @@ int distil(const Call* c, const float* const* lesson, int samples, const float* 
   });
 }
 
+void weights(int64_t R, int S, const float* sigma, const float* delta, float* alpha, float* w) {
+  volume_weights(R, S, sigma, delta, alpha, w, nullptr);
+}
+
+void weights_backward(int64_t R, int S, const float* to_alpha, const float* to_w,
+                      const float* sigma, const float* delta, float* to_sigma, float* to_delta) {
+  volume_weights_backward(R, S, to_alpha, to_w, sigma, delta, to_sigma, to_delta, nullptr);
+}
+
 // x, m, v, g, half: one pointer a parameter; sizes (count, 4): planes, height, width, channels, where
 // planes = 0 means a weight of `width` numbers.
 void adam(int count, float* const* x, float* const* m, float* const* v, float* const* g,

@@ -182,6 +182,33 @@ def test_no_rays(lib: ctypes.CDLL) -> None:
     assert (flat == 0).all() and (terms == 0).all()
 
 
+# ---- Weights ----
+
+
+@pytest.mark.parametrize("bins", [1, 32, 33, 100])
+def test_volume_weights(lib: ctypes.CDLL, bins: int) -> None:
+    g = torch.Generator().manual_seed(bins)
+    sigma = torch.rand(9, bins, generator=g).mul_(8).exp_()
+    delta = torch.rand(9, bins, generator=g) / 400
+    delta[1] = 0
+    sigma[2, bins // 2 :], delta[2] = torch.finfo().max, 3  # opaque: their product is infinite
+    pulls = [torch.randn(9, bins, generator=g) for _ in range(2)]
+    alpha, w, to_sigma, to_delta = (torch.full((9, bins), torch.nan) for _ in range(4))
+    R, S = ctypes.c_int64(9), ctypes.c_int(bins)
+    lib.weights(R, S, *map(pointer, (sigma, delta, alpha, w)))
+    given = (*pulls, sigma, delta, to_sigma, to_delta)
+    lib.weights_backward(R, S, *map(pointer, given))
+    leaves = [x.double().requires_grad_() for x in (sigma, delta)]
+    twin = ops.reference.volume_weights(*leaves)
+    total = sum((a * b.double()).sum() for a, b in zip(twin, pulls, strict=True))
+    slopes = torch.autograd.grad(total, leaves)
+    for got, expected in zip((alpha, w, to_sigma, to_delta), (*twin, *slopes), strict=True):
+        rows = torch.arange(9) != 2
+        torch.testing.assert_close(got[rows], expected.detach()[rows].float(), rtol=2e-4, atol=1e-6)
+    assert alpha[2].isfinite().all() and w[2].isfinite().all()
+    torch.testing.assert_close(w[2], twin[1][2].detach().float())
+
+
 # ---- Adam ----
 
 

@@ -1,4 +1,4 @@
-// The CUDA operations as torch sees them, written against its stable ABI.
+// The CUDA operations on whole rays as torch sees them.
 //
 // A list of parameters may end with one tensor more: all of them as halves in one flat buffer, each
 // at the start that it has in the flat gradient. adam_tv then keeps these fresh, and the other
@@ -9,15 +9,9 @@
 // time.
 #include <cstdlib>
 #include <optional>
-#include <string>
 
-#include "cpu/tensors.h"
+#include "binding.h"
 #include "steps.h"
-
-#include <torch/csrc/stable/accelerator.h>
-
-// Absent from a torch without CUDA, beside which the library must load as well.
-extern "C" __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t, void**);
 
 namespace dac::cuda {
 namespace {
@@ -30,28 +24,6 @@ bool asked_for(const char* variable) {
 }
 
 Choices choices() { return {asked_for("DAC_CUDA_FLOAT32"), asked_for("DAC_DETERMINISTIC")}; }
-
-// The device of a tensor, current as long as this lives, and torch's stream on it.
-class Place {
- public:
-  explicit Place(const Tensor& tensor) : guard_(tensor.get_device_index()) {
-    void* stream = nullptr;
-    STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream != nullptr &&
-                        aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream) == 0,
-                    "this torch has no CUDA stream");
-    stream_ = static_cast<Stream>(stream);
-  }
-  Stream stream() const { return stream_; }
-
- private:
-  torch::stable::accelerator::DeviceGuard guard_;
-  Stream stream_ = nullptr;
-};
-
-float* on_gpu(const Tensor& tensor, const char* name) {
-  STD_TORCH_CHECK(tensor.is_cuda(), name, " must be on the GPU");
-  return mutable_floats(tensor, name);
-}
 
 Tensor bytes_like(const Tensor& like, size_t count) {
   std::vector<int64_t> size{static_cast<int64_t>(count)};
@@ -119,7 +91,7 @@ void with_memory(const Tensor& like, const Call& call) {
 std::vector<Tensor> render_rays_op(std::vector<Tensor> parameters, std::vector<int64_t> shape,
                                    std::vector<double> space, Tensor rays, std::optional<Tensor> key,
                                    Tensor anneal, bool samples) {
-  Place place(rays);
+  OnDevice device(rays);
   const Parameters model = described(std::move(parameters), shape, space);
   const RaySet set = ray_set(model.shape, rays, key, anneal);
   const int64_t R = set.R, S = model.shape.samples;
@@ -142,14 +114,14 @@ std::vector<Tensor> render_rays_op(std::vector<Tensor> parameters, std::vector<i
     call.colours = to[7];
   }
   with_memory(rays, [&](Arena& arena) {
-    render_rays(model, choices(), set, call, arena, place.stream());
+    render_rays(model, choices(), set, call, arena, device.stream());
   });
   return out;
 }
 
 // What both kinds of learning share; the call's lesson, weights and terms are set by then.
 Tensor learn(const Parameters& model, const Tensor& grads, const RaySet& set, LearnCall call,
-             const Tensor& background, const Tensor& rays, const Place& place) {
+             const Tensor& background, const Tensor& rays, const OnDevice& device) {
   const int64_t length = model.offsets[model.shape.parameters];
   STD_TORCH_CHECK(grads.dim() == 2 && grads.size(0) == 1 && grads.size(1) == length,
                   "grads must be (1, ", length, ") on a GPU");
@@ -159,7 +131,7 @@ Tensor learn(const Parameters& model, const Tensor& grads, const RaySet& set, Le
   Tensor result = new_floats(rays, {static_cast<int64_t>(call.terms.size())});
   call.out = static_cast<float*>(result.data_ptr());
   with_memory(rays, [&](Arena& arena) {
-    learn_rays(model, choices(), set, call, arena, place.stream());
+    learn_rays(model, choices(), set, call, arena, device.stream());
   });
   return result;
 }
@@ -167,7 +139,7 @@ Tensor learn(const Parameters& model, const Tensor& grads, const RaySet& set, Le
 Tensor train_rays_op(std::vector<Tensor> parameters, Tensor grads, std::vector<int64_t> shape,
                      std::vector<double> space, Tensor rays, Tensor target, Tensor background,
                      Tensor key, Tensor anneal, bool learn_levels, std::vector<double> weights) {
-  Place place(rays);
+  OnDevice device(rays);
   const Parameters model = described(std::move(parameters), shape, space);
   const RaySet set = ray_set(model.shape, rays, key, anneal);
   STD_TORCH_CHECK(weights.size() == 3, "train_rays takes three weights");
@@ -179,14 +151,14 @@ Tensor train_rays_op(std::vector<Tensor> parameters, Tensor grads, std::vector<i
   call.weights.of[kInterlevel] = static_cast<float>(weights[2]);
   call.levels_learn = learn_levels;
   call.terms = {kRendered, kDistortion, kInterlevel};
-  return learn(model, grads, set, call, background, rays, place);
+  return learn(model, grads, set, call, background, rays, device);
 }
 
 Tensor distill_rays_op(std::vector<Tensor> parameters, Tensor grads, std::vector<int64_t> shape,
                        std::vector<double> space, Tensor rays, std::vector<Tensor> lesson,
                        Tensor background, Tensor key, Tensor anneal, bool paper,
                        std::vector<double> weights) {
-  Place place(rays);
+  OnDevice device(rays);
   const Parameters model = described(std::move(parameters), shape, space);
   const RaySet set = ray_set(model.shape, rays, key, anneal);
   STD_TORCH_CHECK(weights.size() == kTerms && lesson.size() == 7, "distill_rays takes seven of each");
@@ -208,7 +180,7 @@ Tensor distill_rays_op(std::vector<Tensor> parameters, Tensor grads, std::vector
     call.weights.of[term] = static_cast<float>(weights[term]);
     call.terms.push_back(term);
   }
-  return learn(model, grads, set, call, background, rays, place);
+  return learn(model, grads, set, call, background, rays, device);
 }
 
 AdamParameter adam_parameter(const Tensor& x, const Tensor& m, const Tensor& v) {
@@ -231,7 +203,7 @@ AdamParameter adam_parameter(const Tensor& x, const Tensor& m, const Tensor& v) 
 Tensor adam_tv_op(std::vector<Tensor> parameters, std::vector<Tensor> exp_avg,
                   std::vector<Tensor> exp_avg_sq, Tensor grads, std::vector<double> tv,
                   std::vector<bool> active, Tensor rates, std::vector<double> betas_eps) {
-  Place place(grads);
+  OnDevice device(grads);
   uint16_t* half = take_half(&parameters);
   const size_t count = parameters.size();
   STD_TORCH_CHECK(exp_avg.size() == count && exp_avg_sq.size() == count && tv.size() == count &&
@@ -258,7 +230,7 @@ Tensor adam_tv_op(std::vector<Tensor> parameters, std::vector<Tensor> exp_avg,
   Tensor values = new_floats(rates, {static_cast<int64_t>(count)});
   Tensor scratch = new_floats(rates, {adam_scratch(set)});
   adam_tv(set, static_cast<float*>(scratch.data_ptr()), static_cast<float*>(values.data_ptr()),
-          place.stream());
+          device.stream());
   return values;
 }
 

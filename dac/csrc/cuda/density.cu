@@ -35,7 +35,7 @@ struct Network {
 };
 
 template <int kHidden, int kChannels>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kChannels == 8 ? 3 : 2)
     forward_kernel(PlaneSet set, const float* w0, const float* w1, int64_t N, const float* points,
                    float* sigma, uint16_t* features) {
   Network<kHidden> network;
@@ -210,20 +210,22 @@ template <int kHidden, int kChannels>
 struct Launches {
   static void forward(const PlaneSet& set, const float* const* weights, int64_t N,
                       const float* points, float* sigma, uint16_t* features, Stream stream) {
-    int64_t grid = std::min<int64_t>(ceil_div(N, kThreads), 8 * multiprocessors());
-    launch(forward_kernel<kHidden, kChannels>, grid, kThreads, Network<kHidden>::kBytes, stream, set,
-           weights[0], weights[1], N, points, sigma, features);
+    auto* kernel = forward_kernel<kHidden, kChannels>;
+    constexpr size_t kBytes = Network<kHidden>::kBytes;
+    int64_t grid = std::min(ceil_div(N, kThreads), resident_blocks(kernel, kThreads, kBytes));
+    launch(kernel, grid, kThreads, kBytes, stream, set, weights[0], weights[1], N, points, sigma,
+           features);
   }
 
   template <class Sum>
   static void backward(const float* const* weights, void* const* sums, int64_t N,
                        const uint16_t* features, const float* to_logit, uint16_t* to_features,
                        Stream stream) {
-    int64_t grid = std::min<int64_t>(ceil_div(N, kThreads), 2 * multiprocessors());
+    auto* kernel = backward_kernel<kHidden, kChannels, Sum>;
     size_t bytes = Network<kHidden>::kBytes + kWarps * 16 * (kHidden + kPad) * sizeof(uint16_t);
-    launch(backward_kernel<kHidden, kChannels, Sum>, grid, kThreads, bytes, stream, weights[0],
-           weights[1], static_cast<Sum*>(sums[0]), static_cast<Sum*>(sums[1]), N, features, to_logit,
-           to_features);
+    int64_t grid = std::min(ceil_div(N, kThreads), resident_blocks(kernel, kThreads, bytes));
+    launch(kernel, grid, kThreads, bytes, stream, weights[0], weights[1], static_cast<Sum*>(sums[0]),
+           static_cast<Sum*>(sums[1]), N, features, to_logit, to_features);
   }
 };
 

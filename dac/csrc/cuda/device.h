@@ -140,14 +140,29 @@ inline int multiprocessors() {
   return count;
 }
 
-template <class... P, class... A>
-void launch(void (*kernel)(P...), int64_t grid, int block, size_t shared, Stream stream, A... args) {
-  if (grid == 0) return;
+inline void allow_shared(const void* kernel, size_t shared) {
   constexpr size_t kDefault = 48 * 1024;  // more must be asked for
   if (shared > kDefault)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared)),
           "asking for shared memory");
+}
+
+// How many blocks of a kernel the GPU holds at once: the grid of one that walks over its work.
+template <class... P>
+int64_t resident_blocks(void (*kernel)(P...), int block, size_t shared) {
+  const void* address = reinterpret_cast<const void*>(kernel);
+  allow_shared(address, shared);
+  int count = 0;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&count, kernel, block, shared),
+        "asking how many blocks run at once");
+  return static_cast<int64_t>(std::max(count, 1)) * multiprocessors();
+}
+
+template <class... P, class... A>
+void launch(void (*kernel)(P...), int64_t grid, int block, size_t shared, Stream stream, A... args) {
+  if (grid == 0) return;
+  allow_shared(reinterpret_cast<const void*>(kernel), shared);
   kernel<<<static_cast<unsigned>(grid), block, shared, stream>>>(static_cast<P>(args)...);
   check(cudaGetLastError(), "launching a kernel");
 }

@@ -352,9 +352,10 @@ struct Launches {
                       uint16_t* kept, Stream stream) {
     const int F = set.scales * set.channels;
     size_t bytes = Matrices<H, L>::bytes(F) + kTile * (F + kPad) * sizeof(uint16_t);
-    int64_t grid = std::min<int64_t>(ceil_div(N, kTile), 4 * multiprocessors());
-    launch(forward_kernel<H, L>, grid, kThreads, bytes, stream, set, weights, N, S, points,
-           harmonics, sigma, colours, kept);
+    auto* kernel = forward_kernel<H, L>;
+    int64_t grid = std::min(ceil_div(N, kTile), resident_blocks(kernel, kThreads, bytes));
+    launch(kernel, grid, kThreads, bytes, stream, set, weights, N, S, points, harmonics, sigma,
+           colours, kept);
   }
 
   template <class Sum>
@@ -362,9 +363,10 @@ struct Launches {
                        const uint16_t* harmonics, const uint16_t* kept, const float* to_logit,
                        const float* to_colour_logits, uint16_t* to_features, Stream stream) {
     size_t bytes = Matrices<H, L>::bytes(F) + workspace_bytes<H>(F);
-    int64_t grid = std::min<int64_t>(ceil_div(N, kTile), 2 * multiprocessors());
-    launch(backward_kernel<H, L, Sum>, grid, kThreads, bytes, stream, weights, sums, N, S, F,
-           harmonics, kept, to_logit, to_colour_logits, to_features);
+    auto* kernel = backward_kernel<H, L, Sum>;
+    int64_t grid = std::min(ceil_div(N, kTile), resident_blocks(kernel, kThreads, bytes));
+    launch(kernel, grid, kThreads, bytes, stream, weights, sums, N, S, F, harmonics, kept, to_logit,
+           to_colour_logits, to_features);
   }
 };
 
