@@ -1,6 +1,7 @@
 // Differences between a student's samples and an expert's.
 //
-// Notation: R rays, S bins; n numbers in all; blocks of kBlock numbers, whose sums are added in order.
+// Notation: R rays, S bins; n numbers in all; blocks of kBlock numbers, whose sums are added in
+// order.
 #include "tensor.h"
 #include "vec.h"
 

@@ -249,8 +249,8 @@ Tensor histogram_loss_backward(const Tensor& grad_in, const Tensor& s_in, const 
   return result;
 }
 
-// Calls f(i, a, b) for each fine bin i of a ray, which coarse bins a to b - 1 overlap; b < a where a
-// fine bin of no length lies on a coarse edge.
+// Calls f(i, a, b) for each fine bin i of a ray, which coarse bins a to b - 1 overlap; b < a where
+// a fine bin of no length lies on a coarse edge.
 template <class F>
 void overlaps(int64_t S, const float* s, int64_t P, const float* s_coarse, const F& f) {
   int64_t first = 0, last = 0;
@@ -273,9 +273,10 @@ Tensor outer_bound(const Tensor& s_in, const Tensor& s_coarse_in, const Tensor& 
     std::vector<double> mass(P + 1);
     for (int64_t ray = begin; ray < end; ++ray) {
       for (int64_t p = 0; p < P; ++p) mass[p + 1] = mass[p] + c[ray * P + p];
-      overlaps(S, edges + ray * (S + 1), P, e + ray * (P + 1), [&](int64_t i, int64_t a, int64_t b) {
+      auto bound = [&](int64_t i, int64_t a, int64_t b) {
         to[ray * S + i] = static_cast<float>(mass[b] - mass[a]);
-      });
+      };
+      overlaps(S, edges + ray * (S + 1), P, e + ray * (P + 1), bound);
     }
   });
   return result;
@@ -291,10 +292,11 @@ Tensor outer_bound_backward(const Tensor& grad_in, const Tensor& s_in, const Ten
     std::vector<double> steps(P + 1);
     for (int64_t ray = begin; ray < end; ++ray) {
       std::fill(steps.begin(), steps.end(), 0.0);
-      overlaps(S, edges + ray * (S + 1), P, e + ray * (P + 1), [&](int64_t i, int64_t a, int64_t b) {
+      auto step = [&](int64_t i, int64_t a, int64_t b) {
         steps[a] += g[ray * S + i];
         steps[b] -= g[ray * S + i];
-      });
+      };
+      overlaps(S, edges + ray * (S + 1), P, e + ray * (P + 1), step);
       double total = 0;
       for (int64_t p = 0; p < P; ++p) to[ray * P + p] = static_cast<float>(total += steps[p]);
     }

@@ -46,7 +46,8 @@ const float* Stack::forward(int n, const float* x, int64_t x_row, const float* s
     for (int i = 0; i < n;) {
       const bool shifted = l == 0 && shift != nullptr;
       int64_t ray = shifted ? (first + i) / S : 0;
-      int count = shifted ? static_cast<int>(std::min<int64_t>(n - i, (ray + 1) * S - first - i)) : n;
+      int64_t left = shifted ? (ray + 1) * S - first - i : n;
+      int count = static_cast<int>(std::min<int64_t>(n - i, left));
       Product p{layer.in, x + i * x_row, x_row, 1, layer.t.data(), row, to + int64_t{i} * row, row,
                 shifted ? shift + ray * row : nullptr};
       if (l + 1 < layers_.size())
@@ -132,7 +133,8 @@ void check_weights(int64_t width, const std::vector<Tensor>& weights) {
   }
 }
 
-void check(const Tensor& x, const std::vector<Tensor>& weights, const std::optional<Tensor>& shift) {
+void check(const Tensor& x, const std::vector<Tensor>& weights,
+           const std::optional<Tensor>& shift) {
   STD_TORCH_CHECK(x.dim() == 2, "a network takes rows (N, D_0)");
   check_weights(x.size(1), weights);
   if (shift.has_value())

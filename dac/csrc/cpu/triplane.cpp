@@ -35,7 +35,10 @@ Tensor read_points(const Tensor& points) {
 }
 
 Chunk::Chunk(const std::vector<Scale>& scales)
-    : scales_(scales), places_(3 * kChunk), weight_(4 * kPlanes * kChunk), first_(kPlanes * kChunk) {
+    : scales_(scales),
+      places_(3 * kChunk),
+      weight_(4 * kPlanes * kChunk),
+      first_(kPlanes * kChunk) {
   int next = 0;
   for (const Scale& scale : scales) {
     first_feature_.push_back(next);
@@ -195,7 +198,8 @@ Tensor plane_tv_backward(const Tensor& grad_in, const Tensor& planes_in) {
       float* q = to + row * width;
       // At a border the neighbour is the entry itself.
       const int64_t up = row % H > 0 ? width : 0, down = row % H + 1 < H ? width : 0;
-      for (int64_t i = 0; i < width; ++i) q[i] = over_h * ((p[i] - p[i - up]) - (p[i + down] - p[i]));
+      for (int64_t i = 0; i < width; ++i)
+        q[i] = over_h * ((p[i] - p[i - up]) - (p[i + down] - p[i]));
       for (int64_t i = C; i < width; ++i) q[i] += over_w * (p[i] - p[i - C]);
       for (int64_t i = 0; i < width - C; ++i) q[i] -= over_w * (p[i + C] - p[i]);
     }

@@ -33,8 +33,8 @@ class Chunk {
   explicit Chunk(const std::vector<Scale>& scales);
 
   void read(const float* points, int n);  // (n, 3)
-  // Features of all scales, `row` floats from point to point. What the transpose needs of the planes'
-  // values is left in `values` (3 kChunk F floats) unless null.
+  // Features of all scales, `row` floats from point to point. What the transpose needs of the
+  // planes' values is left in `values` (3 kChunk F floats) unless null.
   void gather(float* values, float* features, int64_t row);
   // Adds the chunk's share of d/d(planes) of one scale to `to_planes` (3 x H x W x C): of all three
   // planes, or of one.
@@ -57,8 +57,8 @@ class Chunk {
 // Adds a gradient to planes (one tensor's memory a scale) in an order that no number of threads
 // changes: a plane's points are always added by one thread, chunk after chunk. Points come in
 // `groups` of chunks, each served by one thread; `prepare(group, chunk, begin, values, scratch)`
-// gathers a chunk, whose first point is `begin`, and returns where its features' slopes (n x F) lie:
-// in the scratch (kChunk F floats) or in memory of its own.
+// gathers a chunk, whose first point is `begin`, and returns where its features' slopes (n x F)
+// lie: in the scratch (kChunk F floats) or in memory of its own.
 template <class Prepare>
 void scatter_chunks(const std::vector<Scale>& scales, int64_t N, const float* points, int groups,
                     const Prepare& prepare, const std::vector<float*>& to_planes) {
