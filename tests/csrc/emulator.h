@@ -2,7 +2,8 @@
 //
 // A block's threads are fibers that run in turn, one after the other, and change places only at
 // barriers and collectives. So a kernel's arithmetic, indices, barriers and tensor-core fragments
-// are tested; races between two barriers are not. Included by device.h when DAC_EMULATE is defined.
+// are tested. A race between two barriers shows where it depends on the order of turns: tests run
+// kernels in several (`turns`). Included by device.h when DAC_EMULATE is defined.
 #pragma once
 
 #include <ucontext.h>
@@ -65,6 +66,15 @@ struct Block {
 };
 
 inline Block* the_block = nullptr;
+
+// In which order threads take turns: 0 ascending, 1 descending, else mixed.
+inline int turns = 0;
+
+inline int thread_at(int place, int threads) {
+  if (turns == 0) return place;
+  if (turns == 1) return threads - 1 - place;
+  return static_cast<int>((place * 77L + 13L * turns) % threads);  // one to one: 77 is odd
+}
 
 inline void give_way() {
   Fiber& fiber = the_block->fibers[the_block->current];
@@ -258,16 +268,17 @@ inline void run_block(Block& b) {
   for (int left = b.threads; left > 0;) {
     const int before = left;
     const unsigned turn = b.turn;
-    unsigned turns = 0;
-    for (Exchange& w : b.warps) turns += w.turn;
-    for (b.current = 0; b.current < b.threads; ++b.current) {
+    unsigned exchanged = 0;
+    for (Exchange& w : b.warps) exchanged += w.turn;
+    for (int place = 0; place < b.threads; ++place) {
+      b.current = thread_at(place, b.threads);
       if (b.fibers[b.current].done) continue;
       swapcontext(&b.scheduler, &b.fibers[b.current].context);
       if (b.fibers[b.current].done) --left;
     }
     unsigned now = 0;
     for (Exchange& w : b.warps) now += w.turn;
-    if (left == before && turn == b.turn && turns == now) {
+    if (left == before && turn == b.turn && exchanged == now) {
       std::fprintf(stderr, "a kernel waits at a barrier that not all of its threads reach\n");
       std::abort();
     }

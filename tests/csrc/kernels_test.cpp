@@ -67,6 +67,8 @@ int guarded(const F& f) {
 
 extern "C" {
 
+void take_turns(int order) { turns = order; }
+
 int render(const Call* c, float* rgb, float* accumulation, float* depth, float* s, float* t,
            float* alpha, float* weights, float* colours) {
   const Parameters model = parameters_of(*c);
