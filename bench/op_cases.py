@@ -188,7 +188,9 @@ def _adam_tv(setting: Setting) -> Case:
         optimizer = image_optimizer(model, train, train.learning_rate)
         if model.whole_rays:
             adam = KernelAdam(model, optimizer, train)
-            return lambda: adam.step(train.learning_rate, proposals_learn=True)
+            return lambda: adam.apply(
+                adam.rates(train.learning_rate, proposals_learn=True), proposals_learn=True
+            )
 
         def losses(_step: int) -> dict[str, Tensor]:
             field, levels = model.plane_tv()

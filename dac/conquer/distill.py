@@ -13,7 +13,7 @@ Notation: K experts, R rays a batch, S samples of the expert.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ from dac.training.checkpoints import make_optimizer
 from dac.training.keys import Use, mix
 from dac.training.loop import Plan, Step, autograd_step
 from dac.training.losses import Terms, regularisers
-from dac.training.native import KernelAdam, kernel_step
+from dac.training.native import KernelAdam, KernelPhase, kernel_step
 from dac.training.run import Run, make_probe, scene_inputs
 from dac.training.schedules import learning_rate_factor, proposal_anneal
 
@@ -183,34 +183,49 @@ class DistillSteps:
         """Whole updates, by the whole-ray kernels where they run the student, else by autograd."""
         if not self._student.whole_rays:
             return autograd_step(optimizer, self.losses)
-        adam = KernelAdam(self._student, optimizer, self._train)
-        return kernel_step(adam, partial(self._add_gradients, adam))
+        train = self._train
+        absent = {
+            "accumulation": self._mode == "paper",
+            "distortion": not train.distortion,
+            "interlevel": not train.interlevel,
+            "plane_tv": not train.plane_tv,
+            "proposal_tv": not train.proposal_tv,
+        }
+        adam = KernelAdam(self._student, optimizer, train)
+        phase = KernelPhase(
+            terms=DistillWeights._fields,
+            absent=frozenset(name for name, missing in absent.items() if missing),
+            inputs=self._inputs,
+            gradients=partial(self._gradients, adam),
+        )
+        return kernel_step(adam, phase)
 
-    def _add_gradients(self, adam: KernelAdam, step: int) -> tuple[dict[str, Tensor], bool]:
-        """The gradients of `losses` but for total variation's, by the kernels; and its terms."""
+    def _inputs(self, step: int) -> tuple[dict[str, Tensor], bool]:
+        """What a step reads, for the kernels; and that the proposals learn in it."""
         rays, lesson, background = self._draw(step)
-        weights = kernel_weights(self._settings, self._train, self._mode)
         packed = rays.packed()
-        values = distill_rays(
+        return {
+            **lesson._asdict(),
+            "rays": packed,
+            "background": background,
+            "key": torch.tensor([self._key(step)], device=packed.device),
+            "anneal": torch.tensor([self._exponent(step)], device=packed.device),
+        }, True
+
+    def _gradients(self, adam: KernelAdam, inputs: Mapping[str, Tensor], _learn: bool) -> Tensor:
+        """The gradients of `losses` but for total variation's, by the kernels; and its terms."""
+        return distill_rays(
             adam.parameters,
             adam.gradients,
             self._student.shape,
-            packed,
-            lesson,
-            background,
-            torch.tensor([self._key(step)], device=packed.device),
-            torch.tensor([self._exponent(step)], device=packed.device),
+            inputs["rays"],
+            Lesson(*(inputs[name] for name in Lesson._fields)),
+            inputs["background"],
+            inputs["key"],
+            inputs["anneal"],
             self._mode == "paper",
-            weights,
+            kernel_weights(self._settings, self._train, self._mode),
         )
-        # Terms that the losses leave out: see `distillation_terms` and `regularisers`.
-        absent = {
-            "accumulation": self._mode == "paper",
-            "distortion": not weights.distortion,
-            "interlevel": not weights.interlevel,
-        }
-        terms = zip(weights._fields, values.unbind(), strict=True)
-        return {name: value for name, value in terms if not absent.get(name)}, True
 
     def _draw(self, step: int) -> tuple[Rays, Lesson, Tensor]:
         """A step's rays, what the experts say about them, and the background behind both."""

@@ -10,7 +10,7 @@ backgrounds, jitter) depends on (seed, group), so that no two of them share it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -26,7 +26,7 @@ from dac.training.curve import Progress
 from dac.training.keys import Use, mix
 from dac.training.loop import Plan, Step, autograd_step
 from dac.training.losses import Terms, photometric_loss, regularisers
-from dac.training.native import KernelAdam, kernel_step
+from dac.training.native import KernelAdam, KernelPhase, kernel_step
 from dac.training.run import Run, make_probe
 from dac.training.schedules import learning_rate_factor, proposal_anneal, proposals_learn
 
@@ -120,33 +120,48 @@ class ImageSteps:
         """Whole updates, by the whole-ray kernels where they run the model, else by autograd."""
         if not self._model.whole_rays:
             return autograd_step(optimizer, self.losses)
-        adam = KernelAdam(self._model, optimizer, self._train)
-        return kernel_step(adam, partial(self._add_gradients, adam))
+        train = self._train
+        absent = {
+            "distortion": not train.distortion,
+            "interlevel": not train.interlevel,
+            "plane_tv": not train.plane_tv,
+            "proposal_tv": not train.proposal_tv,
+        }
+        adam = KernelAdam(self._model, optimizer, train)
+        phase = KernelPhase(
+            terms=TrainWeights._fields,
+            absent=frozenset(name for name, missing in absent.items() if missing),
+            inputs=self._inputs,
+            gradients=partial(self._gradients, adam),
+        )
+        return kernel_step(adam, phase)
 
-    def _add_gradients(self, adam: KernelAdam, step: int) -> tuple[dict[str, Tensor], bool]:
-        """The gradients of `losses` but for total variation's, by the kernels; and its terms."""
+    def _inputs(self, step: int) -> tuple[dict[str, Tensor], bool]:
+        """What a step reads, for the kernels; and whether the proposals learn in it."""
         batch = self._batches(step)
-        learn = self._proposals_learn(step)
         rays = self._model.make_rays(batch.origins, batch.directions).packed()
-        weights = TrainWeights(1.0, self._train.distortion, self._train.interlevel)
-        values = train_rays(
+        return {
+            "rays": rays,
+            "target": batch.rgb,
+            "background": batch.background,
+            "key": torch.tensor([self._key(step)], device=rays.device),
+            "anneal": torch.tensor([self._exponent(step)], device=rays.device),
+        }, self._proposals_learn(step)
+
+    def _gradients(self, adam: KernelAdam, inputs: Mapping[str, Tensor], learn: bool) -> Tensor:
+        """The gradients of `losses` but for total variation's, by the kernels; and its terms."""
+        return train_rays(
             adam.parameters,
             adam.gradients,
             self._model.shape,
-            rays,
-            batch.rgb,
-            batch.background,
-            torch.tensor([self._key(step)], device=rays.device),
-            torch.tensor([self._exponent(step)], device=rays.device),
+            inputs["rays"],
+            inputs["target"],
+            inputs["background"],
+            inputs["key"],
+            inputs["anneal"],
             learn,
-            weights,
+            TrainWeights(1.0, self._train.distortion, self._train.interlevel),
         )
-        terms = dict(zip(weights._fields, values.unbind(), strict=True))
-        if not weights.distortion:
-            del terms["distortion"]
-        if not (weights.interlevel and learn):
-            del terms["interlevel"]
-        return terms, learn
 
     def _key(self, step: int) -> int:
         return mix(self._seed, Use.JITTER, step)

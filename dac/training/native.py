@@ -7,7 +7,8 @@ saved and continued as ever.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from dac.ops import rays as kernels
 from dac.settings import TrainSettings
 from dac.training.loop import Step
 
+TV_TERMS = ("plane_tv", "proposal_tv")
+
 
 class KernelAdam:
     """Adam over a model's parameters, from a flat gradient that kernels have added into.
@@ -27,6 +30,10 @@ class KernelAdam:
         optimizer: over the model's parameters, in their order; its state is used in place, so a new
             `KernelAdam` has to be made after loading one.
         train: total variation's weights.
+
+    Attributes:
+        parameters: detached, in the model's order.
+        gradients: (copies, length), see `ops.rays`.
     """
 
     def __init__(self, model: Model, optimizer: Adam, train: TrainSettings) -> None:
@@ -43,69 +50,121 @@ class KernelAdam:
         planes = [parameter.dim() == 4 for parameter in self.parameters]
         weights = [train.proposal_tv if proposal else train.plane_tv for proposal in self._proposal]
         self._tv = [w if plane else 0.0 for w, plane in zip(weights, planes, strict=True)]
-        self._terms = {
-            "plane_tv": (train.plane_tv, self._places(planes, proposal=False)),
-            "proposal_tv": (train.proposal_tv, self._places(planes, proposal=True)),
-        }
+        self._tv_terms = torch.zeros(len(TV_TERMS), len(names), device=self.gradients.device)
+        for place, weight in enumerate(self._tv):
+            self._tv_terms[int(self._proposal[place]), place] = weight
 
-    def _places(self, planes: list[bool], *, proposal: bool) -> Tensor:
-        """Which entries of the total variations are of this kind; (parameters,) float 0 or 1."""
-        chosen = [
-            plane and of == proposal for plane, of in zip(planes, self._proposal, strict=True)
-        ]
-        return torch.tensor(chosen, dtype=torch.float32, device=self.gradients.device)
-
-    def step(self, rate: float, *, proposals_learn: bool) -> dict[str, Tensor]:
-        """Update, clear the gradients, and return total variation's terms, weighted.
+    def rates(self, rate: float, *, proposals_learn: bool) -> Tensor:
+        """Count a step, and return what `apply` needs to know of it: (parameters, 2).
 
         Args:
             rate: learning rate.
             proposals_learn: False leaves the proposals and their moments as they are.
         """
-        active = [proposals_learn or not proposal for proposal in self._proposal]
-        rates = []
+        values = []
+        active = self._active(proposals_learn)
         for index, moves in enumerate(active):
             if moves:
                 self._counts[index] += 1
             count = max(self._counts[index], 1)
-            rates.append(rate / (1 - self._betas[0] ** count))
-            rates.append(1 / math.sqrt(1 - self._betas[1] ** count))
+            values.append(rate / (1 - self._betas[0] ** count))
+            values.append(1 / math.sqrt(1 - self._betas[1] ** count))
         moving = [count for count, moves in zip(self._steps, active, strict=True) if moves]
         torch._foreach_add_(moving, 1)
+        return torch.tensor(values, device=self.gradients.device).view(-1, 2)
+
+    def apply(self, rates: Tensor, *, proposals_learn: bool) -> Tensor:
+        """Update, clear the gradients, and return the terms `TV_TERMS`, weighted: (2,)."""
         variations = kernels.adam_step(
             self.parameters,
             self._first,
             self._second,
             self.gradients,
             self._tv,
-            active,
-            torch.tensor(rates, device=self.gradients.device).view(-1, 2),
+            self._active(proposals_learn),
+            rates,
             self._betas,
             self._eps,
         )
-        return {
-            name: weight * torch.dot(variations, places)
-            for name, (weight, places) in self._terms.items()
-            if weight and (proposals_learn or name == "plane_tv")
-        }
+        return self._tv_terms @ variations
+
+    def _active(self, proposals_learn: bool) -> list[bool]:
+        return [proposals_learn or not proposal for proposal in self._proposal]
 
 
-def kernel_step(
-    adam: KernelAdam,
-    gradients: Callable[[int], tuple[dict[str, Tensor], bool]],
-) -> Step:
-    """Updates of which `gradients` adds the gradients into `adam.gradients`.
+@dataclass(frozen=True)
+class KernelPhase:
+    """What a phase gives the kernels.
 
-    Args:
-        gradients: step -> terms, and whether the proposals learn in it.
+    Attributes:
+        terms: names of what `gradients` returns.
+        absent: names of terms, total variation's among them, that the phase does not have.
+        inputs: step -> the tensors that it reads, and whether the proposals learn in it.
+        gradients: adds the gradients of these inputs into the flat gradient, and returns (terms,).
+            Reads nothing else that changes from step to step.
     """
 
+    terms: Sequence[str]
+    absent: frozenset[str]
+    inputs: Callable[[int], tuple[dict[str, Tensor], bool]]
+    gradients: Callable[[Mapping[str, Tensor], bool], Tensor]
+
+
+def kernel_step(adam: KernelAdam, phase: KernelPhase) -> Step:
+    """Whole updates by the kernels; on a GPU replayed from a CUDA graph."""
+    names = [*phase.terms, *TV_TERMS]
+    kept = {learn: _kept(names, phase.absent, learn) for learn in (True, False)}
+
+    def body(inputs: Mapping[str, Tensor], learn: bool) -> Tensor:
+        values = phase.gradients(inputs, learn)
+        return torch.cat([values, adam.apply(inputs["rates"], proposals_learn=learn)])
+
+    run = Captured(body) if adam.gradients.is_cuda else body
+
     def update(step: int, rate: float) -> tuple[tuple[str, ...], Tensor]:
-        terms, learn = gradients(step)
-        terms = {**terms, **adam.step(rate, proposals_learn=learn)}
-        return tuple(terms), torch.stack(list(terms.values()))
+        inputs, learn = phase.inputs(step)
+        inputs["rates"] = adam.rates(rate, proposals_learn=learn)
+        values = run(inputs, learn)
+        places = kept[learn]
+        return tuple(names[place] for place in places), values[places]
 
     return update
+
+
+class Captured:
+    """A step's kernels, replayed from a CUDA graph: one for each `learn`.
+
+    The first step of a kind runs as it is, which also loads its kernels; the second is captured on
+    inputs that stay in place, into which every later one's are copied.
+    """
+
+    def __init__(self, body: Callable[[Mapping[str, Tensor], bool], Tensor]) -> None:
+        self._body = body
+        self._seen: set[bool] = set()
+        self._graphs: dict[bool, tuple[torch.cuda.CUDAGraph, dict[str, Tensor], Tensor]] = {}
+
+    def __call__(self, inputs: Mapping[str, Tensor], learn: bool) -> Tensor:
+        """The step's terms."""
+        if learn not in self._seen:
+            self._seen.add(learn)
+            return self._body(inputs, learn)
+        if learn not in self._graphs:
+            held = {name: value.clone() for name, value in inputs.items()}
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                values = self._body(held, learn)
+            self._graphs[learn] = (graph, held, values)
+        graph, held, values = self._graphs[learn]
+        for name, value in inputs.items():
+            held[name].copy_(value)
+        graph.replay()
+        return values.clone()
+
+
+def _kept(names: Sequence[str], absent: frozenset[str], learn: bool) -> list[int]:
+    """Places of the terms that a step has; without learning, the proposals' own are none."""
+    dropped = absent if learn else absent | {"interlevel", "proposal_tv"}
+    return [place for place, name in enumerate(names) if name not in dropped]
 
 
 def _state(optimizer: Adam, parameter: torch.nn.Parameter) -> dict[str, Tensor]:
