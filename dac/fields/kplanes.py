@@ -45,8 +45,7 @@ class ProposalField(nn.Module):
 
     def density(self, points: Tensor) -> Tensor:
         """Points (N, 3) in [-1, 1] -> sigma (N,)."""
-        raw = ops.network(ops.triplane(list(self.planes), points), list(self.decoder))
-        return ops.truncated_exp(raw[:, 0] - 1)
+        return ops.density(list(self.planes), list(self.decoder), points)
 
 
 class _Planes(nn.Module):

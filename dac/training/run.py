@@ -19,6 +19,7 @@ import dac
 from dac.artifacts import new_folder, sha256, write_json
 from dac.fields.model import Model, save_model
 from dac.fields.protocol import over
+from dac.ops.backend import backend_record
 from dac.provenance import source_digest
 from dac.scenes.scene import SCENE_FILES, Scene
 from dac.training.batches import probe_batch
@@ -77,6 +78,7 @@ class Run:
             "seconds": end.seconds,
             "device": _describe(device),
             "versions": _versions(),
+            "kernels": backend_record(),
             "inputs": inputs,
             "stage_settings": self.settings,
         }
