@@ -67,13 +67,14 @@ struct Block {
 
 inline Block* the_block = nullptr;
 
-// In which order threads take turns: 0 ascending, 1 descending, else mixed.
+// In which order threads take turns: 0 ascending, 1 descending, 2 mixed; 3 and 4 a warp at a time,
+// as far as it gets alone, the first or the last warp first.
 inline int turns = 0;
 
 inline int thread_at(int place, int threads) {
-  if (turns == 0) return place;
-  if (turns == 1) return threads - 1 - place;
-  return static_cast<int>((place * 77L + 13L * turns) % threads);  // one to one: 77 is odd
+  if (turns == 1 || turns == 4) return threads - 1 - place;
+  if (turns == 2) return static_cast<int>((place * 77L + 13) % threads);  // one to one: 77 is odd
+  return place;
 }
 
 inline void give_way() {
@@ -251,6 +252,22 @@ inline void run_fiber() {
   give_way();
 }
 
+// One turn of each of the threads at these places; whether any got past a barrier, or to its end.
+inline bool take_turns(Block& b, int begin, int end) {
+  auto count = [&] {
+    unsigned total = b.turn;
+    for (const Exchange& w : b.warps) total += w.turn;
+    for (const Fiber& fiber : b.fibers) total += fiber.done;
+    return total;
+  };
+  const unsigned before = count();
+  for (int place = begin; place < end; ++place) {
+    b.current = thread_at(place, b.threads);
+    if (!b.fibers[b.current].done) swapcontext(&b.scheduler, &b.fibers[b.current].context);
+  }
+  return count() != before;
+}
+
 inline void run_block(Block& b) {
   constexpr size_t kStack = 256 * 1024;
   b.fibers.resize(b.threads);
@@ -265,24 +282,18 @@ inline void run_block(Block& b) {
     makecontext(&fiber.context, run_fiber, 0);
   }
   the_block = &b;
-  for (int left = b.threads; left > 0;) {
-    const int before = left;
-    const unsigned turn = b.turn;
-    unsigned exchanged = 0;
-    for (Exchange& w : b.warps) exchanged += w.turn;
-    for (int place = 0; place < b.threads; ++place) {
-      b.current = thread_at(place, b.threads);
-      if (b.fibers[b.current].done) continue;
-      swapcontext(&b.scheduler, &b.fibers[b.current].context);
-      if (b.fibers[b.current].done) --left;
-    }
-    unsigned now = 0;
-    for (Exchange& w : b.warps) now += w.turn;
-    if (left == before && turn == b.turn && exchanged == now) {
+  // Threads that take turns together until none of them gets further.
+  const int together = turns >= 3 ? 32 : b.threads;
+  for (bool further = true; further;) {
+    further = false;
+    for (int first = 0; first < b.threads; first += together)
+      while (take_turns(b, first, std::min(first + together, b.threads))) further = true;
+  }
+  for (const Fiber& fiber : b.fibers)
+    if (!fiber.done) {
       std::fprintf(stderr, "a kernel waits at a barrier that not all of its threads reach\n");
       std::abort();
     }
-  }
 }
 
 template <class... P, class... A>

@@ -67,7 +67,7 @@ int guarded(const F& f) {
 
 extern "C" {
 
-void take_turns(int order) { turns = order; }
+void set_turns(int order) { turns = order; }
 
 int render(const Call* c, float* rgb, float* accumulation, float* depth, float* s, float* t,
            float* alpha, float* weights, float* colours) {

@@ -163,12 +163,12 @@ def test_fixed_point_sums_are_the_float_ones(lib: ctypes.CDLL, name: str) -> Non
 def test_the_order_of_threads_does_not_matter(lib: ctypes.CDLL, name: str) -> None:
     """Between two barriers; sums in fixed point don't depend on it either."""
     results = []
-    for order in (0, 1, 2, 3):
-        lib.take_turns(order)
+    for order in range(5):
+        lib.set_turns(order)
         try:
             results.append(train(lib, Subject(name), deterministic=True))
         finally:
-            lib.take_turns(0)
+            lib.set_turns(0)
     for flat, terms in results[1:]:
         assert torch.equal(flat, results[0][0]) and torch.equal(terms, results[0][1])
 
@@ -240,14 +240,14 @@ def test_adam_with_total_variation(lib: ctypes.CDLL, size: tuple[int, ...]) -> N
     old = [[y.clone() for y in group] for group in (x, m, v)]
     sizes = [d for shape in shapes for d in (shape if len(shape) == 4 else (0, 0, 117, 1))]
     values = torch.full((3,), torch.nan)
-    lib.take_turns(size[1] % 4)  # some order of threads
+    lib.set_turns(size[1] % 5)  # some order of threads
     lib.adam(
         3, *map(pointers, (x, m, v, slopes_copy := [y.clone() for y in slopes], half)),
         (ctypes.c_int * 12)(*sizes), pointer(tv), (ctypes.c_int * 3)(*active),
         pointer(rates), (ctypes.c_float * 3)(*betas_eps),
         pointer(values),
     )  # fmt: skip
-    lib.take_turns(0)
+    lib.set_turns(0)
     assert all((slope == 0).all() for slope in slopes_copy)
     beta1, beta2, eps = betas_eps
     for i in range(2):
