@@ -37,13 +37,19 @@ inline void store(float* to, Vec value) { store_lanes<kLanes>(to, value); }
 
 inline Vec broadcast(float x) { return x - Vec{}; }
 
-inline float sum(Vec v) {
-  float out[kLanes];
-  store(out, v);
-  for (int width = kLanes / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) out[i] += out[i + width];
-  return out[0];
+inline float sum(Lanes<8>::Float v) {
+  typedef float Four __attribute__((vector_size(16)));
+  Four four = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+  Four two = four + __builtin_shufflevector(four, four, 2, 3, 0, 1);
+  return two[0] + two[1];
 }
+
+#if defined(__AVX512F__)
+inline float sum(Lanes<16>::Float v) {
+  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+             __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+}
+#endif
 
 // Two to the n and p with exp(x) = 2^n (1 + p); x in [-87, 88].
 inline void split_exp(Vec x, Vec* power, Vec* p) {
