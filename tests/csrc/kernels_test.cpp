@@ -132,8 +132,8 @@ void weights_backward(int64_t R, int S, const float* to_alpha, const float* to_w
   volume_weights_backward(R, S, to_alpha, to_w, sigma, delta, to_sigma, to_delta, nullptr);
 }
 
-// x, m, v, g, half: one pointer a parameter; sizes (count, 4): planes, height, width, channels, where
-// planes = 0 means a weight of `width` numbers.
+// x, m, v, g, half: one pointer a parameter; sizes (count, 4): planes, height, width, channels,
+// where planes = 0 means a weight of `width` numbers.
 void adam(int count, float* const* x, float* const* m, float* const* v, float* const* g,
           uint16_t* const* half, const int* sizes, const float* tv, const int* active,
           const float* rates, const float* betas_eps, float* values) {

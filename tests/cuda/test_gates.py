@@ -22,7 +22,7 @@ import pytest
 from dac.build import CSRC, find_nvcc
 
 NVCC = find_nvcc()
-KERNELS = ("planes", "density", "field", "layers", "rays", "adam")  # files with kernels
+KERNELS = ("planes", "density", "field", "layers", "rays", "losses", "adam")  # files with kernels
 
 pytestmark = [
     pytest.mark.slow,  # some minutes of compiling

@@ -33,7 +33,7 @@ pytestmark = [
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     assert COMPILER is not None
     folder = tmp_path_factory.mktemp("kernels")
-    names = ["planes", "density", "field", "layers", "rays", "adam", "steps"]
+    names = ["planes", "density", "field", "layers", "rays", "losses", "adam", "steps"]
     sources = [ROOT / f"dac/csrc/cuda/{name}.cu" for name in names]
     flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-fPIC"]
     include = [f"-I{ROOT / path}" for path in ("dac/csrc/common", "dac/csrc/cuda", "tests/csrc")]

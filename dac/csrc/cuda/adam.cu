@@ -84,7 +84,8 @@ struct Tile {
   }
 };
 
-__global__ void __launch_bounds__(kThreads) rims_kernel(ARGUMENT AdamSet set, ARGUMENT Layout layout, float* scratch) {
+__global__ void __launch_bounds__(kThreads)
+    rims_kernel(ARGUMENT AdamSet set, ARGUMENT Layout layout, float* scratch) {
   const Tile tile(set, layout);
   const AdamParameter& p = set.of[tile.parameter];
   const Grid g = grid_of(p);
@@ -148,7 +149,8 @@ DEVICE void update(const AdamParameter& p, const Moments& k, int64_t at, const f
   store<kWide>(nothing, p.g + at);
   if (p.half == nullptr) return;
   if constexpr (kWide == 4)
-    *reinterpret_cast<uint2*>(p.half + at) = make_uint2(pack_half(x[0], x[1]), pack_half(x[2], x[3]));
+    *reinterpret_cast<uint2*>(p.half + at) =
+        make_uint2(pack_half(x[0], x[1]), pack_half(x[2], x[3]));
   else
     p.half[at] = static_cast<uint16_t>(pack_half(x[0], 0));
 }
@@ -165,7 +167,8 @@ DEVICE float plane_tile(const AdamParameter& p, const Moments& k, const Grid& g,
   const float *above = rim, *below = above + kThreads * kWide;
   const float *left = below + kThreads * kWide, *right = left + kRows * C;
   float* shared = reinterpret_cast<float*>(shared_memory());
-  const int64_t first = tile.plane + tile.row * g.row + tile.column + mine, column = tile.column + mine;
+  const int64_t first = tile.plane + tile.row * g.row + tile.column + mine,
+                column = tile.column + mine;
   float before[kWide] = {}, here[kWide] = {}, after[kWide] = {}, value = 0;
   if (inside) {
     load<kWide>(p.x + first, here);
@@ -271,7 +274,8 @@ void adam_tv(const AdamSet& set, float* scratch, float* values, Stream stream) {
   for (int i = 0; i < set.count; ++i) {
     Grid g = grid_of(set.of[i]);
     if (g.channels > 0)
-      floats = std::max<size_t>(floats, 2 * (kThreads * g.wide + 2 * static_cast<size_t>(g.channels)));
+      floats =
+          std::max<size_t>(floats, 2 * (kThreads * g.wide + 2 * static_cast<size_t>(g.channels)));
   }
   launch(rims_kernel, tiles, kThreads, 0, stream, set, layout, scratch);
   launch(update_kernel, tiles, kThreads, floats * sizeof(float), stream, set, layout, scratch);

@@ -35,9 +35,9 @@ uint16_t* take_half(std::vector<Tensor>* parameters) {
   if (parameters->empty() || parameters->back().scalar_type() != ScalarType::Half) return nullptr;
   Tensor half = parameters->back();
   parameters->pop_back();
-  STD_TORCH_CHECK(half.is_cuda() && half.is_contiguous() &&
-                      half.numel() == flat_offsets(*parameters).back(),
-                  "the halves must be a flat buffer on the GPU, as long as the gradients");
+  STD_TORCH_CHECK(
+      half.is_cuda() && half.is_contiguous() && half.numel() == flat_offsets(*parameters).back(),
+      "the halves must be a flat buffer on the GPU, as long as the gradients");
   return static_cast<uint16_t*>(half.data_ptr());
 }
 
@@ -77,8 +77,8 @@ RaySet ray_set(const ModelShape& shape, const Tensor& rays, const std::optional<
   return set;
 }
 
-// Runs `call(arena)` twice: to count the memory it needs, and with it. The memory comes from torch's
-// allocator on the current stream, which reuses it in the stream's order.
+// Runs `call(arena)` twice: to count the memory it needs, and with it. The memory comes from
+// torch's allocator on the current stream, which reuses it in the stream's order.
 template <class Call>
 void with_memory(const Tensor& like, const Call& call) {
   Arena counting(nullptr);
@@ -89,16 +89,16 @@ void with_memory(const Tensor& like, const Call& call) {
 }
 
 std::vector<Tensor> render_rays_op(std::vector<Tensor> parameters, std::vector<int64_t> shape,
-                                   std::vector<double> space, Tensor rays, std::optional<Tensor> key,
-                                   Tensor anneal, bool samples) {
+                                   std::vector<double> space, Tensor rays,
+                                   std::optional<Tensor> key, Tensor anneal, bool samples) {
   OnDevice device(rays);
   const Parameters model = described(std::move(parameters), shape, space);
   const RaySet set = ray_set(model.shape, rays, key, anneal);
   const int64_t R = set.R, S = model.shape.samples;
   std::vector<Tensor> out{new_floats(rays, {R, 3}), new_floats(rays, {R}), new_floats(rays, {R})};
   if (samples)
-    for (const std::vector<int64_t>& size : std::vector<std::vector<int64_t>>{
-             {R, S + 1}, {R, S + 1}, {R, S}, {R, S}, {R, S, 3}})
+    for (const std::vector<int64_t>& size :
+         std::vector<std::vector<int64_t>>{{R, S + 1}, {R, S + 1}, {R, S}, {R, S}, {R, S, 3}})
       out.push_back(new_floats(rays, size));
   std::vector<float*> to;
   for (const Tensor& tensor : out) to.push_back(static_cast<float*>(tensor.data_ptr()));
@@ -130,9 +130,8 @@ Tensor learn(const Parameters& model, const Tensor& grads, const RaySet& set, Le
   call.background = on_gpu(background, "background");
   Tensor result = new_floats(rays, {static_cast<int64_t>(call.terms.size())});
   call.out = static_cast<float*>(result.data_ptr());
-  with_memory(rays, [&](Arena& arena) {
-    learn_rays(model, choices(), set, call, arena, device.stream());
-  });
+  with_memory(
+      rays, [&](Arena& arena) { learn_rays(model, choices(), set, call, arena, device.stream()); });
   return result;
 }
 
@@ -161,7 +160,8 @@ Tensor distill_rays_op(std::vector<Tensor> parameters, Tensor grads, std::vector
   OnDevice device(rays);
   const Parameters model = described(std::move(parameters), shape, space);
   const RaySet set = ray_set(model.shape, rays, key, anneal);
-  STD_TORCH_CHECK(weights.size() == kTerms && lesson.size() == 7, "distill_rays takes seven of each");
+  STD_TORCH_CHECK(weights.size() == kTerms && lesson.size() == 7,
+                  "distill_rays takes seven of each");
   STD_TORCH_CHECK(lesson[2].dim() == 2, "the lesson's alpha must be (R, S)");
   const int64_t R = set.R, S = lesson[2].size(1);
   const int64_t sizes[7] = {R * (S + 1), R * (S + 1), R * S, R * S, R * S * 3, R * 3, R};

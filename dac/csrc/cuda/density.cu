@@ -195,7 +195,8 @@ __global__ void __launch_bounds__(kThreads)
       for (int k = 0; k < kIn; ++k)
 #pragma unroll
         for (int i = 0; i < 4; ++i)
-          sums[(16 * m + g + 8 * (i >> 1)) * kChannels + 8 * k + 2 * t + (i & 1)] += to_first[m][k][i];
+          sums[(16 * m + g + 8 * (i >> 1)) * kChannels + 8 * k + 2 * t + (i & 1)] +=
+              to_first[m][k][i];
 #pragma unroll
     for (int n = 0; n < kTiles; ++n)
 #pragma unroll
@@ -224,8 +225,9 @@ struct Launches {
     auto* kernel = backward_kernel<kHidden, kChannels, Sum>;
     size_t bytes = Network<kHidden>::kBytes + kWarps * 16 * (kHidden + kPad) * sizeof(uint16_t);
     int64_t grid = std::min(ceil_div(N, kThreads), resident_blocks(kernel, kThreads, bytes));
-    launch(kernel, grid, kThreads, bytes, stream, weights[0], weights[1], static_cast<Sum*>(sums[0]),
-           static_cast<Sum*>(sums[1]), N, features, to_logit, to_features);
+    launch(kernel, grid, kThreads, bytes, stream, weights[0], weights[1],
+           static_cast<Sum*>(sums[0]), static_cast<Sum*>(sums[1]), N, features, to_logit,
+           to_features);
   }
 };
 
@@ -242,7 +244,8 @@ void choose(const DensityShape& shape, const F& f) {
 }  // namespace
 
 bool density_fits(const DensityShape& shape) {
-  return (shape.hidden == 64 || shape.hidden == 32) && (shape.channels == 8 || shape.channels == 16);
+  return (shape.hidden == 64 || shape.hidden == 32) &&
+         (shape.channels == 8 || shape.channels == 16);
 }
 
 void density_forward(const DensityShape& shape, const PlaneSet& set, const float* const* weights,
@@ -258,7 +261,8 @@ void density_backward(const DensityShape& shape, const float* const* weights, vo
                       uint16_t* to_features, Stream stream) {
   choose(shape, [&](auto launches) {
     if (fixed)
-      launches.template backward<int64_t>(weights, sums, N, features, to_logit, to_features, stream);
+      launches.template backward<int64_t>(weights, sums, N, features, to_logit, to_features,
+                                          stream);
     else
       launches.template backward<float>(weights, sums, N, features, to_logit, to_features, stream);
   });

@@ -1,8 +1,8 @@
 // What kernels ask of the machine, one function each: lanes, tensor cores, reductions, launches.
 //
 // Kernels use nothing else of CUDA, so that tests can run them on the host: with DAC_EMULATE the
-// same names come from tests/csrc/emulator.h. Sixteen-bit numbers travel as bits (uint16_t, two in a
-// uint32_t, the first in the low half); every collective is for all 32 lanes of a warp.
+// same names come from tests/csrc/emulator.h. Sixteen-bit numbers travel as bits (uint16_t, two in
+// a uint32_t, the first in the low half); every collective is for all 32 lanes of a warp.
 //
 // Tensor-core fragments, lane = 4 g + t, as PTX defines them for m16n8k16:
 //   A (16 x 16): a[0] row g, columns 2t and 2t+1; a[1] row g+8; a[2], a[3] the same at columns + 8.
@@ -65,7 +65,9 @@ DEVICE uint32_t pack_half(float low, float high) {
   __half2 both = __floats2half2_rn(low, high);
   return *reinterpret_cast<uint32_t*>(&both);
 }
-DEVICE float2 unpack_half(uint32_t bits) { return __half22float2(*reinterpret_cast<__half2*>(&bits)); }
+DEVICE float2 unpack_half(uint32_t bits) {
+  return __half22float2(*reinterpret_cast<__half2*>(&bits));
+}
 DEVICE uint32_t pack_bf16(float low, float high) {
   __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
   return *reinterpret_cast<uint32_t*>(&both);
@@ -160,10 +162,13 @@ int64_t resident_blocks(void (*kernel)(P...), int block, size_t shared) {
 }
 
 template <class... P, class... A>
-void launch(void (*kernel)(P...), int64_t grid, int block, size_t shared, Stream stream, A... args) {
+void launch(void (*kernel)(P...), int64_t grid, int block, size_t shared, Stream stream,
+            A... args) {
   if (grid == 0) return;
   allow_shared(reinterpret_cast<const void*>(kernel), shared);
+  // clang-format off
   kernel<<<static_cast<unsigned>(grid), block, shared, stream>>>(static_cast<P>(args)...);
+  // clang-format on
   check(cudaGetLastError(), "launching a kernel");
 }
 

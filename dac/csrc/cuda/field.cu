@@ -11,13 +11,12 @@
 // slopes^T inputs among them, which stay in registers until the block has no more points.
 #include "matrices.h"
 #include "planes.h"
+#include "share.h"
 
 namespace dac::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
-constexpr int kTile = 16 * kWarps;
+constexpr int kThreads = 32 * kWarps;
 constexpr int kOutputs = 16;  // of the density network
 constexpr int kColourInputs = 32;
 constexpr int kMaxFeatures = 128;
@@ -51,12 +50,14 @@ struct Matrices {
 
   static size_t bytes(int F) {
     return (static_cast<size_t>(H) * (F + kPad) + kOutputs * kWide + H * kFirst +
-            (L - 1) * H * kWide + 16 * kWide) * sizeof(uint16_t);
+            (L - 1) * H * kWide + 16 * kWide) *
+           sizeof(uint16_t);
   }
 };
 
 // The harmonics of 16 points from `first` on, as an operand of halves.
-DEVICE void load_harmonics(uint32_t* a, const uint16_t* harmonics, int64_t first, int64_t N, int S) {
+DEVICE void load_harmonics(uint32_t* a, const uint16_t* harmonics, int64_t first, int64_t N,
+                           int S) {
   const int t = lane() & 3;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
@@ -79,8 +80,9 @@ constexpr int kForwardBlocks = 1;
 
 template <int H, int L>
 __global__ void __launch_bounds__(kThreads, kForwardBlocks)
-    forward_kernel(ARGUMENT PlaneSet set, FieldWeights weights, int64_t N, int S, const float* points,
-                   const uint16_t* harmonics, float* sigma, float* colours, uint16_t* kept) {
+    forward_kernel(ARGUMENT PlaneSet set, FieldWeights weights, int64_t N, int S,
+                   const float* points, const uint16_t* harmonics, float* sigma, float* colours,
+                   uint16_t* kept) {
   const int C = set.channels, F = set.scales * C;
   Matrices<H, L> m(reinterpret_cast<uint16_t*>(shared_memory()), F);
   m.copy(weights, F);
@@ -141,61 +143,6 @@ __global__ void __launch_bounds__(kThreads, kForwardBlocks)
   }
 }
 
-// A warp's share of slopes^T inputs (16 kM x 16 kN): a pair of 8 columns, some blocks of 16 rows,
-// and, where the product is too small for all warps, some of the points.
-template <int kM, int kN>
-struct Share {
-  static constexpr int kAll = kM * kN, kUsed = kAll < kWarps ? kAll : kWarps;
-  static constexpr int kRows = kAll < kWarps ? 1 : kAll / kWarps;
-  static constexpr int kSplits = kAll < kWarps ? kWarps / kAll : 1;
-  static_assert(kAll * kSplits * 1 == kWarps * kRows, "the warps share evenly");
-  float d[kRows][2][4];
-
-  DEVICE Share() {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) clear<2>(d[r]);
-  }
-  static DEVICE int column() { return warp() % kUsed % kN * 16; }
-  static DEVICE int row() { return warp() % kUsed / kN * kRows * 16; }
-  static DEVICE int split() { return warp() / kUsed; }
-
-  // All 128 points' slopes and inputs lie in shared memory. Between two barriers.
-  DEVICE void add(const uint16_t* slopes, int slope_row, const uint16_t* inputs, int input_row,
-                  int columns = 16 * kN) {
-    if (column() >= columns) return;
-    constexpr int kPoints = kTile / kSplits;
-#pragma unroll 2
-    for (int p = split() * kPoints; p < (split() + 1) * kPoints; p += 16) {
-      uint32_t b[4];
-      load_b_turned(b, inputs, input_row, p, column());
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        uint32_t a[4];
-        load_a_turned(a, slopes, slope_row, p, row() + 16 * r);
-        multiply_bf16(d[r][0], a, b);
-        multiply_bf16(d[r][1], a, b + 2);
-      }
-    }
-  }
-
-  // Into a gradient of (rows, columns); `gap` as in copy_weights.
-  template <class Sum>
-  DEVICE void write(Sum* to, int rows, int columns, int gap) const {
-    const int g = lane() >> 2, t = lane() & 3;
-#pragma unroll
-    for (int r = 0; r < kRows; ++r)
-#pragma unroll
-      for (int n = 0; n < 2; ++n)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          int out = row() + 16 * r + g + 8 * (i >> 1), in = column() + 8 * n + 2 * t + (i & 1);
-          bool skip = gap >= 0 && in == gap;
-          if (gap >= 0 && in > gap) --in;
-          if (out < rows && in < columns && !skip) add_gradient(to + out * columns + in, d[r][n][i]);
-        }
-  }
-};
-
 // The warp's 16 rows of kept features into shared memory, as they are or as bf16.
 DEVICE void load_features(const uint16_t* kept, int64_t first, int64_t N, int F, bool bf16,
                           uint16_t* rows, int stride) {
@@ -203,7 +150,8 @@ DEVICE void load_features(const uint16_t* kept, int64_t first, int64_t N, int F,
   for (int item = lane(); item < 16 * chunks; item += 32) {
     int chunk = item % chunks, i = item / chunks;
     uint4 bits = make_uint4(0, 0, 0, 0);
-    if (first + i < N) bits = __ldg(reinterpret_cast<const uint4*>(kept + (first + i) * F + chunk * 8));
+    if (first + i < N)
+      bits = __ldg(reinterpret_cast<const uint4*>(kept + (first + i) * F + chunk * 8));
     if (bf16)
       bits = make_uint4(bf16_of_half(bits.x), bf16_of_half(bits.y), bf16_of_half(bits.z),
                         bf16_of_half(bits.w));
@@ -288,7 +236,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int l = L - 1; l >= 1; --l) {
       store_operand<kB>(slope, slopes, kWide, mine, 0);
       as_bf16<kB>(wide, colour[l - 1]);
-    store_operand<kB>(wide, inputs, kWide, mine, 0);
+      store_operand<kB>(wide, inputs, kWide, mine, 0);
       sync_block();
       to_others[l - 1].add(slopes, kWide, inputs, kWide);
       sync_block();
@@ -330,9 +278,11 @@ __global__ void __launch_bounds__(kThreads)
       for (int n = 0; n < 2; ++n) {
         int64_t at = column + 8 * n + 2 * t;
         if (low < N)
-          *reinterpret_cast<uint32_t*>(to_features + low * F + at) = pack_bf16(out[n][0], out[n][1]);
+          *reinterpret_cast<uint32_t*>(to_features + low * F + at) =
+              pack_bf16(out[n][0], out[n][1]);
         if (high < N)
-          *reinterpret_cast<uint32_t*>(to_features + high * F + at) = pack_bf16(out[n][2], out[n][3]);
+          *reinterpret_cast<uint32_t*>(to_features + high * F + at) =
+              pack_bf16(out[n][2], out[n][3]);
       }
     }
     sync_block();

@@ -72,8 +72,9 @@ struct FieldShape {
 constexpr int kFieldWeights = kMaxColourLayers + 3;
 
 struct FieldWeights {
-  const float* density[2] = {};                     // (hidden, F), (1 + geometry, hidden)
-  const float* colours[kMaxColourLayers + 1] = {};  // first (hidden, 16 + geometry), last (3, hidden)
+  const float* density[2] = {};  // (hidden, F), (1 + geometry, hidden)
+  const float* colours[kMaxColourLayers + 1] =
+      {};  // first (hidden, 16 + geometry), last (3, hidden)
 };
 
 struct FieldSums {
@@ -133,10 +134,10 @@ struct Bins {
 
 struct RaySet {
   int64_t R = 0;
-  const float* rays = nullptr;      // (R, 8) origin, unit direction, near, far
-  const int64_t* key = nullptr;     // (1,) on the device, or null: nothing is jittered
-  const float* anneal = nullptr;    // (1,) on the device
-  uint32_t first = 0;               // number of the first ray, for the jitter
+  const float* rays = nullptr;    // (R, 8) origin, unit direction, near, far
+  const int64_t* key = nullptr;   // (1,) on the device, or null: nothing is jittered
+  const float* anneal = nullptr;  // (1,) on the device
+  uint32_t first = 0;             // number of the first ray, for the jitter
   SpaceKind space = SpaceKind::kBox;
   float centre[3] = {}, half[3] = {};
 };
@@ -158,6 +159,15 @@ struct Rendered {
 void composite(const RaySet& rays, const Bins& bins, const float* colours, const Rendered& out,
                Stream stream);
 
+// alpha and w of volume_weights; and its backward pass (to_delta may be null).
+void volume_weights(int64_t R, int S, const float* sigma, const float* delta, float* alpha,
+                    float* weights, Stream stream);
+void volume_weights_backward(int64_t R, int S, const float* to_alpha, const float* to_weights,
+                             const float* sigma, const float* delta, float* to_sigma,
+                             float* to_delta, Stream stream);
+
+// ---- losses.cu ----
+
 // What the experts say; `s` null in training on images, where rgb is the target.
 struct Lesson {
   const float *s = nullptr, *alpha = nullptr, *weights = nullptr, *colours = nullptr;
@@ -165,7 +175,16 @@ struct Lesson {
   bool paper = false;
 };
 
-enum Term { kAlpha, kColour, kHistogram, kRendered, kAccumulation, kDistortion, kInterlevel, kTerms };
+enum Term {
+  kAlpha,
+  kColour,
+  kHistogram,
+  kRendered,
+  kAccumulation,
+  kDistortion,
+  kInterlevel,
+  kTerms
+};
 
 struct TermWeights {
   float of[kTerms] = {};
@@ -178,8 +197,8 @@ void field_losses(const RaySet& rays, const Bins& bins, const float* colours, co
                   float* to_colour_logits, float* field_weights, float* terms, Stream stream);
 
 // The histogram losses of a level against the field's bins: against `mass` (R, S; or null) weighted
-// as kHistogram and against `weights` as kInterlevel. Writes the slopes of the level's logits (R, P);
-// adds to terms.
+// as kHistogram and against `weights` as kInterlevel. Writes the slopes of the level's logits (R,
+// P); adds to terms.
 void level_losses(const RaySet& rays, const Bins& level, const Bins& field, const float* mass,
                   const float* weights, const TermWeights& scale, float* to_logit, float* terms,
                   Stream stream);
@@ -188,21 +207,14 @@ void level_losses(const RaySet& rays, const Bins& level, const Bins& field, cons
 void sum_terms(int64_t R, const float* terms, const int* chosen, int count, float* out,
                Stream stream);
 
-// alpha and w of volume_weights; and its backward pass (to_delta may be null).
-void volume_weights(int64_t R, int S, const float* sigma, const float* delta, float* alpha,
-                    float* weights, Stream stream);
-void volume_weights_backward(int64_t R, int S, const float* to_alpha, const float* to_weights,
-                             const float* sigma, const float* delta, float* to_sigma,
-                             float* to_delta, Stream stream);
-
 // ---- adam.cu ----
 
 constexpr int kMaxParameters = 3 * kLevels + kMaxScales + 2 + kMaxColourLayers + 1;
 
 struct AdamParameter {
   float *x = nullptr, *m = nullptr, *v = nullptr, *g = nullptr;
-  uint16_t* half = nullptr;  // its copy, refreshed; or null
-  int64_t count = 0;         // numbers in it
+  uint16_t* half = nullptr;                             // its copy, refreshed; or null
+  int64_t count = 0;                                    // numbers in it
   int planes = 0, height = 0, width = 0, channels = 0;  // planes = 0: a weight
   float tv = 0;
   bool active = false;

@@ -56,7 +56,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t first = begin; first < end; first += kRows) {
     for (int r = b; r < kRows; r += kThreads / kBlock) {
       int64_t n = first + r;
-      slopes[r * kStride + a] = n < end && first_out + a < out ? to_y[n * y_row + first_out + a] : 0;
+      slopes[r * kStride + a] =
+          n < end && first_out + a < out ? to_y[n * y_row + first_out + a] : 0;
       values[r * kStride + a] = n < end && first_in + a < in ? x[n * x_row + first_in + a] : 0;
     }
     sync_block();
@@ -130,7 +131,8 @@ void layer_sums(int64_t N, int in, int out, const float* to_y, int y_row, const 
 }
 
 void sum_rows(int64_t R, int S, int width, const float* x, float* totals, Stream stream) {
-  launch(sum_rows_kernel, ceil_div(R * width, kThreads), kThreads, 0, stream, R, S, width, x, totals);
+  launch(sum_rows_kernel, ceil_div(R * width, kThreads), kThreads, 0, stream, R, S, width, x,
+         totals);
 }
 
 void densities(int64_t N, const float* logits, int row, float* sigma, Stream stream) {

@@ -1,10 +1,10 @@
 // Small matrix products of a warp on tensor cores, with weights and activations in shared memory.
 //
-// A layer is y = x W^T with W (out, in) as the parameters have it. In shared memory a matrix has its
-// rows padded to 16 rows and `kPad` columns more than a multiple of 16: rows then start 4 banks
+// A layer is y = x W^T with W (out, in) as the parameters have it. In shared memory a matrix has
+// its rows padded to 16 rows and `kPad` columns more than a multiple of 16: rows then start 4 banks
 // apart, and eight rows of 16 bytes fill all banks. The activations of 16 points are operands in
-// registers ("A" of device.h, one array of four per 16 columns), results are sums ("D", one array of
-// four per 8 columns). A result becomes the next operand where it lies: pairs of its columns are
+// registers ("A" of device.h, one array of four per 16 columns), results are sums ("D", one array
+// of four per 8 columns). A result becomes the next operand where it lies: pairs of its columns are
 // already where A wants them.
 #pragma once
 
@@ -22,9 +22,9 @@ struct Bf16 {
   static DEVICE uint32_t pack(float low, float high) { return pack_bf16(low, high); }
 };
 
-// Backward passes compute in bf16, whose range holds any slope, with weights and activations that lie
-// in shared memory as halves: a forward pass in bf16 would put so many values on the wrong side of
-// ReLU that gradients were off by several percent.
+// Backward passes compute in bf16, whose range holds any slope, with weights and activations that
+// lie in shared memory as halves: a forward pass in bf16 would put so many values on the wrong side
+// of ReLU that gradients were off by several percent.
 DEVICE uint32_t bf16_of_half(uint32_t bits) {
   float2 two = unpack_half(bits);
   return pack_bf16(two.x, two.y);
@@ -91,7 +91,8 @@ DEVICE void layer(float (*d)[4], const uint32_t (*a)[4], const uint16_t* w, int 
   for (int k = 0; k < kIn; ++k) multiply_block<kOut>(d, a[k], w, stride, 16 * k);
 }
 
-// to_x = to_y W: 8 kIn columns of it, from `column` on; to_y has 16 kOut columns, in bf16, W halves.
+// to_x = to_y W: 8 kIn columns of it, from `column` on; to_y has 16 kOut columns, in bf16, W
+// halves.
 template <int kIn, int kOut>
 DEVICE void layer_turned(float (*d)[4], const uint32_t (*a)[4], const uint16_t* w, int stride,
                          int column) {
@@ -165,15 +166,17 @@ DEVICE void store_operand(const uint32_t (*a)[4], uint16_t* m, int stride, int r
   }
 }
 
-// A block copies W (rows, columns) of float32 to shared memory as halves, zero beyond. From column `gap` on,
-// the copy's columns are one to the right (gap -1: nowhere), and the column between is zero.
-DEVICE void copy_weights(const float* w, int rows, int columns, int gap, uint16_t* m, int padded_rows,
-                         int stride) {
+// A block copies W (rows, columns) of float32 to shared memory as halves, zero beyond. From column
+// `gap` on, the copy's columns are one to the right (gap -1: nowhere), and the column between is
+// zero.
+DEVICE void copy_weights(const float* w, int rows, int columns, int gap, uint16_t* m,
+                         int padded_rows, int stride) {
   for (int i = thread(); i < padded_rows * stride; i += threads()) {
     int row = i / stride, column = i % stride;
     bool skip = gap >= 0 && column == gap;
     if (gap >= 0 && column > gap) --column;
-    float value = row < rows && column < columns && !skip ? __ldg(w + row * columns + column) : 0.0F;
+    float value =
+        row < rows && column < columns && !skip ? __ldg(w + row * columns + column) : 0.0F;
     m[i] = static_cast<uint16_t>(pack_half(value, 0));
   }
 }

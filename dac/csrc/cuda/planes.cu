@@ -71,7 +71,8 @@ struct CellSum {
 // A thread has one chunk at one scale of kRun consecutive points. `G` is the slopes' type.
 template <class T, class G, class Sum, int kWide>
 __global__ void __launch_bounds__(kThreads, 3)
-    scatter_kernel(ARGUMENT PlaneSet set, ARGUMENT PlaneSums sums, int64_t N, const float* points, const G* slopes) {
+    scatter_kernel(ARGUMENT PlaneSet set, ARGUMENT PlaneSums sums, int64_t N, const float* points,
+                   const G* slopes) {
   int64_t item = static_cast<int64_t>(block()) * threads() + thread();
   int chunks = set.channels / kWide;
   int channel = static_cast<int>(item % chunks) * kWide;
@@ -126,7 +127,8 @@ __global__ void __launch_bounds__(kThreads)
     to[i] = static_cast<uint16_t>(pack_half(from[i], 0));
 }
 
-__global__ void __launch_bounds__(kThreads) add_fixed_kernel(int64_t* from, int64_t count, float* to) {
+__global__ void __launch_bounds__(kThreads)
+    add_fixed_kernel(int64_t* from, int64_t count, float* to) {
   int64_t i = static_cast<int64_t>(block()) * threads() + thread();
   if (i >= count) return;
   to[i] += static_cast<float>(static_cast<double>(from[i]) / static_cast<double>(kFixedOne));
@@ -185,7 +187,8 @@ void scatter(const PlaneSet& set, const PlaneSums& sums, int64_t N, const float*
 }
 
 void halve(const float* from, int64_t count, uint16_t* to, Stream stream) {
-  launch(halve_kernel, ceil_div(ceil_div(count, 2), kThreads), kThreads, 0, stream, from, count, to);
+  launch(halve_kernel, ceil_div(ceil_div(count, 2), kThreads), kThreads, 0, stream, from, count,
+         to);
 }
 
 void add_fixed(int64_t* from, int64_t count, float* to, Stream stream) {

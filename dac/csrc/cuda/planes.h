@@ -86,7 +86,8 @@ DEVICE void interpolate(const T* planes, int size, int channels, int channel, co
     load_channels<kWide>(planes + corner_entry(first, c, size) * channels + channel, corner[c]);
 #pragma unroll
   for (int i = 0; i < kWide; ++i)
-    value[i] = w[0] * corner[0][i] + w[1] * corner[1][i] + w[2] * corner[2][i] + w[3] * corner[3][i];
+    value[i] =
+        w[0] * corner[0][i] + w[1] * corner[1][i] + w[2] * corner[2][i] + w[3] * corner[3][i];
 }
 
 // The product over the planes.

@@ -1,4 +1,5 @@
-// Whole rays on the GPU: rendering, and the training and distillation steps, as sequences of kernels.
+// Whole rays on the GPU: rendering, and the training and distillation steps, as sequences of
+// kernels.
 #pragma once
 
 #include <cstddef>
@@ -55,15 +56,15 @@ void render_rays(const Parameters& model, const Choices& choices, const RaySet& 
                  const RenderCall& call, Arena& arena, Stream stream);
 
 struct LearnCall {
-  Lesson lesson;                             // of experts, or the images' colours in rgb
-  const float *s = nullptr, *t = nullptr;    // the experts' edges, or null
-  int samples = 0;                           // in them
-  const float* background = nullptr;         // (3,)
+  Lesson lesson;                           // of experts, or the images' colours in rgb
+  const float *s = nullptr, *t = nullptr;  // the experts' edges, or null
+  int samples = 0;                         // in them
+  const float* background = nullptr;       // (3,)
   TermWeights weights;
   bool levels_learn = true;
-  float* grads = nullptr;                    // flat
-  std::vector<int> terms;                    // which are returned
-  float* out = nullptr;                      // (terms,)
+  float* grads = nullptr;  // flat
+  std::vector<int> terms;  // which are returned
+  float* out = nullptr;    // (terms,)
 };
 
 void learn_rays(const Parameters& model, const Choices& choices, const RaySet& rays,
