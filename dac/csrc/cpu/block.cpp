@@ -162,7 +162,7 @@ void Block::volume(Samples& samples, int r, const float* logits, int stride) {
   }
 }
 
-void Block::forward_level(int level) {
+void Block::forward_level(int level, bool keep) {
   Samples& samples = levels[level];
   const ProposalShape& p = m_.proposals[level];
   const Networks::Proposal& network = networks_.proposals[level];
@@ -173,14 +173,21 @@ void Block::forward_level(int level) {
     look_up(samples, level_lookup_[level], r,
             level_features_[level] + static_cast<ptrdiff_t>(r) * p.samples * C, C);
   }
-  float* hidden = level_hidden_[level];
-  multiply<Finish::kRelu>(rows, H, {C, level_features_[level], C, 1, network.first.t.data(), H,
-                                    hidden, H});
-  for (int row = 0; row < rows; ++row) {
-    Vec total = {};
-    for (int j = 0; j < H; j += kLanes)
-      total += load(hidden + static_cast<ptrdiff_t>(row) * H + j) * load(network.last.data() + j);
-    logits_[row] = sum(total);
+  Product product{C, level_features_[level], C, 1, network.first.t.data(), H, nullptr, H};
+  if (keep) {
+    float* hidden = product.c = level_hidden_[level];
+    multiply<Finish::kRelu>(rows, H, product);
+    for (int row = 0; row < rows; ++row) {
+      Vec total = {};
+      for (int j = 0; j < H; j += kLanes)
+        total += load(hidden + static_cast<ptrdiff_t>(row) * H + j) * load(network.last.data() + j);
+      logits_[row] = sum(total);
+    }
+  } else {
+    std::fill_n(logits_, rows, 0.0F);
+    product.c = logits_;
+    product.extra = network.last.data();
+    multiply<Finish::kDot>(rows, H, product);
   }
   for (int r = 0; r < count; ++r) volume(samples, r, logits_ + r * p.samples, 1);
 }

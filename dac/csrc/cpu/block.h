@@ -69,7 +69,7 @@ class Block {
   static int best_rays(const ModelShape& model);
 
   void begin(const float* rays, int64_t first, int count, const int64_t* key, float anneal);
-  void forward_level(int level);
+  void forward_level(int level, bool keep);            // keep: for the backward pass
   void sample_field();                                 // from the last level
   void take_samples(const float* s, const float* t);   // (B, S+1), somebody else's
   void forward_field();

@@ -15,6 +15,7 @@ enum class Finish {
   kRelu,   // C = max(0, A B (+ the start row))
   kAdd,    // C += A B
   kMask,   // C = A B where `mask` is positive, else 0
+  kDot,    // c += max(0, A B) extra: one number a row, which a layer of one output is
 };
 
 struct Product {
@@ -26,7 +27,7 @@ struct Product {
   float* c;
   ptrdiff_t c_row;
   const float* extra = nullptr;  // kStore, kRelu: a row (N) that each row starts from, or null
-  ptrdiff_t extra_row = 0;       // kMask: the mask, and its rows' stride
+  ptrdiff_t extra_row = 0;       // kMask: the mask, and its rows' stride; kDot: a row (N)
 };
 
 // Columns in vectors, and rows, of the largest tile: its sums, a row of B and one of A fit the
@@ -56,6 +57,19 @@ inline void tile(const Product& p, int row, int column) {
 #pragma GCC unroll 4
       for (int j = 0; j < kColumns; ++j) sums[i][j] += x * row_of_b[j];
     }
+  }
+  if constexpr (kFinish == Finish::kDot) {
+#pragma GCC unroll 24
+    for (int i = 0; i < kRows; ++i) {
+      Vec total = {};
+#pragma GCC unroll 4
+      for (int j = 0; j < kColumns; ++j) {
+        Vec value = sums[i][j] > 0.0F ? sums[i][j] : Vec{};
+        total += value * load(p.extra + column + j * kLanes);
+      }
+      p.c[row + i] += sum(total);
+    }
+    return;
   }
   float* c = p.c + row * p.c_row + column;
 #pragma GCC unroll 24

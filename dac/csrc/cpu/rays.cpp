@@ -152,7 +152,7 @@ std::vector<Tensor> render_rays(std::vector<Tensor> parameters, std::vector<int6
     for (int64_t first = begin; first < end; first += most) {
       block.begin(ray_values, first, static_cast<int>(std::min<int64_t>(most, end - first)),
                   jitter_key, exponent);
-      for (int level = 0; level < kLevels; ++level) block.forward_level(level);
+      for (int level = 0; level < kLevels; ++level) block.forward_level(level, false);
       block.sample_field();
       block.forward_field();
       for (int r = 0; r < block.count; ++r) {
@@ -241,7 +241,7 @@ Tensor train_rays(std::vector<Tensor> parameters, Tensor grads, std::vector<int6
   return learn_rays<3>(
       parameters, grads, model, rays, background, key, anneal, false, learn,
       [&](Block& block, Head& head, int64_t first, double* terms) {
-        for (int level = 0; level < kLevels; ++level) block.forward_level(level);
+        for (int level = 0; level < kLevels; ++level) block.forward_level(level, learn);
         block.sample_field();
         block.forward_field();
         for (int r = 0; r < block.count; ++r) {
@@ -316,7 +316,8 @@ Tensor distill_rays(std::vector<Tensor> parameters, Tensor grads, std::vector<in
   const std::vector<float> weight(weights.begin(), weights.end());
   return learn_rays<7>(parameters, grads, model, rays, background, key, anneal, true, true,
                        [&](Block& block, Head& head, int64_t first, double* terms) {
-                         for (int level = 0; level < kLevels; ++level) block.forward_level(level);
+                         for (int level = 0; level < kLevels; ++level)
+                           block.forward_level(level, true);
                          block.take_samples(said.s, said.t);
                          block.forward_field();
                          for (int r = 0; r < block.count; ++r)
