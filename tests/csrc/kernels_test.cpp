@@ -18,6 +18,7 @@ struct Call {
   const float* const* parameters;
   const int64_t* sizes;
   int float32, deterministic;
+  int64_t render_rays;
   int64_t R;
   const float* rays;
   const int64_t* key;
@@ -46,6 +47,8 @@ RaySet rays_of(const Call& c, const dac::ModelShape& shape) {
   std::copy(shape.half, shape.half + 3, set.half);
   return set;
 }
+
+Choices choices_of(const Call& c) { return {c.float32 != 0, c.deterministic != 0, c.render_rays}; }
 
 template <class F>
 int guarded(const F& f) {
@@ -78,8 +81,7 @@ int render(const Call* c, float* rgb, float* accumulation, float* depth, float* 
   call.t = t;
   call.colours = colours;
   return guarded([&](Arena& arena) {
-    render_rays(model, {c->float32 != 0, c->deterministic != 0}, rays_of(*c, model.shape), call,
-                arena, nullptr);
+    render_rays(model, choices_of(*c), rays_of(*c, model.shape), call, arena, nullptr);
   });
 }
 
@@ -97,8 +99,7 @@ int train(const Call* c, const float* target, const float* background, int learn
   call.terms = {kRendered, kDistortion, kInterlevel};
   call.out = terms;
   return guarded([&](Arena& arena) {
-    learn_rays(model, {c->float32 != 0, c->deterministic != 0}, rays_of(*c, model.shape), call,
-               arena, nullptr);
+    learn_rays(model, choices_of(*c), rays_of(*c, model.shape), call, arena, nullptr);
   });
 }
 
@@ -118,8 +119,7 @@ int distil(const Call* c, const float* const* lesson, int samples, const float* 
   call.grads = grads;
   call.out = terms;
   return guarded([&](Arena& arena) {
-    learn_rays(model, {c->float32 != 0, c->deterministic != 0}, rays_of(*c, model.shape), call,
-               arena, nullptr);
+    learn_rays(model, choices_of(*c), rays_of(*c, model.shape), call, arena, nullptr);
   });
 }
 

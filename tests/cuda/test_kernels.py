@@ -61,6 +61,7 @@ class _Call(ctypes.Structure):
         ("sizes", ctypes.c_void_p),
         ("float32", ctypes.c_int),
         ("deterministic", ctypes.c_int),
+        ("render_rays", ctypes.c_int64),
         ("R", ctypes.c_int64),
         ("rays", ctypes.c_void_p),
         ("key", ctypes.c_void_p),
@@ -93,8 +94,8 @@ class Call:
         integers, space, addresses, sizes, key, anneal = self._kept
         self._call = _Call(
             pointer(integers), len(integers), pointer(space), ctypes.addressof(addresses),
-            pointer(sizes), it.kind.float32, deterministic, len(it.flat) if rays is None else rays,
-            pointer(it.flat), pointer(key), pointer(anneal),
+            pointer(sizes), it.kind.float32, deterministic, 8,  # rays rendered at once
+            len(it.flat) if rays is None else rays, pointer(it.flat), pointer(key), pointer(anneal),
         )  # fmt: skip
 
     @property

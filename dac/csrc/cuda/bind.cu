@@ -23,7 +23,12 @@ bool asked_for(const char* variable) {
   return value != nullptr && std::string(value) == "1";
 }
 
-Choices choices() { return {asked_for("DAC_CUDA_FLOAT32"), asked_for("DAC_DETERMINISTIC")}; }
+Choices choices() {
+  Choices choices;
+  choices.float32 = asked_for("DAC_CUDA_FLOAT32");
+  choices.deterministic = asked_for("DAC_DETERMINISTIC");
+  return choices;
+}
 
 Tensor bytes_like(const Tensor& like, size_t count) {
   std::vector<int64_t> size{static_cast<int64_t>(count)};

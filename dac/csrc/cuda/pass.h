@@ -15,20 +15,20 @@ class Pass {
     const ModelShape& shape = m_.shape;
     for (int level = 0; level < kLevels; ++level) {
       Level& l = levels_[level];
-      const ProposalShape& p = shape.proposals[level];
-      l.shape = {shape.hidden, p.planes.channels};
+      l.shape = {shape.hidden, shape.proposals[level].planes.channels};
       l.fast = !choices.float32 && density_fits(l.shape);
-      l.bins = take_bins(p.samples, true);
-      take_level(l);
     }
     field_.shape = {shape.hidden, shape.geometry, shape.colour_layers, shape.features()};
-    PlaneSet planes;
-    planes.channels = shape.planes[0].channels;
-    field_.fast = !choices.float32 && field_fits(field_.shape, planes);
-    field_.bins = take_bins(samples, true);
+    field_.fast = !choices.float32 && field_fits(field_.shape, field_planes(false));
+    // First, so that passes over different numbers of rays find them at one place.
+    take_halves();
+    for (int level = 0; level < kLevels; ++level) {
+      levels_[level].bins = take_bins(shape.proposals[level].samples);
+      take_level(levels_[level]);
+    }
+    field_.bins = take_bins(samples);
     field_.colours = arena_.take<float>(rays.R * samples * 3);
     take_field();
-    take_halves();
   }
 
   Bins& field() { return field_.bins; }
@@ -221,13 +221,13 @@ class Pass {
                    stream_);
   }
 
-  Bins take_bins(int S, bool points) {
+  Bins take_bins(int S) {
     Bins bins;
     bins.S = S;
     bins.s = arena_.take<float>(rays_.R * (S + 1));
     bins.t = arena_.take<float>(rays_.R * (S + 1));
     bins.sigma = arena_.take<float>(rays_.R * S);
-    if (points) bins.points = arena_.take<float>(rays_.R * S * 3);
+    bins.points = arena_.take<float>(rays_.R * S * 3);
     return bins;
   }
 

@@ -5,9 +5,6 @@
 namespace dac::cuda {
 namespace {
 
-// Rays whose samples are in memory at once when rendering.
-constexpr int64_t kRenderRays = 8192;
-
 float* advance(float* from, int64_t by) { return from == nullptr ? nullptr : from + by; }
 
 }  // namespace
@@ -16,9 +13,9 @@ void render_rays(const Parameters& model, const Choices& choices, const RaySet& 
                  const RenderCall& call, Arena& arena, Stream stream) {
   const int S = model.shape.samples;
   const size_t start = arena.used();
-  for (int64_t first = 0; first < rays.R; first += kRenderRays) {
+  for (int64_t first = 0; first < rays.R; first += choices.render_rays) {
     RaySet part = rays;
-    part.R = std::min(kRenderRays, rays.R - first);
+    part.R = std::min(choices.render_rays, rays.R - first);
     part.rays = rays.rays + first * 8;
     part.first = static_cast<uint32_t>(first);
     arena.rewind(start);

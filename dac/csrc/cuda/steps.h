@@ -43,6 +43,7 @@ struct Parameters {
 struct Choices {
   bool float32 = false;
   bool deterministic = false;
+  int64_t render_rays = 8192;  // whose samples are in memory at once when rendering
 };
 
 // Each of these is called twice: with an arena that counts, then with one that has the memory.
