@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
-from dac.build import CSRC, find_nvcc
+from dac.build import CSRC, TORCH_ABI, find_nvcc
 
 NVCC = find_nvcc()
 KERNELS = ("planes", "density", "field", "layers", "rays", "losses", "adam")  # files with kernels
@@ -129,6 +130,26 @@ def test_ptx(name: str, instructions: list[str], tmp_path: Path) -> None:
     text = out.read_text()
     for instruction in instructions:
         assert instruction in text
+
+
+@pytest.mark.parametrize("name", ["bind", "bind_ops"])
+def test_bindings_compile(name: str, tmp_path: Path) -> None:
+    """Against the stable ABI of the torch that is here, with or without CUDA."""
+    include = ["-isystem", str(Path(torch.__file__).parent / "include")]
+    flags = [
+        "-std=c++20",
+        f"-I{CSRC}",
+        f"-I{CSRC / 'common'}",
+        f"-DTORCH_TARGET_VERSION={TORCH_ABI}",
+    ]
+    flags += [
+        "-DTORCH_STABLE_ONLY",
+        "-DUSE_CUDA",
+        "-DDAC_CUDA",
+        "-gencode=arch=compute_80,code=sm_80",
+    ]
+    log = nvcc(*flags, *include, "-c", str(CSRC / f"cuda/{name}.cu"), "-o", str(tmp_path / "out.o"))
+    assert "warning" not in log
 
 
 def cuobjdump() -> tuple[str, str] | None:
