@@ -23,10 +23,12 @@ struct Call {
   const float* rays;
   const int64_t* key;
   const float* anneal;
+  const uint16_t* half;
 };
 
 Parameters parameters_of(const Call& c) {
   Parameters model;
+  model.half = c.half;
   model.shape = dac::make_shape(c.shape, c.length, c.space);
   for (int i = 0; i < model.shape.parameters; ++i) {
     model.at[i] = c.parameters[i];

@@ -66,6 +66,7 @@ class _Call(ctypes.Structure):
         ("rays", ctypes.c_void_p),
         ("key", ctypes.c_void_p),
         ("anneal", ctypes.c_void_p),
+        ("half", ctypes.c_void_p),
     ]
 
 
@@ -81,7 +82,12 @@ class Call:
     """What a subject is to the kernels; keeps alive what it points to."""
 
     def __init__(
-        self, it: Subject, *, rays: int | None = None, deterministic: bool = False
+        self,
+        it: Subject,
+        *,
+        rays: int | None = None,
+        deterministic: bool = False,
+        half: Tensor | None = None,
     ) -> None:
         self._kept: list[Any] = [
             torch.tensor(it.shape.integers),
@@ -90,12 +96,14 @@ class Call:
             torch.tensor([p.numel() for p in it.parameters]),
             None if it.key is None else torch.tensor([it.key]),
             torch.tensor([it.anneal]),
+            half,
         ]
-        integers, space, addresses, sizes, key, anneal = self._kept
+        integers, space, addresses, sizes, key, anneal, _ = self._kept
         self._call = _Call(
             pointer(integers), len(integers), pointer(space), ctypes.addressof(addresses),
             pointer(sizes), it.kind.float32, deterministic, 8,  # rays rendered at once
             len(it.flat) if rays is None else rays, pointer(it.flat), pointer(key), pointer(anneal),
+            pointer(half),
         )  # fmt: skip
 
     @property
@@ -158,6 +166,16 @@ def test_fixed_point_sums_are_the_float_ones(lib: ctypes.CDLL, name: str) -> Non
     flat, _ = train(lib, Subject(name))
     fixed, _ = train(lib, Subject(name), deterministic=True)
     assert (fixed - flat).norm() / flat.norm() < 1e-5
+
+
+def test_train_reads_the_halves_it_is_given(lib: ctypes.CDLL) -> None:
+    it = Subject("wide")
+    own, _ = train(lib, it, deterministic=True)
+    half = torch.cat([torch.cat([p.view(-1), p.new_zeros(-p.numel() % 16)]) for p in it.parameters])
+    given, _ = train(lib, it, deterministic=True, half=half.half())
+    assert torch.equal(own, given)
+    other, _ = train(lib, it, deterministic=True, half=half.half() * 1.1)
+    assert not torch.equal(own, other)
 
 
 @pytest.mark.parametrize("name", ["wide", "odd"])
