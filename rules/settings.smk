@@ -10,6 +10,9 @@ for stage in STAGE_MODULES:
             frozen(stage),
         log:
             log_of(frozen(stage)),
+        # A moment each, and every chain of jobs begins with one: all of them go first, so that the
+        # longest chain (see `rule sfm`) finds the machine free.
+        priority: 10
         localrule: True
         conda:
             "../envs/core.yaml"
