@@ -3,8 +3,8 @@
     python -m bench.memory
 
 The job is a baseline on the benchmark's scene, in a process of its own, through the function that
-the workflow calls. Its peak is the kernel's account of it (ru_maxrss), shared libraries and mapped
-pictures included.
+the workflow calls. Its peak is the kernel's account of it (VmHWM; ru_maxrss would start from the
+peak of the process that started this one), shared libraries and mapped pictures included.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -67,7 +66,7 @@ def _job(job: dict[str, Any]) -> dict[str, float]:
     from dac.scenes.scene import Scene
     from dac.training.baseline import train_baseline
 
-    imports = _resident()
+    imports = _status("VmRSS")
     settings = TrainSettings(rays=job["rays"], curve_points=2)
     model = ModelSettings.model_validate_json(json.dumps(job["model"]))
     scene = Path(job["scene"])
@@ -76,8 +75,7 @@ def _job(job: dict[str, Any]) -> dict[str, float]:
         train_baseline(
             scene, model, settings, steps=_STEPS, seed=0, out=out, state=Path(name) / "state"
         )
-        # Of the kernel's KB; what follows may exceed it no more.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = _status("VmHWM")  # what follows may exceed it no more
         parameters = sum(4 * p.numel() for p in load_model(out).parameters())
     images = Scene.load(scene).images.nbytes
     sizes = {
@@ -91,9 +89,13 @@ def _job(job: dict[str, Any]) -> dict[str, float]:
     return {name: size / _MB for name, size in sizes.items()}
 
 
-def _resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def _status(field: str) -> int:
+    """Bytes that Linux gives of this process."""
+    for text in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = text.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {field}")
 
 
 def main(arguments: list[str] | None = None) -> None:
