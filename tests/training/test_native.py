@@ -13,6 +13,7 @@ from torch import Tensor
 from dac.conquer.distill import DistillSteps
 from dac.fields.model import Model, build_model
 from dac.ops import memory
+from dac.ops import rays as kernels
 from dac.ops.backend import using
 from dac.ops.rays import DistillWeights, TrainWeights
 from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
@@ -186,3 +187,19 @@ def test_explicit_models_go_through_autograd() -> None:
     model = build_model(settings, toy.scene(size=2).space, 0)
     with using("native"):
         assert not model.whole_rays
+
+
+def test_parameters_of_another_model_are_refused() -> None:
+    model = lively(MODELS["common widths"], 0)
+    other = lively(MODELS["wide"], 0)
+    parameters = [parameter.detach() for parameter in model.parameters()]
+    rays, one = torch.zeros(3, 8), torch.ones(1)
+    with pytest.raises(RuntimeError, match="the model has 12 parameters, not 13"):
+        kernels.render_rays(parameters, other.shape, rays, None, one)
+    with pytest.raises(RuntimeError, match="parameter 3 has 3 numbers"):
+        kernels.render_rays([*parameters[:3], one.expand(3).clone(), *parameters[4:]],
+                            model.shape, rays, None, one)  # fmt: skip
+    with pytest.raises(RuntimeError, match=r"rays must be \(R, 8\)"):
+        kernels.render_rays(parameters, model.shape, rays[:, :7], None, one)
+    empty = kernels.render_rays(parameters, model.shape, rays[:0], None, one)
+    assert empty.rgb.shape == (0, 3)

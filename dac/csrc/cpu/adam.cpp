@@ -5,7 +5,7 @@
 // a thread keeps the row before, and rows at the threads' borders are copied beforehand.
 #include <cmath>
 
-#include "tensors.h"
+#include "parameters.h"
 #include "vec.h"
 
 namespace dac {

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "block.h"
-#include "tensors.h"
+#include "parameters.h"
 
 namespace dac {
 namespace {
@@ -199,6 +199,7 @@ Tensor learn_rays(const std::vector<Tensor>& parameters, const Tensor& grads, co
   const Copies copies = copies_of(grads, offsets.back());
   const int64_t R = rays_in(rays);
   const float *ray_values = floats(rays, "rays"), *behind = floats(background, "background");
+  STD_TORCH_CHECK(background.numel() == 3, "background must be (3,)");
   const float exponent = *floats(anneal, "anneal");
   const int64_t* jitter_key = key_of(key);
   const Networks networks(model, values.data());

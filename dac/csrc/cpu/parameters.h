@@ -1,25 +1,17 @@
-// What the kernels ask of the tensors they are given.
+// A model's parameters as tensors: what they must be, and where they lie in a flat buffer.
 #pragma once
-
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
-#include <torch/headeronly/util/Exception.h>
 
 #include <vector>
 
 #include "model.h"
+#include "tensor.h"
 
 namespace dac {
 
-using torch::stable::Tensor;
-
 inline const float* floats(const Tensor& tensor, const char* name) {
-  STD_TORCH_CHECK(tensor.scalar_type() == torch::headeronly::ScalarType::Float &&
-                      tensor.is_contiguous(),
-                  name, " must be contiguous float32");
-  return static_cast<const float*>(tensor.data_ptr());
+  STD_TORCH_CHECK(tensor.scalar_type() == kFloat && tensor.is_contiguous(), name,
+                  " must be contiguous float32");
+  return data(tensor);
 }
 
 inline float* mutable_floats(const Tensor& tensor, const char* name) {
@@ -27,7 +19,22 @@ inline float* mutable_floats(const Tensor& tensor, const char* name) {
 }
 
 inline Tensor new_floats(const Tensor& like, std::vector<int64_t> size) {
-  return torch::stable::new_empty(like, size, torch::headeronly::ScalarType::Float);
+  return torch::stable::new_empty(like, size, kFloat);
+}
+
+// Floats of each parameter.
+inline std::vector<int64_t> parameter_floats(const ModelShape& m) {
+  auto planes = [](const Planes& p) { return int64_t{3} * p.size * p.size * p.channels; };
+  const int64_t H = m.hidden;
+  std::vector<int64_t> sizes;
+  for (const ProposalShape& p : m.proposals)
+    sizes.insert(sizes.end(), {planes(p.planes), H * p.planes.channels, H});
+  for (int scale = 0; scale < m.scales; ++scale) sizes.push_back(planes(m.planes[scale]));
+  sizes.insert(sizes.end(), {H * m.features(), (1 + m.geometry) * H});
+  sizes.push_back(H * (kHarmonics + m.geometry));
+  for (int layer = 1; layer < m.colour_layers; ++layer) sizes.push_back(H * H);
+  sizes.push_back(3 * H);
+  return sizes;
 }
 
 inline ModelShape checked_shape(const std::vector<Tensor>& parameters,
@@ -40,6 +47,10 @@ inline ModelShape checked_shape(const std::vector<Tensor>& parameters,
                   "the colour network may have 1 to ", kMaxColourLayers, " hidden layers");
   STD_TORCH_CHECK(static_cast<size_t>(model.parameters) == parameters.size(),
                   "the model has ", model.parameters, " parameters, not ", parameters.size());
+  const std::vector<int64_t> sizes = parameter_floats(model);
+  for (size_t i = 0; i < sizes.size(); ++i)
+    STD_TORCH_CHECK(parameters[i].numel() == sizes[i], "parameter ", i, " has ",
+                    parameters[i].numel(), " numbers, not ", sizes[i]);
   return model;
 }
 
