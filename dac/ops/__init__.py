@@ -93,7 +93,7 @@ def resample(edges: Tensor, weights: Tensor, u: Tensor, padding: float = 0.01) -
 
 
 def distortion_loss(s: Tensor, weights: Tensor) -> Tensor:
-    """As `reference.distortion_loss`, but native without gradient to the edges."""
+    """As `reference.distortion_loss`."""
     if runs_natively("distortion_loss", s, weights):
         return native.distortion_loss(s, weights)
     return reference.distortion_loss(s, weights)

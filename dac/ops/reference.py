@@ -277,12 +277,13 @@ def distortion_loss(s: Tensor, weights: Tensor) -> Tensor:
     L = sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 (s_{i+1} - s_i), m the bins' midpoints.
 
     Args:
-        s: (R, S+1) ascending, normalised.
+        s: (R, S+1) ascending, normalised; no gradient reaches them.
         weights: (R, S).
 
     Returns:
         A scalar.
     """
+    s = s.detach()
     lengths = s[..., 1:] - s[..., :-1]
     middle = s[..., :-1] + 0.5 * lengths
     moment = weights * middle

@@ -159,6 +159,28 @@ def test_updates_are_those_of_torch(threads: int) -> None:
         assert (a - b).abs().mean() < 2e-5 and (a - b).norm() < 1e-3 * b.norm(), name
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_number_of_threads_gives_the_same_bits_every_time(threads: int) -> None:
+    scene, train = toy.scene(), toy.train_settings(rays=50)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        models, terms = [], []
+        for _ in range(2):
+            model = lively(MODELS["common widths"], 0)
+            with using("native"):
+                steps = ImageSteps(model, scene, scene.train, train, 0)
+                update = steps.updates(image_optimizer(model, train, 1e-2))
+                terms.append(torch.stack([update(step, 1e-2)[1] for step in range(5)]))
+            models.append(model)
+    finally:
+        torch.set_num_threads(before)
+    one, two = models
+    assert torch.equal(*terms)
+    for (name, a), b in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b), name
+
+
 def test_the_kernels_adam_is_torchs() -> None:
     """The same gradients through both, to rounding."""
     model = lively(MODELS["odd widths"], 1)
