@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "cpu/tensors.h"
 #include "kernels.h"
+#include "parameters.h"
 
 #include <torch/csrc/stable/accelerator.h>
 

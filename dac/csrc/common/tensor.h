@@ -1,4 +1,4 @@
-// What the CPU operations need of torch: contiguous float32 memory, and its pool of threads.
+// What operations need of torch: contiguous float32 memory, and its pool of threads.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
