@@ -134,6 +134,57 @@ void weights_backward(int64_t R, int S, const float* to_alpha, const float* to_w
   volume_weights_backward(R, S, to_alpha, to_w, sigma, delta, to_sigma, to_delta, nullptr);
 }
 
+// Single operations, each with its backward pass from `grad`.
+
+void op_composite(int R, int S, int D, const float* weights, const float* values, const float* grad,
+                  float* out, float* to_weights, float* to_values) {
+  composite_values(R, S, D, weights, values, out, nullptr);
+  composite_values_backward(R, S, D, grad, weights, values, to_weights, to_values, nullptr);
+}
+
+void op_resample(int R, int S, int T, const float* edges, const float* weights, const float* u,
+                 float padding, float* out) {
+  resample_at(R, S, T, edges, weights, u, padding, out, nullptr);
+}
+
+void op_distortion(int R, int S, const float* s, const float* weights, const float* grad,
+                   float* out, float* to_weights) {
+  std::vector<float> terms(R, NAN);
+  distortion_loss(R, S, s, weights, terms.data(), out, nullptr);
+  std::fill_n(to_weights, R * S, 0.0F);
+  distortion_loss_backward(R, S, grad, s, weights, to_weights, nullptr);
+}
+
+void op_histogram(int R, int S, int P, const float* s, const float* weights, const float* s_coarse,
+                  const float* coarse, float eps, const float* grad, float* out,
+                  float* to_coarse) {
+  const Histograms of{R, S, P, s, weights, s_coarse, coarse};
+  std::vector<float> terms(R, NAN), steps(R * (P + 1), NAN);
+  histogram_loss(of, eps, terms.data(), out, nullptr);
+  std::fill_n(to_coarse, R * P, 0.0F);
+  histogram_loss_backward(of, eps, grad, steps.data(), to_coarse, nullptr);
+}
+
+void op_outer_bound(int R, int S, int P, const float* s, const float* s_coarse,
+                    const float* coarse, const float* grad, float* out, float* to_coarse) {
+  outer_bound({R, S, P, s, nullptr, s_coarse, coarse}, out, nullptr);
+  outer_bound_backward({R, S, P, s, nullptr, s_coarse, nullptr}, grad, to_coarse, nullptr);
+}
+
+void op_plane_tv(int P, int H, int W, int C, const float* planes, const float* grad, float* out,
+                 float* to_planes) {
+  std::vector<float> scratch(sum_scratch(int64_t{P} * H * W * C), NAN);
+  plane_tv(P, H, W, C, planes, scratch.data(), out, nullptr);
+  plane_tv_backward(P, H, W, C, grad, planes, to_planes, nullptr);
+}
+
+void op_squared(int count, const float* a, const float* b, const float* weights, double divisor,
+                const float* grad, float* out, float* to_a) {
+  std::vector<float> scratch(sum_scratch(count), NAN);
+  squared_loss(count, a, b, weights, divisor, scratch.data(), out, nullptr);
+  squared_loss_backward(count, grad, a, b, weights, divisor, to_a, nullptr);
+}
+
 // x, m, v, g, half: one pointer a parameter; sizes (count, 4): planes, height, width, channels,
 // where planes = 0 means a weight of `width` numbers.
 void adam(int count, float* const* x, float* const* m, float* const* v, float* const* g,

@@ -23,7 +23,7 @@ import torch
 from dac.build import CSRC, TORCH_ABI, find_nvcc
 
 NVCC = find_nvcc()
-KERNELS = ("planes", "density", "field", "layers", "rays", "losses", "adam")  # files with kernels
+KERNELS = ("planes", "density", "field", "layers", "rays", "losses", "ops", "adam")  # with kernels
 
 pytestmark = [
     pytest.mark.slow,  # some minutes of compiling

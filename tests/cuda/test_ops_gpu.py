@@ -239,6 +239,7 @@ def _operations() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
         "triplane": (ops.triplane, (planes, points)),
         "triplane odd": (ops.triplane, (odd, points)),
         "plane_tv": (ops.plane_tv, (planes[0],)),
+        "plane_tv odd": (ops.plane_tv, (learned(3, 37, 2, 5),)),
         "network": (ops.network, (learned(60, 16), weights, learned(30, 20))),
         "density": (ops.density, (odd, [learned(16, 3), learned(1, 16)], points)),
         "volume_weights": (
@@ -253,6 +254,7 @@ def _operations() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
             ops.histogram_loss, (s, mass(30, 48).detach() * 3, coarse, mass(30, 70)),
         ),
         "alpha_loss": (ops.alpha_loss, (mass(30, 48), mass(30, 48).detach())),
+        "colour_loss even": (ops.colour_loss, (learned(70, 48, 3), learned(70, 48, 3).detach())),
         "colour_loss": (
             ops.colour_loss,
             (learned(30, 48, 3), learned(30, 48, 3).detach(), mass(30, 48).detach()),
@@ -270,6 +272,16 @@ def _leaves(inputs: Any) -> list[Tensor]:
     if isinstance(inputs, Tensor):
         return [inputs] if inputs.requires_grad else []
     return [leaf for x in inputs for leaf in _leaves(x)]
+
+
+_PLAIN = {"network", "density"}  # on a GPU
+
+
+def test_operations_have_kernels() -> None:
+    for name in {name.split()[0] for name in _operations()} - _PLAIN:
+        held = torch._C._dispatch_has_kernel_for_dispatch_key
+        assert held(f"dac::{name}", "CUDA"), name
+        assert name == "resample" or held(f"dac::{name}_backward", "CUDA"), name
 
 
 @pytest.mark.parametrize("name", _operations())

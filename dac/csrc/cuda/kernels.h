@@ -207,6 +207,58 @@ void level_losses(const RaySet& rays, const Bins& level, const Bins& field, cons
 void sum_terms(int64_t R, const float* terms, const int* chosen, int count, float* out,
                Stream stream);
 
+// ---- ops.cu: single operations; a loss has a `grad` of one number ----
+
+// Floats of scratch memory for a sum of `count` terms.
+int64_t sum_scratch(int64_t count);
+
+// out (R, D) from weights (R, S) and values (R, S, D).
+void composite_values(int64_t R, int S, int D, const float* weights, const float* values,
+                      float* out, Stream stream);
+void composite_values_backward(int64_t R, int S, int D, const float* grad, const float* weights,
+                               const float* values, float* to_weights, float* to_values,
+                               Stream stream);
+
+// out (R, T) at ascending levels u (R, T); edges (R, S+1), weights (R, S).
+void resample_at(int64_t R, int S, int T, const float* edges, const float* weights, const float* u,
+                 float padding, float* out, Stream stream);
+
+// out (1,); terms (R,) are scratch. to_weights (R, S) is added to.
+void distortion_loss(int64_t R, int S, const float* s, const float* weights, float* terms,
+                     float* out, Stream stream);
+void distortion_loss_backward(int64_t R, int S, const float* grad, const float* s,
+                              const float* weights, float* to_weights, Stream stream);
+
+// A fine histogram and a coarse one over the same rays; what a function doesn't read may be null.
+struct Histograms {
+  int64_t R = 0;
+  int S = 0, P = 0;
+  const float *s = nullptr, *weights = nullptr;        // (R, S+1), (R, S)
+  const float *s_coarse = nullptr, *coarse = nullptr;  // (R, P+1), (R, P)
+};
+
+// out (1,); terms (R,) and steps (R, P+1) are scratch. to_coarse (R, P) is added to.
+void histogram_loss(const Histograms& of, float eps, float* terms, float* out, Stream stream);
+void histogram_loss_backward(const Histograms& of, float eps, const float* grad, float* steps,
+                             float* to_coarse, Stream stream);
+
+// bound (R, S), and the slopes of the coarse weights (R, P).
+void outer_bound(const Histograms& of, float* bound, Stream stream);
+void outer_bound_backward(const Histograms& of, const float* grad, float* to_coarse,
+                          Stream stream);
+
+// Planes (count, height, width, channels); scratch as sum_scratch of all their numbers.
+void plane_tv(int64_t count, int64_t height, int64_t width, int64_t channels, const float* planes,
+              float* scratch, float* out, Stream stream);
+void plane_tv_backward(int64_t count, int64_t height, int64_t width, int64_t channels,
+                       const float* grad, const float* planes, float* to_planes, Stream stream);
+
+// The sum of (a - b)^2 over `divisor`; with weights, number i of a and b has weight i / 3.
+void squared_loss(int64_t count, const float* a, const float* b, const float* weights,
+                  double divisor, float* scratch, float* out, Stream stream);
+void squared_loss_backward(int64_t count, const float* grad, const float* a, const float* b,
+                           const float* weights, double divisor, float* to_a, Stream stream);
+
 // ---- adam.cu ----
 
 constexpr int kMaxParameters = 3 * kLevels + kMaxScales + 2 + kMaxColourLayers + 1;
