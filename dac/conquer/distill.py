@@ -183,21 +183,9 @@ class DistillSteps:
         """Whole updates, by the whole-ray kernels where they run the student, else by autograd."""
         if not self._student.whole_rays:
             return autograd_step(optimizer, self.losses)
-        train = self._train
-        absent = {
-            "accumulation": self._mode == "paper",
-            "distortion": not train.distortion,
-            "interlevel": not train.interlevel,
-            "plane_tv": not train.plane_tv,
-            "proposal_tv": not train.proposal_tv,
-        }
-        adam = KernelAdam(self._student, optimizer, train)
-        phase = KernelPhase(
-            terms=DistillWeights._fields,
-            absent=frozenset(name for name, missing in absent.items() if missing),
-            inputs=self._inputs,
-            gradients=partial(self._gradients, adam),
-        )
+        adam = KernelAdam(self._student, optimizer, self._train)
+        weights = kernel_weights(self._settings, self._train, self._mode)
+        phase = KernelPhase(weights._asdict(), self._inputs, partial(self._gradients, adam))
         return kernel_step(adam, phase)
 
     def _inputs(self, step: int) -> tuple[dict[str, Tensor], bool]:

@@ -89,6 +89,7 @@ class ImageSteps:
         self._seed = seed
         self._before = before
         self._anneal = anneal
+        self._weights = TrainWeights(1.0, train.distortion, train.interlevel)
         device = next(model.parameters()).device
         self._batches = RayBatches(
             scene, views, rays=train.rays, seed=seed, background=train.background, device=device
@@ -120,20 +121,8 @@ class ImageSteps:
         """Whole updates, by the whole-ray kernels where they run the model, else by autograd."""
         if not self._model.whole_rays:
             return autograd_step(optimizer, self.losses)
-        train = self._train
-        absent = {
-            "distortion": not train.distortion,
-            "interlevel": not train.interlevel,
-            "plane_tv": not train.plane_tv,
-            "proposal_tv": not train.proposal_tv,
-        }
-        adam = KernelAdam(self._model, optimizer, train)
-        phase = KernelPhase(
-            terms=TrainWeights._fields,
-            absent=frozenset(name for name, missing in absent.items() if missing),
-            inputs=self._inputs,
-            gradients=partial(self._gradients, adam),
-        )
+        adam = KernelAdam(self._model, optimizer, self._train)
+        phase = KernelPhase(self._weights._asdict(), self._inputs, partial(self._gradients, adam))
         return kernel_step(adam, phase)
 
     def _inputs(self, step: int) -> tuple[dict[str, Tensor], bool]:
@@ -160,7 +149,7 @@ class ImageSteps:
             inputs["key"],
             inputs["anneal"],
             learn,
-            TrainWeights(1.0, self._train.distortion, self._train.interlevel),
+            self._weights,
         )
 
     def _key(self, step: int) -> int:

@@ -7,7 +7,7 @@ saved and continued as ever.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,8 +19,6 @@ from dac.ops import memory
 from dac.ops import rays as kernels
 from dac.settings import TrainSettings
 from dac.training.loop import Step
-
-TV_TERMS = ("plane_tv", "proposal_tv")
 
 
 class KernelAdam:
@@ -34,6 +32,7 @@ class KernelAdam:
     Attributes:
         parameters: detached, in the model's order.
         gradients: (copies, length), see `ops.rays`.
+        tv_weights: total variation's, by the names of the terms that `apply` returns.
     """
 
     def __init__(self, model: Model, optimizer: Adam, train: TrainSettings) -> None:
@@ -50,7 +49,8 @@ class KernelAdam:
         planes = [parameter.dim() == 4 for parameter in self.parameters]
         weights = [train.proposal_tv if proposal else train.plane_tv for proposal in self._proposal]
         self._tv = [w if plane else 0.0 for w, plane in zip(weights, planes, strict=True)]
-        self._tv_terms = torch.zeros(len(TV_TERMS), len(names), device=self.gradients.device)
+        self.tv_weights = {"plane_tv": train.plane_tv, "proposal_tv": train.proposal_tv}
+        self._tv_terms = torch.zeros(2, len(names), device=self.gradients.device)
         for place, weight in enumerate(self._tv):
             self._tv_terms[int(self._proposal[place]), place] = weight
 
@@ -74,7 +74,7 @@ class KernelAdam:
         return torch.tensor(values, device=self.gradients.device).view(-1, 2)
 
     def apply(self, rates: Tensor, *, proposals_learn: bool) -> Tensor:
-        """Update, clear the gradients, and return the terms `TV_TERMS`, weighted: (2,)."""
+        """Update, clear the gradients, and return the terms of `tv_weights`, weighted: (2,)."""
         variations = kernels.adam_step(
             self.parameters,
             self._first,
@@ -97,23 +97,22 @@ class KernelPhase:
     """What a phase gives the kernels.
 
     Attributes:
-        terms: names of what `gradients` returns.
-        absent: names of terms, total variation's among them, that the phase does not have.
+        weights: by the name of each term that `gradients` returns; a term of weight 0 is left out.
         inputs: step -> the tensors that it reads, and whether the proposals learn in it.
         gradients: adds the gradients of these inputs into the flat gradient, and returns (terms,).
             Reads nothing else that changes from step to step.
     """
 
-    terms: Sequence[str]
-    absent: frozenset[str]
+    weights: Mapping[str, float]
     inputs: Callable[[int], tuple[dict[str, Tensor], bool]]
     gradients: Callable[[Mapping[str, Tensor], bool], Tensor]
 
 
 def kernel_step(adam: KernelAdam, phase: KernelPhase) -> Step:
     """Whole updates by the kernels; on a GPU replayed from a CUDA graph."""
-    names = [*phase.terms, *TV_TERMS]
-    kept = {learn: _kept(names, phase.absent, learn) for learn in (True, False)}
+    weights = {**phase.weights, **adam.tv_weights}
+    names = list(weights)
+    kept = {learn: _kept(weights, learn) for learn in (True, False)}
 
     def body(inputs: Mapping[str, Tensor], learn: bool) -> Tensor:
         values = phase.gradients(inputs, learn)
@@ -161,10 +160,14 @@ class Captured:
         return values.clone()
 
 
-def _kept(names: Sequence[str], absent: frozenset[str], learn: bool) -> list[int]:
+def _kept(weights: Mapping[str, float], learn: bool) -> list[int]:
     """Places of the terms that a step has; without learning, the proposals' own are none."""
-    dropped = absent if learn else absent | {"interlevel", "proposal_tv"}
-    return [place for place, name in enumerate(names) if name not in dropped]
+    resting = set() if learn else {"interlevel", "proposal_tv"}
+    return [
+        place
+        for place, (name, weight) in enumerate(weights.items())
+        if weight and name not in resting
+    ]
 
 
 def _state(optimizer: Adam, parameter: torch.nn.Parameter) -> dict[str, Tensor]:
