@@ -46,7 +46,7 @@ def uncontract(y: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _box(space: Space, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def box(space: Space, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Corners (2, 1, 3), centre (3,) and half lengths (3,), copied to a device only once."""
     corners = torch.tensor(space.box, dtype=dtype, device=device)
     lower, upper = corners.unbind(0)
@@ -55,14 +55,14 @@ def _box(space: Space, dtype: torch.dtype, device: torch.device) -> tuple[Tensor
 
 def cube_from_world(space: Space, points: Tensor) -> Tensor:
     """World points (..., 3) to the planes' coordinates, in [-1, 1] for all that the field holds."""
-    _, centre, half = _box(space, points.dtype, points.device)
+    _, centre, half = box(space, points.dtype, points.device)
     x = (points - centre) / half
     return x if space.kind == "box" else contract(x) / 2
 
 
 def world_from_cube(space: Space, points: Tensor) -> Tensor:
     """The inverse of `cube_from_world`; for contraction, points must lie inside the open cube."""
-    _, centre, half = _box(space, points.dtype, points.device)
+    _, centre, half = box(space, points.dtype, points.device)
     x = points if space.kind == "box" else uncontract(points * 2)
     return x * half + centre
 
@@ -79,7 +79,7 @@ def clip(space: Space, origins: Tensor, directions: Tensor) -> tuple[Tensor, Ten
     if space.kind == "contraction":
         near = torch.full_like(origins[:, 0], space.near)
         return near, torch.full_like(near, space.far)
-    corners, _, _ = _box(space, origins.dtype, origins.device)
+    corners, _, _ = box(space, origins.dtype, origins.device)
     slope = torch.copysign(directions.abs().clamp_min(_TINY), directions)
     lower, upper = (corners - origins).div_(slope).unbind(0)
     enter = torch.minimum(lower, upper).amax(dim=-1).clamp_min(space.near)

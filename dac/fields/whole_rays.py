@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dac.fields import space
 from dac.fields.protocol import Rays
 from dac.ops import rays as kernels
 from dac.ops.backend import backend, library
@@ -36,13 +37,12 @@ def whole_rays(model: nn.Module, settings: ModelSettings) -> bool:
     return True
 
 
-def model_shape(settings: ModelSettings, space: Space) -> ModelShape:
+def model_shape(settings: ModelSettings, where: Space) -> ModelShape:
     """The kernels' description of a hybrid model."""
-    corners = torch.tensor(space.box, dtype=torch.float32)
-    centre, half = (corners[0] + corners[1]) / 2, (corners[1] - corners[0]) / 2
+    _, centre, half = space.box(where, torch.float32, torch.device("cpu"))
     return ModelShape(
         integers=(
-            int(space.kind == "contraction"),
+            int(where.kind == "contraction"),
             *settings.proposal_samples,
             settings.samples,
             settings.hidden,
