@@ -1,13 +1,14 @@
 """Files that appear whole or not at all.
 
-Every stage writes its outputs through this module: first under a temporary name beside the target,
-flushed to disk, then renamed. A job that dies leaves no half-written output, and a full disk or an
-unwritable folder becomes one clear line.
+Every stage writes its outputs through this module: first under a temporary name beside the target
+(`.{target}.part-...`), flushed to disk, then renamed, and the rename flushed too. A job that dies
+leaves no half-written output, and a full disk or an unwritable folder becomes one clear line.
 """
 
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import math
@@ -59,11 +60,21 @@ def _error_number(error: Exception) -> int | None:
 
 
 def _sync(path: Path) -> None:
+    """Flush a file to disk, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems can't flush a folder: there, a rename is durable or nothing is.
+        if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
+
+
+def _part(path: Path) -> str:
+    """How names of temporary files and folders for a target begin."""
+    return f".{path.name}.part-"
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -78,7 +89,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """
     with explained_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_part(path), suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -86,6 +97,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
             _sync(temporary)
             temporary.chmod(0o644)
             temporary.replace(path)
+            _sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -99,18 +111,61 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     with explained_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_part(path), dir=path.parent))
         try:
             yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _sync(file)
+            for entry in [*temporary.rglob("*"), temporary]:
+                _sync(entry)
             temporary.chmod(0o755)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
+            _replace_folder(temporary, path)
+            _sync(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Rename `new` to `path`; what was there goes away last: no failure loses both."""
+    if not path.exists():
+        new.replace(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=_part(path), dir=path.parent))
+    try:
+        path.replace(old / path.name)
+        try:
+            new.replace(path)
+        except BaseException:
+            (old / path.name).replace(path)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it; nobody may be writing it now."""
+    for part in path.parent.glob(f"{glob.escape(_part(path))}*"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def require_space(path: Path, size: int) -> None:
+    """Refuse to begin what the disk can't hold.
+
+    Args:
+        path: what will be written; the nearest folder above that exists tells the disk.
+        size: bytes, about.
+
+    Raises:
+        UserError: fewer are free.
+    """
+    folder = path.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        what = f"needs about {size / 1e9:.2g} GB of disk space, {free / 1e9:.2g} GB are free"
+        raise UserError(path, what, "free some space or choose another results folder")
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -3,16 +3,23 @@
 A script is one function of a `Job`: it reads the job's inputs, calls one function of `dac` and
 writes the job's outputs. Around it, `run`
 
-- sends all output to the job's log, and tells the terminal how far a long run is;
+- waits while another process does the same job, as one may whose workflow has died: it holds a lock
+  on the job's log;
+- sends all output to that log, and tells the terminal how far a long run is;
+- removes what a killed attempt has left half-written beside the outputs;
 - refuses to run if `dac` has changed since the job's settings were frozen;
+- ends within seconds when the scheduler tells it to (SIGTERM, SIGUSR1), what is done saved;
 - turns a user's mistake into one line, in the log and on the terminal, and exit status 1.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 import traceback
@@ -23,10 +30,11 @@ from typing import Any, TextIO, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's dac
 
-from dac.artifacts import read_json
+from dac.artifacts import read_json, remove_leftovers
 from dac.errors import UserError
 from dac.provenance import source_digest
 from dac.settings import Stage, validate
+from dac.signals import listening
 
 S = TypeVar("S", bound=Stage)
 
@@ -86,18 +94,25 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
     """Do a script's work; see the module's docstring."""
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
     log = Path(snakemake.log[0])
-    _send_output_to(log)
-    _tell(terminal)
-    with _progress_of(log, terminal):
-        try:
-            job = Job(snakemake)
-            job.check_sources()
-            main(job)
-        except UserError as error:
-            _end(f"error: {error}", terminal)
-        except Exception as error:
-            traceback.print_exc()
-            _end(f"error: {type(error).__name__}: {' '.join(str(error).split())}", terminal)
+    with listening():
+        _send_output_to(_only_writer_of(log, terminal))
+        _tell(terminal)
+        with _progress_of(log, terminal):
+            try:
+                for output in map(Path, snakemake.output):
+                    remove_leftovers(output)
+                    remove_leftovers(output.parent)
+                job = Job(snakemake)
+                job.check_sources()
+                main(job)
+            except UserError as error:
+                _end(f"error: {error}", terminal)
+            except SystemExit as leaving:
+                print(f"stopped with status {leaving.code}; what is done is kept", file=terminal)
+                raise
+            except Exception as error:
+                traceback.print_exc()
+                _end(f"error: {type(error).__name__}: {' '.join(str(error).split())}", terminal)
 
 
 def _end(line: str, terminal: TextIO) -> None:
@@ -107,15 +122,33 @@ def _end(line: str, terminal: TextIO) -> None:
     sys.exit(1)
 
 
-def _send_output_to(log: Path) -> None:
-    """Send everything that this process prints, native libraries included, to the log."""
+def _only_writer_of(log: Path, terminal: TextIO) -> TextIO:
+    """The job's log, empty and locked for as long as this process or a child of it lives."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    file = log.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = log.read_text(errors="replace").partition("\n")[0]
+        print(f"waiting for another process that does this job ({log}): {holder}", file=terminal)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+            raise
+        print(f"{log}: no locks on this file system; never run two workflows here", file=terminal)
+    file.truncate(0)
+    return file
+
+
+def _send_output_to(log: TextIO) -> None:
+    """Send everything that this process prints, native libraries included, to the log."""
     os.environ.setdefault("TQDM_MININTERVAL", "10")
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    slurm = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+    print(f"process {os.getpid()} on {socket.gethostname()}{slurm}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
 
 

@@ -1,8 +1,8 @@
-"""What a killed run needs to go on: tensors and a manifest in a `state/` folder.
+"""What a killed run needs to go on: tensors and progress, sealed in a `state/` folder.
 
 The folder belongs to the run, not to the workflow. Each state is a folder of its own, written under
-another name and renamed when it is whole, its manifest last; the one before it is kept. As random
-numbers are functions of (seed, step), no generator is saved.
+another name and renamed when it is whole (see `dac.states`); the one before it is kept. As random
+numbers are functions of (seed, step), no generator is saved and no place in the data.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from dac.artifacts import new_folder, read_json, sha256, write_json
+from dac.artifacts import new_folder
 from dac.errors import UserError
+from dac.states import DamagedError, seal, unseal
 
 _log = logging.getLogger(__name__)
 
 _TENSORS = "tensors.safetensors"
-_MANIFEST = "state.json"
 
 
 class Checkpoints:
@@ -49,16 +49,10 @@ class Checkpoints:
         state = self._folder / f"step-{step:09d}"
         with new_folder(state) as part:
             save_file(tensors, part / _TENSORS)
-            manifest = {
-                "step": step,
-                "digest": self._digest,
-                "sha256": sha256(part / _TENSORS),
-                "progress": progress,
-            }
-            write_json(part / _MANIFEST, manifest)
-        self._own = [*self._own[-1:], state]
-        for other in self._folder.glob("step-*"):
-            if other not in self._own:
+            seal(part, {"step": step, "digest": self._digest, "progress": progress})
+        self._own = [*[own for own in self._own if own != state][-1:], state]
+        for other in self._folder.iterdir():
+            if other not in self._own and other.name.startswith(("step-", ".step-")):
                 shutil.rmtree(other, ignore_errors=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -68,14 +62,12 @@ class Checkpoints:
         """
         for state in sorted(self._folder.glob("step-*"), reverse=True):
             try:
-                manifest = read_json(state / _MANIFEST)
-                if manifest["digest"] != self._digest:
+                about = unseal(state)
+                if about["digest"] != self._digest:
                     _log.warning("%s: of other settings, inputs or code; ignored", state)
                     continue
-                if sha256(state / _TENSORS) != manifest["sha256"]:
-                    raise ValueError("its checksum is wrong")
-                loaded = load_file(state / _TENSORS), manifest["progress"]
-            except (UserError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                loaded = load_file(state / _TENSORS), about["progress"]
+            except (DamagedError, OSError, KeyError, SafetensorError) as error:
                 _log.warning("%s: damaged (%s); trying the one before it", state, error)
                 continue
             self._own = [state]
@@ -84,7 +76,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all states: the run is complete."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for state in self._folder.glob("step-*"):
+            shutil.rmtree(state, ignore_errors=True)
 
 
 class _Adam(Adam):

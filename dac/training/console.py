@@ -1,13 +1,10 @@
-"""What a run says while it goes, and the signals that it listens to."""
+"""What a run says while it goes."""
 
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 import time
-from types import FrameType, TracebackType
 from typing import Any
 
 from tqdm import tqdm
@@ -15,7 +12,6 @@ from tqdm import tqdm
 from dac.training.curve import Progress
 
 _LINE_SECONDS = 10.0
-_STOPPING = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Console:
@@ -55,31 +51,3 @@ class Console:
         """Leave the terminal tidy."""
         if self._bar is not None:
             self._bar.close()
-
-
-class Signals:
-    """Notes SIGTERM and SIGUSR1 while the block runs, instead of dying from them.
-
-    Only the main thread may set handlers; elsewhere the block listens to nothing.
-    """
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _STOPPING}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = number

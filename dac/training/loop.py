@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.optim import Adam
 
 from dac.fields.model import Model
+from dac.signals import deferred
 from dac.training.checkpoints import Checkpoints, load_run_tensors, run_tensors
-from dac.training.console import Console, Signals
+from dac.training.console import Console
 from dac.training.curve import LossReader, Progress
 
 _READ_EVERY = 16
@@ -58,6 +59,9 @@ def train(
 ) -> Progress:
     """Train until `plan.steps`, from a saved state where there is one, else from `start`.
 
+    The start is saved too: a disk that can't hold the states shows itself at once, and there always
+    is a state to go back to.
+
     Args:
         optimizer: of the model's parameters; whatever a step is, it keeps its state here.
         make_step: called once, when model and optimiser hold what the run goes on from: loading a
@@ -72,17 +76,20 @@ def train(
         SystemExit: SIGTERM or SIGUSR1 came; the state is saved.
     """
     points = _curve_steps(start.step, plan)
-    progress = _resume(model, optimizer, checkpoints) or start
+    progress = _resume(model, optimizer, checkpoints)
+    if progress is None:
+        progress = start
+        checkpoints.save(progress.step, run_tensors(model, optimizer), asdict(progress))
     update = make_step()
     reader = LossReader(plan.label, progress)
-    with Signals() as signals, closing(Console(plan.label, progress.step, plan.steps)) as console:
+    with deferred() as stop, closing(Console(plan.label, progress.step, plan.steps)) as console:
         clock = saved = time.monotonic()
         for step in range(progress.step, plan.steps):
             rate = plan.rate(step)
             reader.add(step, *update(step, rate))
             progress.step = step + 1
             at_point = progress.step in points
-            due = bool(signals.received) or time.monotonic() - saved > plan.checkpoint_seconds
+            due = bool(stop.received) or time.monotonic() - saved > plan.checkpoint_seconds
             if at_point or due or len(reader) >= _READ_EVERY:
                 reader.read()
             now = time.monotonic()
@@ -93,8 +100,8 @@ def train(
                 progress.curve.add(progress.step, probe(), means, progress.seconds, rate)
             if due and progress.step < plan.steps:
                 checkpoints.save(progress.step, run_tensors(model, optimizer), asdict(progress))
-                if signals.received:
-                    raise SystemExit(128 + signals.received)
+                if stop.received:
+                    stop.leave()
                 saved = time.monotonic()
             console.step(progress, reader.last)
             if at_point or due:

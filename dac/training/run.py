@@ -16,12 +16,14 @@ import torch
 from torch.optim import Adam
 
 import dac
-from dac.artifacts import new_folder, sha256, write_json
+from dac.artifacts import new_folder, require_space, sha256, write_json
 from dac.fields.model import Model, save_model
 from dac.fields.protocol import over
 from dac.ops.backend import backend_record
 from dac.provenance import source_digest
 from dac.scenes.scene import SCENE_FILES, Scene
+from dac.signals import deferred
+from dac.states import Finished
 from dac.training.batches import probe_batch
 from dac.training.checkpoints import Checkpoints, save_optimizer
 from dac.training.curve import Progress
@@ -63,13 +65,27 @@ class Run:
     ) -> None:
         """Train and write the folder; arguments as of `loop.train`.
 
+        A run that ended before, but that the workflow runs again because it died meanwhile, gets
+        its result back.
+
         Raises:
             UserError: an input is missing, a loss is not finite, the disk is full.
             SystemExit: the job was told to stop; its state is saved.
         """
         inputs = {name: sha256(file) for name, file in self.inputs.items()}
-        checkpoints = Checkpoints(self.state, self._digest(inputs))
-        end = train(model, optimizer, make_step, probe, plan, checkpoints, start or Progress())
+        digest = self._digest(inputs)
+        finished = Finished(self.state, digest)
+        if finished.restore(self.out):
+            return
+        require_space(self.out, _space(model))
+        checkpoints = Checkpoints(self.state, digest)
+        with deferred():  # a signal while the result is written is too late to stop the run
+            end = train(model, optimizer, make_step, probe, plan, checkpoints, start or Progress())
+            self._write(model, optimizer, inputs, end)
+            finished.keep(self.out)
+        checkpoints.clear()
+
+    def _write(self, model: Model, optimizer: Adam, inputs: dict[str, str], end: Progress) -> None:
         device = next(model.parameters()).device
         record = {
             "stage": self.stage,
@@ -86,7 +102,6 @@ class Run:
             save_model(model, part, record)
             save_optimizer(model, optimizer, part)
             write_json(part / "curve.json", asdict(end.curve))
-        checkpoints.clear()
 
     def _digest(self, inputs: dict[str, str]) -> str:
         known = [self.stage, self.seed, self.settings, inputs, source_digest(self.module)]
@@ -123,6 +138,12 @@ def make_probe(
         return -10.0 * math.log10(max(error, 1e-10))
 
     return probe
+
+
+def _space(model: Model) -> int:
+    """Bytes on disk: two states, the one that is being written, and the result."""
+    parameters = sum(p.numel() * p.element_size() for p in model.parameters())
+    return 4 * 3 * parameters  # each holds the parameters and Adam's two moments
 
 
 def _describe(device: torch.device) -> str:

@@ -204,7 +204,7 @@ def distil(
         mode=mode,
         seed=0,
         out=out,
-        state=out.parent / "state",
+        state=out.with_suffix(".state"),
     )
 
 

@@ -43,7 +43,7 @@ def test_the_newest_is_loaded_and_two_are_kept(tmp_path: Path) -> None:
     assert newest(checkpoints) == 1000
     assert len(list((tmp_path / "state").iterdir())) == 2
     checkpoints.clear()
-    assert newest(checkpoints) is None and not (tmp_path / "state").exists()
+    assert newest(checkpoints) is None and not list((tmp_path / "state").iterdir())
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "no tensors", "no manifest", "bad manifest"])
@@ -52,7 +52,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(
 ) -> None:
     checkpoints = saved(tmp_path, 1, 2)
     tensors = tmp_path / "step-000000002" / "tensors.safetensors"
-    manifest = tmp_path / "step-000000002" / "state.json"
+    manifest = tmp_path / "step-000000002" / "manifest.json"
     data = tensors.read_bytes()
     if damage == "flip":
         tensors.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -89,7 +89,7 @@ def test_other_settings_states_do_not_crowd_out_ones_own(tmp_path: Path) -> None
 
 def test_a_state_that_was_never_finished_is_not_seen(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1)
-    part = tmp_path / ".part-abc"
+    part = tmp_path / ".step-000000002.part-abc"
     part.mkdir()
     (part / "tensors.safetensors").write_bytes(b"half")
     assert newest(checkpoints) == 1

@@ -41,7 +41,7 @@ DISTILL = DistillSettings(steps=12, rays=48, warmup_steps=3, horizon=24)
 
 
 def baseline(scene: Path, out: Path, **changes: Any) -> None:
-    values = {"steps": 12, "seed": 0, "out": out, "state": out.parent / "state", **changes}
+    values = {"steps": 12, "seed": 0, "out": out, "state": out.with_suffix(".state"), **changes}
     settings = values.pop("train", SHORT)
     baseline_phase.train_baseline(scene, MODEL, settings, **values)
 
@@ -55,7 +55,7 @@ def expert(scene: Path, out: Path) -> None:
         SHORT,
         seed=0,
         out=out,
-        state=out.parent / "state",
+        state=out.with_suffix(".state"),
     )
 
 
@@ -72,7 +72,7 @@ def finetune(start: str) -> Callable[[Path, Path], None]:
             distill=DISTILL,
             seed=0,
             out=out,
-            state=out.parent / "state",
+            state=out.with_suffix(".state"),
         )
 
     return run
@@ -127,14 +127,14 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
                 phase(toy_scene, tmp_path / "resumed")
         assert stopped.value.code == 128 + signal.SIGTERM
         assert not (tmp_path / "resumed").exists()
-    assert [p.name for p in sorted((tmp_path / "state").iterdir())] == [
+    assert [p.name for p in sorted((tmp_path / "resumed.state").iterdir())] == [
         "step-000000005",
         "step-000000008",
     ]
     phase(toy_scene, tmp_path / "resumed")
     assert same_run(tmp_path / "whole", tmp_path / "resumed")
     assert {path.name for path in (tmp_path / "resumed").iterdir()} == OUTPUTS
-    assert not (tmp_path / "state").exists()
+    assert [p.name for p in (tmp_path / "resumed.state").iterdir()] == ["finished"]
 
 
 def test_a_crash_loses_only_what_was_not_saved(
@@ -147,7 +147,7 @@ def test_a_crash_loses_only_what_was_not_saved(
         with pytest.raises(RuntimeError):
             baseline(toy_scene, tmp_path / "resumed", train=often)
     assert not (tmp_path / "resumed").exists()
-    newest = tmp_path / "state" / "step-000000007" / "tensors.safetensors"
+    newest = tmp_path / "resumed.state" / "step-000000007" / "tensors.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
     baseline(toy_scene, tmp_path / "resumed", train=often)
     assert same_run(tmp_path / "whole", tmp_path / "resumed")
@@ -228,7 +228,7 @@ def test_sigterm_saves_the_state_of_a_real_process(toy_scene: Path, tmp_path: Pa
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 128 + signal.SIGTERM
-    assert not out.exists() and len(list(state.glob("step-*/state.json"))) == 1
+    assert not out.exists() and len(list(state.glob("step-*/manifest.json"))) == 2
 
 
 def test_training_beats_the_mean_image(toy_scene: Path, tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     monkeypatch.setattr(images, "RayBatches", Poisoned)
     with pytest.raises(UserError, match="toy baseline: the loss 'photometric' is nan in step 5"):
         baseline(toy_scene, tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["out.state"]
 
 
 def test_progress_is_json_lines_with_the_time_left(
