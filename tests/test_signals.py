@@ -12,12 +12,15 @@ import pytest
 
 from dac.signals import STOPPING, deferred, listening
 
-# A job that says when it is ready, and then does what the command line says.
+# A job that does something; where it may be told to go, it says that it is ready.
 JOB = """
 import sys, time, threading
 from dac.signals import deferred, listening
-with listening():
+
+def ready():
     print("ready", flush=True)
+
+with listening():
     {body}
 """
 # Counts for ever within one call of a library, and is told to go meanwhile.
@@ -26,8 +29,8 @@ ENDLESS = """
     told = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
     told.daemon = True
     told.start()
-    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
-    sqlite3.connect(":memory:").execute(numbers)
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+    sqlite3.connect(":memory:").execute(numbers + " SELECT COUNT(*) FROM n")
 """
 
 
@@ -44,7 +47,7 @@ def stopped(body: str, number: int) -> tuple[int, float, str]:
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_ends_a_job_at_once(number: int) -> None:
-    body = "try: time.sleep(60)\n    finally: print('tidied')"
+    body = "try: ready(); time.sleep(60)\n    finally: print('tidied')"
     status, seconds, said = stopped(body, number)
     assert status == 128 + number and said == "tidied\n" and seconds < 5
 
@@ -57,7 +60,7 @@ def test_a_long_call_is_ended_hard() -> None:
 
 def test_a_deferred_block_saves_first() -> None:
     body = (
-        "with deferred() as stop:\n        while not stop.received: time.sleep(0.01)\n"
+        "with deferred() as stop:\n        ready()\n        while not stop.received: time.sleep(0.01)\n"
         "        time.sleep(0.1); print('saved'); stop.leave()"
     )
     status, _, said = stopped(body, signal.SIGUSR1)
@@ -65,7 +68,7 @@ def test_a_deferred_block_saves_first() -> None:
 
 
 def test_a_signal_too_late_to_ask_for_ends_nothing() -> None:
-    body = "with deferred() as stop: time.sleep(0.5)\n    print('done')"
+    body = "with deferred() as stop: ready(); time.sleep(0.5)\n    print('done')"
     assert stopped(body, signal.SIGTERM)[::2] == (0, "done\n")
 
 
