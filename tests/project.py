@@ -1,0 +1,135 @@
+"""A copy of the project with a tiny scene, and what a run of Snakemake in it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("Snakefile", "rules", "workflow_scripts", "dac", "envs", "profiles", "slurm", "README.md")
+
+TINY: dict[str, Any] = {
+    "results": "results",
+    "seeds": [0],
+    "modes": ["corrected"],
+    "scenes": [
+        {"name": "ball", "path": "data/ball", "format": "colmap", "division": "azimuth", "K": 2}
+    ],
+    "model": {
+        "resolution": 8,
+        "scales": [1, 2],
+        "channels": 4,
+        "proposal_resolutions": [8, 8],
+        "proposal_samples": [8, 8],
+        "samples": 8,
+        "hidden": 8,
+    },
+    "train": {
+        "steps": 6,
+        "rays": 32,
+        "warmup_steps": 2,
+        "anneal_steps": 2,
+        "proposal_update_ramp": 2,
+        "curve_points": 2,
+        "curve_rays": 64,
+    },
+    "distill": {"steps": 5, "rays": 32, "warmup_steps": 1},
+    "finetune": {"steps": 4, "warmup_steps": 1},
+    "evaluate": {"test_views": 2},
+}
+
+
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config" / "config.yaml"
+
+    def configure(self, **changes: Any) -> None:
+        """Write the tiny configuration, with some sections' keys changed."""
+        data = {
+            key: value | changes.get(key, {}) if isinstance(value, dict) else value
+            for key, value in TINY.items()
+        }
+        data |= {key: value for key, value in changes.items() if not isinstance(value, dict)}
+        self.config.parent.mkdir(exist_ok=True)
+        self.config.write_text(yaml.safe_dump(data))
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake in the copy."""
+        command = [sys.executable, "-m", "snakemake", "--nocolor", *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            timeout=600,
+            check=False,
+        )
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """How many jobs of each rule would run."""
+        result = self.snakemake("--dry-run", *arguments)
+        assert result.returncode == 0, result.stderr
+        said = result.stdout + result.stderr
+        table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", said, re.MULTILINE)
+        if table is None:
+            assert "Nothing to be done" in said, said
+            return {}
+        rows = [line.split() for line in table[1].splitlines()]
+        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+
+    @contextmanager
+    def edited(self, file: str, old: str, new: str) -> Iterator[None]:
+        """A file of the copy changed for a while."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} doesn't hold {old!r}"
+        path.write_text(text.replace(old, new, 1))
+        try:
+            yield
+        finally:
+            path.write_text(text)
+
+    @contextmanager
+    def configured(self, **changes: Any) -> Iterator[None]:
+        """The configuration changed for a while."""
+        self.configure(**changes)
+        try:
+            yield
+        finally:
+            self.configure()
+
+    def copy_to(self, folder: Path) -> Project:
+        """Another copy, with all results and Snakemake's memory of them."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+
+def new_project(folder: Path, write_scene: Callable[[Path], None]) -> Project:
+    """Copy the project into a new folder; a function writes the scene's data."""
+    folder.mkdir(parents=True)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_symlink():
+            (folder / name).symlink_to(source.readlink())
+        elif source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        elif source.exists():
+            shutil.copy2(source, folder / name)
+    write_scene(folder / "data" / "ball")
+    project = Project(folder)
+    project.configure()
+    return project
