@@ -60,7 +60,8 @@ def test_a_long_call_is_ended_hard() -> None:
 
 def test_a_deferred_block_saves_first() -> None:
     body = (
-        "with deferred() as stop:\n        ready()\n        while not stop.received: time.sleep(0.01)\n"
+        "with deferred() as stop:\n        ready()\n"
+        "        while not stop.received: time.sleep(0.01)\n"
         "        time.sleep(0.1); print('saved'); stop.leave()"
     )
     status, _, said = stopped(body, signal.SIGUSR1)
