@@ -30,6 +30,10 @@ rule all:
         FIGURES,
 
 
+onsuccess:
+    forget_finished()
+
+
 # Snakemake's own account of a failed job is long: say last what the jobs themselves said.
 onerror:
     print(*errors_since_start(), sep="\n", file=sys.stderr)

@@ -1,5 +1,6 @@
 # What the other files share: the checked settings, the paths, and what each stage depends on.
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else 
 
 from dac import settings as dac_settings
 from dac.errors import UserError
+from dac.preflight import disk_space
 from dac.provenance import source_digest
 
 # --- The configuration: checked whole before anything runs -------------------------------------
@@ -288,7 +290,10 @@ def names_of(*formats):
 
 def data_files(wildcards):
     """Images, poses and models of a scene, and the files that its settings name."""
-    scene = scene_of(wildcards)
+    return scene_data(scene_of(wildcards))
+
+
+def scene_data(scene):
     named = [scene.scene.masks, scene.scene.test_list, scene.scene.exclude]
     roots = [Path(scene.path), *(Path(path) for path in named if path is not None)]
     return sorted({str(file) for root in roots for file in files_under(root)})
@@ -397,6 +402,39 @@ def experts_before(wildcards):
     K = int(groups.rsplit("-", 1)[1])
     return [f"{SEED}/{groups}/expert{group}/model.json" for group in range(K)]
 
+
+# --- The disk, and what killed jobs leave ---------------------------------------------------------
+
+
+def warn_of_a_small_disk():
+    """One line if the results will probably not fit; a job that can't go on says so itself."""
+    repeated = {"seeds": len(SETTINGS.seeds), "modes": len(SETTINGS.modes)}
+    try:
+        space = [disk_space(scene, scene_data(scene), **repeated) for scene in SCENES.values()]
+    except UserError:
+        return  # an image that can't be read: its import says so, if it is wanted at all
+    needed = sum(results + states for results, states in space)
+    existing = Path(RESULTS).absolute()
+    there = sum(file.stat().st_size for file in existing.rglob("*") if file.is_file())
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if needed > there + free:
+        print(
+            f"warning: {RESULTS}: will take about {needed / 1e9:.2g} GB, "
+            f"{(there + free) / 1e9:.2g} GB are free",
+            file=sys.stderr,
+        )
+
+
+def forget_finished():
+    """All is in Snakemake's books now: results need no second name any more (`dac.states`)."""
+    for folder in Path(RESULTS, "state").rglob("finished"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if workflow.is_main_process:
+    warn_of_a_small_disk()
 
 # --- Errors --------------------------------------------------------------------------------------
 

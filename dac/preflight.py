@@ -1,0 +1,52 @@
+"""How much disk space a configuration will take, before anything runs.
+
+An estimate from above, to a factor of two: it counts what grows with the scene and the model.
+Notation: N images of H x W pixels and C channels, P parameters of a model, 4 bytes each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dac.scenes.images import read_header
+from dac.settings import ModelSettings, ResolvedScene
+
+_IMAGES = {".png", ".jpg", ".jpeg"}
+_RENDER_BYTES = 5  # colours and half-precision depth of a pixel
+
+
+def disk_space(
+    scene: ResolvedScene, files: Sequence[str], *, seeds: int, modes: int
+) -> tuple[int, int]:
+    """Bytes of one scene's results, and of the states that exist while its jobs run.
+
+    Args:
+        files: the data set's files.
+        seeds, modes: how many of each.
+
+    Raises:
+        UserError: the first image can't be read.
+    """
+    images = [file for file in files if Path(file).suffix.lower() in _IMAGES]
+    pixels = channels = 0
+    if images:
+        header = read_header(Path(images[0]))
+        pixels = header.size[0] * header.size[1] // scene.scene.downscale**2
+        channels = 4 if header.alpha else 3
+    array = len(images) * pixels * (channels + (scene.scene.masks is not None))
+    share = 2 if scene.format == "blender" else 8  # one of so many views is a test view
+    scored = min(scene.evaluate.test_views or len(images), len(images) // share + 1)
+    trained = seeds * (2 + scene.K + 2 * modes)  # baselines, experts, distilled and fine-tuned
+    evaluated = seeds * (3 + modes)  # baselines, experts together, fine-tuned
+    run = 3 * 4 * parameters(scene.model)  # with Adam's two moments
+    results = array + trained * run + evaluated * scored * pixels * _RENDER_BYTES
+    # Two states of each training and one that is being written; experts and baselines at once.
+    return results, 3 * run * seeds * (2 + scene.K)
+
+
+def parameters(model: ModelSettings) -> int:
+    """P, but for the small networks."""
+    field = sum((model.resolution * scale) ** 2 for scale in model.scales)
+    proposals = sum(side**2 for side in model.proposal_resolutions)
+    return 3 * (model.channels * field + model.proposal_channels * proposals)

@@ -1,0 +1,49 @@
+"""The estimate of disk space against what is really written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import toy
+from PIL import Image
+
+from dac.fields.model import build_model
+from dac.preflight import disk_space, parameters
+from dac.scenes.scene import Space
+from dac.settings import EvaluateSettings, ModelSettings, ResolvedScene, parse, resolve
+
+BOX = Space("box", ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)), 2.0, 6.0)
+
+
+@pytest.mark.parametrize("model", [toy.model_settings(), ModelSettings(resolution=32)])
+def test_parameters_are_those_of_the_planes(model: ModelSettings) -> None:
+    real = sum(p.numel() for p in build_model(model, BOX, seed=0).parameters())
+    networks = real - parameters(model)
+    assert 0 < networks < 30_000
+
+
+def scene(folder: Path, **changes: object) -> ResolvedScene:
+    entry = {
+        "name": "ball",
+        "path": str(folder),
+        "format": "blender",
+        "division": "azimuth",
+        "K": 4,
+    }
+    return resolve(parse({"scenes": [entry], **changes}, "config"), "ball")
+
+
+def test_what_grows_with_the_scene_and_the_model(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"{i}.png") for i in range(10)]
+    Image.new("RGBA", (40, 20)).save(files[0])
+    one = scene(tmp_path, evaluate={"test_views": 3})
+    results, states = disk_space(one, [*files, "poses.json"], seeds=1, modes=1)
+    run = 12 * parameters(one.model)
+    assert results == 10 * 800 * 4 + 8 * run + 4 * 3 * 800 * 5
+    assert states == 18 * run
+    more, _ = disk_space(one, files, seeds=2, modes=1)
+    assert more - results == 8 * run + 4 * 3 * 800 * 5
+    small = one.model_copy(update={"evaluate": EvaluateSettings(test_views=None)})
+    assert disk_space(small, files, seeds=1, modes=1)[0] == results + 4 * 3 * 800 * 5
+    assert disk_space(one, [], seeds=1, modes=1)[0] == 8 * run
