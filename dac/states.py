@@ -26,6 +26,12 @@ class DamagedError(ValueError):
     """A sealed folder is not as it was sealed."""
 
 
+def digest_of(*parts: Any) -> str:
+    """Hex SHA-256 of plain JSON data: all that a result depends on, say."""
+    text = json.dumps(parts, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def seal(folder: Path, about: dict[str, Any]) -> None:
     """Write the manifest of a folder that `artifacts.new_folder` makes.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dac.artifacts import new_folder
-from dac.states import DamagedError, Finished, seal, unseal
+from dac.states import DamagedError, Finished, digest_of, seal, unseal
 
 ABOUT = {"step": 3, "digest": "mine", "progress": {"seconds": 1.5, "curve": []}}
 
@@ -60,6 +60,11 @@ def test_other_damage_is_noticed(sealed: Path, damage: str) -> None:
         manifest.write_text("[]")
     with pytest.raises(DamagedError):
         unseal(sealed)
+
+
+def test_a_digest_is_of_values_and_not_of_their_order() -> None:
+    assert digest_of({"a": 1, "b": [2.5]}, "x") == digest_of({"b": [2.5], "a": 1}, "x")
+    assert digest_of({"a": 1}) != digest_of({"a": 2}) != digest_of("x") != digest_of("x", None)
 
 
 @pytest.fixture

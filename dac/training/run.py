@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import platform
 from collections.abc import Callable
@@ -23,7 +21,7 @@ from dac.ops.backend import backend_record
 from dac.provenance import source_digest
 from dac.scenes.scene import SCENE_FILES, Scene
 from dac.signals import deferred
-from dac.states import Finished
+from dac.states import Finished, digest_of
 from dac.training.batches import probe_batch
 from dac.training.checkpoints import Checkpoints, save_optimizer
 from dac.training.curve import Progress
@@ -104,9 +102,8 @@ class Run:
             write_json(part / "curve.json", asdict(end.curve))
 
     def _digest(self, inputs: dict[str, str]) -> str:
-        known = [self.stage, self.seed, self.settings, inputs, source_digest(self.module)]
-        text = json.dumps(known, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        sources = source_digest(self.module)
+        return digest_of(self.stage, self.seed, self.settings, inputs, sources)
 
 
 def scene_inputs(scene: Path) -> dict[str, Path]:
