@@ -71,6 +71,7 @@ class Checkpoints:
                 _log.warning("%s: damaged (%s); trying the one before it", state, error)
                 continue
             self._own = [state]
+            _log.info("%s: going on from step %d", state, about["step"])
             return loaded
         return None
 
