@@ -270,6 +270,22 @@ def settings_to_freeze(stage):
 TRAINING_THREADS = 1
 
 
+# Seconds on one core each: on a cluster they run beside Snakemake, since a place in the queue would
+# cost more than they do. Not as groups of jobs: if one of a group fails, Snakemake deletes what the
+# others made, and each still starts a Snakemake of its own.
+localrules:
+    read_points,
+    covisibility,
+    partition,
+    diagnose,
+    tables,
+    convergence,
+    losses,
+    experts_figure,
+    points_figure,
+    qualitative,
+
+
 # --- Inputs --------------------------------------------------------------------------------------
 
 DATA_SUFFIXES = {".png", ".jpg", ".jpeg", ".json", ".txt", ".bin"}
