@@ -115,8 +115,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             for entry in [*temporary.rglob("*"), temporary]:
+                entry.chmod(0o755 if entry.is_dir() else 0o644)  # libraries' files may be private
                 _sync(entry)
-            temporary.chmod(0o755)
             _replace_folder(temporary, path)
             _sync(path.parent)
         finally:

@@ -64,8 +64,10 @@ def test_a_folder_replaces_the_one_before(tmp_path: Path) -> None:
     with new_folder(target) as part:
         (part / "sub").mkdir()
         (part / "sub" / "fresh").write_text("new")
+        (part / "sub" / "fresh").chmod(0o600)  # as safetensors leaves its files
         assert everything(target) == ["stale"]
     assert everything(tmp_path) == ["run", "run/sub", "run/sub/fresh"]
+    assert (target / "sub" / "fresh").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_failing_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
