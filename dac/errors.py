@@ -8,8 +8,8 @@ from pathlib import Path
 class UserError(Exception):
     """A mistake in what the user gave: settings, images, poses, a full disk.
 
-    Its text is one line, `where: what; fix`, and is all that the user sees: the workflow's scripts
-    print it without a traceback and exit with status 1.
+    Its text is one printable line, `where: what; fix`, and is all that the user sees: the
+    workflow's scripts print it without a traceback and exit with status 1.
 
     Args:
         where: the file or settings key at fault, e.g. `config.yaml: scenes.lego.K`.
@@ -21,5 +21,19 @@ class UserError(Exception):
         self.where = str(where)
         self.what = what
         self.fix = fix
-        text = f"{self.where}: {what}" + (f"; {fix}" if fix else "")
+        text = f"{_cut(self.where, 400)}: {_cut(what, 600)}" + (
+            f"; {_cut(fix, 300)}" if fix else ""
+        )
         super().__init__(" ".join(text.split()))
+
+
+def _cut(text: str, most: int) -> str:
+    """`text` without its middle, if it is long, and fit for any terminal.
+
+    Names and values come from files: they may hold escape sequences, or what no encoding can print.
+    """
+    text = text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 2) :]}"
+    return "".join(
+        letter if letter.isprintable() or letter.isspace() else ascii(letter)[1:-1]
+        for letter in text
+    )

@@ -14,19 +14,26 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dac.errors import UserError
+from dac.plain import read_yaml as read_yaml
+from dac.plain import refuse_odd
 
-Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Vector3 = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+Weight = Annotated[float, Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Side = Annotated[int, Field(ge=2, le=10**9)]
+Whole = Annotated[int, Field(ge=0, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9)]
+Vector3 = tuple[Coordinate, Coordinate, Coordinate]
+# A path that every file system can hold, without control characters.
+PathText = Annotated[str, Field(max_length=1024, pattern=r"^(/*[^/\x00-\x1f\x7f]{1,255})+/*$")]
 
 Format = Literal["blender", "nerfstudio", "colmap", "photos"]
 Division = Literal[
@@ -58,19 +65,25 @@ class SfmSettings(Stage):
     camera_model: Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = Field(
         "OPENCV", description="COLMAP camera model"
     )
-    max_image_size: Annotated[int, Field(ge=64)] = Field(1600, description="pixels, longer side")
-    max_features: Annotated[int, Field(ge=64)] = Field(4096, description="SIFT features an image")
+    max_image_size: Annotated[int, Field(ge=64, le=10**9)] = Field(
+        1600, description="pixels, longer side"
+    )
+    max_features: Annotated[int, Field(ge=64, le=10**9)] = Field(
+        4096, description="SIFT features an image"
+    )
     minimum_registered: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="fraction of the photos that the largest model must hold"
     )
-    seed: int = Field(0, description="of RANSAC")
+    seed: Seed = Field(0, description="of RANSAC")
 
 
 class PointsSettings(Stage):
     """Triangulation with the poses fixed, where a data set brings no points."""
 
     neighbours: Count = Field(12, description="views matched with each view, nearest by pose")
-    max_features: Annotated[int, Field(ge=64)] = Field(4096, description="SIFT features an image")
+    max_features: Annotated[int, Field(ge=64, le=10**9)] = Field(
+        4096, description="SIFT features an image"
+    )
     max_reprojection_error: Positive = Field(4.0, description="pixels")
 
 
@@ -82,11 +95,11 @@ class SceneSettings(Stage):
         None, description="default: as the data set gives it, else every 8th view is a test view"
     )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.125, description="split: fraction")
-    test_list: str | None = Field(
+    test_list: PathText | None = Field(
         None, description="split: list; a text file, one image name a line"
     )
-    exclude: str | None = Field(None, description="a text file of image names to leave out")
-    masks: str | None = Field(
+    exclude: PathText | None = Field(None, description="a text file of image names to leave out")
+    masks: PathText | None = Field(
         None, description="folder of masks named as the images; white is used"
     )
     background: Literal["white", "black"] = Field("white", description="behind RGBA images at test")
@@ -125,24 +138,24 @@ class DivideSettings(Stage):
     louvain_resolution: Positive = Field(
         1.0, description="above 1: more, smaller communities before they are brought to K"
     )
-    seed: int = Field(0, description="of Louvain, spectral clustering and the random division")
+    seed: Seed = Field(0, description="of Louvain, spectral clustering and the random division")
 
 
 class ModelSettings(Stage):
     """K-Planes: three feature planes at several scales, and two proposal levels."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(
+    name: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(
         "kplanes", description="stands in the results' paths; give a variant its own name"
     )
     decoder: Literal["hybrid", "explicit"] = Field(
         "hybrid", description="small networks after the planes, or a linear colour basis"
     )
-    resolution: Annotated[int, Field(ge=2)] = Field(128, description="side of the coarsest plane")
+    resolution: Side = Field(128, description="side of the coarsest plane")
     scales: tuple[Count, ...] = Field(
         (1, 2, 4), description="sides of the planes, as multiples of resolution"
     )
     channels: Count = Field(32, description="features of a plane at one scale")
-    proposal_resolutions: tuple[int, int] = Field(
+    proposal_resolutions: tuple[Side, Side] = Field(
         (64, 128), description="side of the planes of the two proposal levels"
     )
     proposal_channels: Count = Field(8, description="features of a proposal plane")
@@ -170,18 +183,16 @@ class TrainSettings(Stage):
         description="cosine: each run has a cosine over its own steps, so the 2x baseline is "
         "trained from scratch; constant: the 2x baseline continues the 1x",
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(512, description="linear")
+    warmup_steps: Whole = Field(512, description="linear")
     adam_eps: Positive = Field(1.0e-15, description="epsilon of Adam")
     plane_tv: Weight = Field(1.0e-4, description="weight of the field's total variation")
     proposal_tv: Weight = Field(1.0e-4, description="weight of the proposals' total variation")
     distortion: Weight = Field(1.0e-3, description="weight (mip-NeRF 360)")
     interlevel: Weight = Field(1.0, description="weight of the histogram loss on the proposals")
     anneal_slope: Positive = Field(10.0, description="of the annealing of the proposal weights")
-    anneal_steps: Annotated[int, Field(ge=0)] = Field(
-        1000, description="steps over which they are annealed"
-    )
+    anneal_steps: Whole = Field(1000, description="steps over which they are annealed")
     proposal_update_every: Count = Field(5, description="proposals learn every n-th step at last")
-    proposal_update_ramp: Annotated[int, Field(ge=0)] = Field(
+    proposal_update_ramp: Whole = Field(
         5000, description="steps over which the interval grows from 1"
     )
     background: Literal["random", "white", "black"] = Field(
@@ -217,7 +228,7 @@ class DistillSettings(Stage):
     steps: Count = Field(30_000, description="of distillation")
     rays: Count = Field(4096, description="rays a step")
     learning_rate: Positive = Field(1.0e-2, description="peak, after the warm-up")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(512, description="linear")
+    warmup_steps: Whole = Field(512, description="linear")
     horizon: Count | None = Field(
         None, description="steps that the cosine spans; default: this phase's own steps"
     )
@@ -235,7 +246,7 @@ class FinetuneSettings(Stage):
 
     steps: Count = Field(30_000, description="on the images")
     learning_rate: Positive = Field(1.0e-2, description="peak, after the warm-up")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(512, description="linear")
+    warmup_steps: Whole = Field(512, description="linear")
     start: Literal["fresh", "continued"] = Field(
         "fresh",
         description="fresh: a new optimiser and a cosine over this phase; continued: the "
@@ -250,7 +261,7 @@ class EvaluateSettings(Stage):
         None, description="evenly spaced test views that are scored; default: all"
     )
     chunk_rays: Count = Field(8192, description="rays rendered at once; bounds the memory")
-    pictures: Annotated[int, Field(ge=0)] = Field(8, description="views saved as PNG with depth")
+    pictures: Whole = Field(8, description="views saved as PNG with depth")
     expert_stride: Count = Field(
         1, description="every n-th pixel, both ways, where an expert is scored on others' views"
     )
@@ -260,19 +271,19 @@ class ReportSettings(Stage):
     """Tables and figures."""
 
     crops: Count = Field(2, description="test views of a scene in the qualitative figure")
-    dpi: Annotated[int, Field(ge=50)] = Field(150, description="of the PNG figures")
+    dpi: Annotated[int, Field(ge=50, le=2400)] = Field(150, description="of the PNG figures")
 
 
 class SceneEntry(Stage):
     """One scene: the five lines that a user writes, and its own overrides."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")] = Field(
+    name: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")] = Field(
         description="letters, digits, underscores; a folder of the results"
     )
-    path: str = Field(description="the data set, relative to the working folder")
+    path: PathText = Field(description="the data set, relative to the working folder")
     format: Format = Field(description="how the data set is laid out")
     division: Division = Field(description="how the views are divided")
-    K: Count = Field(description="number of groups and experts")
+    K: Annotated[int, Field(ge=1, le=1000)] = Field(description="number of groups and experts")
     settings: dict[str, dict[str, Any]] = Field({}, description="overrides by section")
 
 
@@ -293,10 +304,10 @@ SECTIONS: dict[str, type[Stage]] = {
 class Settings(Stage):
     """The whole configuration."""
 
-    results: str = Field("results", description="folder that everything is written to")
-    seeds: tuple[int, ...] = Field((0,), description="every run is repeated with each")
+    results: PathText = Field("results", description="folder that everything is written to")
+    seeds: tuple[Seed, ...] = Field((0,), description="every run is repeated with each")
     modes: tuple[Mode, ...] = Field(("corrected",), description="conquer modes, side by side")
-    scenes: tuple[SceneEntry, ...]
+    scenes: tuple[SceneEntry, ...] = Field(max_length=1000)
     sfm: SfmSettings = SfmSettings()
     points: PointsSettings = PointsSettings()
     scene: SceneSettings = SceneSettings()
@@ -354,14 +365,11 @@ def validate(model: type[S], data: Any, source: str) -> S:
     Raises:
         UserError: names the file and the first key at fault.
     """
+    refuse_odd(data, source)
     try:
         # Through JSON, so that strict mode takes a list for a tuple but never text for a number.
         return model.model_validate_json(json.dumps(data, allow_nan=True))
-    except (TypeError, ValueError) as error:
-        if not isinstance(error, ValidationError):
-            raise UserError(
-                source, f"not plain data: {error}", "use numbers, text, lists"
-            ) from None
+    except ValidationError as error:
         raise _first_fault(error, source) from None
 
 
@@ -373,7 +381,7 @@ def _first_fault(error: ValidationError, source: str) -> UserError:
         return UserError(f"{source}: {key}", "unknown key", "check its spelling")
     if kind == "missing":
         return UserError(f"{source}: {key}", "missing", "add this key")
-    if isinstance(value, str) and _NUMBER_AS_TEXT.match(value):
+    if isinstance(value, str) and _NUMBER_AS_TEXT.match(value) and math.isfinite(float(value)):
         return UserError(
             f"{source}: {key}",
             f"'{value}' is text to YAML, not a number",
@@ -382,28 +390,6 @@ def _first_fault(error: ValidationError, source: str) -> UserError:
     what = first["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(value, dict | list) else f" (got {value!r})"
     return UserError(f"{source}: {key}", f"{what}{shown}", "see docs/settings.md")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read one YAML mapping.
-
-    Raises:
-        UserError: the file is missing, is no YAML, or holds something else than a mapping.
-    """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(path, "no such file", "check the path") from None
-    except UnicodeDecodeError:
-        raise UserError(path, "is not UTF-8 text", "it should be a YAML file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(path, f"broken YAML{where}: {problem}", "mend the file") from None
-    if not isinstance(data, dict):
-        raise UserError(path, "holds no settings", "it should be 'key: value' lines")
-    return data
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
