@@ -4,8 +4,8 @@ A script is one function of a `Job`: it reads the job's inputs, calls one functi
 writes the job's outputs. Around it, `run`
 
 - waits while another process does the same job, as one may whose workflow has died: it holds a lock
-  on the job's log;
-- sends all output to that log, and tells the terminal how far a long run is;
+  beside the job's log;
+- sends all output to the log, and tells the terminal how far a long run is;
 - removes what a killed attempt has left half-written beside the outputs;
 - refuses to run if `dac` has changed since the job's settings were frozen;
 - ends within seconds when the scheduler tells it to (SIGTERM, SIGUSR1), what is done saved;
@@ -94,8 +94,8 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
     """Do a script's work; see the module's docstring."""
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
     log = Path(snakemake.log[0])
-    with listening():
-        _send_output_to(_only_writer_of(log, terminal))
+    with listening(), _only_writer_of(log, terminal):
+        _send_output_to(log)
         _tell(terminal)
         with _progress_of(log, terminal):
             try:
@@ -123,32 +123,46 @@ def _end(line: str, terminal: TextIO) -> None:
 
 
 def _only_writer_of(log: Path, terminal: TextIO) -> TextIO:
-    """The job's log, empty and locked for as long as this process or a child of it lives."""
+    """Wait until no other process does this job.
+
+    The lock is on a file beside the log: Snakemake removes logs and outputs before a job starts.
+
+    Returns:
+        The locked file, which tells who holds it; for as long as this process or a child lives.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    file = log.open("a")
+    lock = log.with_suffix(".lock")
+    file = lock.open("a")
+    os.set_inheritable(file.fileno(), True)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = log.read_text(errors="replace").partition("\n")[0]
-        print(f"waiting for another process that does this job ({log}): {holder}", file=terminal)
+        holder = lock.read_text(errors="replace").strip()
+        print(f"waiting for another process that does this job ({lock}): {holder}", file=terminal)
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
             raise
-        print(f"{log}: no locks on this file system; never run two workflows here", file=terminal)
+        print(f"{lock}: no locks on this file system; never run two workflows here", file=terminal)
     file.truncate(0)
+    print(_this_process(), file=file, flush=True)
     return file
 
 
-def _send_output_to(log: TextIO) -> None:
+def _this_process() -> str:
+    slurm = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+    return f"process {os.getpid()} on {socket.gethostname()}{slurm}"
+
+
+def _send_output_to(log: Path) -> None:
     """Send everything that this process prints, native libraries included, to the log."""
     os.environ.setdefault("TQDM_MININTERVAL", "10")
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    slurm = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
-    print(f"process {os.getpid()} on {socket.gethostname()}{slurm}")
+    print(_this_process())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import subprocess
@@ -65,6 +66,19 @@ def test_progress_in_words(job: ModuleType, told: dict[str, object], words: str)
     assert job._in_words(json.dumps(told) + "\n") == words
 
 
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """Frozen settings of a stage that imports dac.errors alone."""
+    digest = "import dac.provenance as p; print(p.source_digest('dac.errors'), end='')"
+    command = [sys.executable, "-c", digest]
+    root = SCRIPTS.parent
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    frozen = {"settings": {}, "modules": ["dac.errors"], "sources": result.stdout}
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(frozen))
+    return path
+
+
 @pytest.mark.parametrize(
     ("body", "status", "last"),
     [
@@ -78,15 +92,10 @@ def test_progress_in_words(job: ModuleType, told: dict[str, object], words: str)
         ("raise SystemExit(143)", 143, "a line for the log"),
     ],
 )
-def test_a_job_ends_with_one_line(tmp_path: Path, body: str, status: int, last: str) -> None:
-    settings, log = tmp_path / "settings.json", tmp_path / "logs" / "job.log"
-    modules = ["dac.errors"]
-    digest = "import dac.provenance as p; print(p.source_digest('dac.errors'), end='')"
-    root = SCRIPTS.parent
-    sources = subprocess.run(
-        [sys.executable, "-c", digest], cwd=root, capture_output=True, text=True, check=True
-    ).stdout
-    settings.write_text(json.dumps({"settings": {}, "modules": modules, "sources": sources}))
+def test_a_job_ends_with_one_line(
+    tmp_path: Path, settings: Path, body: str, status: int, last: str
+) -> None:
+    log = tmp_path / "logs" / "job.log"
     text = SCRIPT.format(scripts=str(SCRIPTS), body=body, settings=str(settings), log=str(log))
     result = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
     assert result.returncode == status
@@ -110,3 +119,21 @@ def test_other_sources_are_refused(tmp_path: Path) -> None:
     assert result.stderr == f"{line}\n"
     who, *said = log.read_text().splitlines()
     assert who.startswith("process ") and said == [line]
+
+
+def test_a_second_process_waits_until_the_first_has_done_the_job(
+    tmp_path: Path, settings: Path
+) -> None:
+    log = tmp_path / "job.log"
+    text = SCRIPT.format(scripts=str(SCRIPTS), body="pass", settings=str(settings), log=str(log))
+    with (tmp_path / "job.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        print("the first", file=lock, flush=True)
+        second = subprocess.Popen([sys.executable, "-c", text], stderr=subprocess.PIPE, text=True)
+        assert second.stderr is not None
+        told = f"waiting for another process that does this job ({lock.name}): the first\n"
+        assert second.stderr.readline() == told
+        assert not log.exists()
+    assert second.communicate(timeout=60)[1] == "dac.test: a sentence for people\n"
+    assert second.returncode == 0
+    assert "a line for the log" in log.read_text()
