@@ -1,5 +1,6 @@
 # make demo    install what is needed, run the workflow on config/config.yaml, print the table
 # make test    the tests that need no GPU, no data sets and no patience
+# make test-faults   kill jobs, fill disks, damage files; LONG=1 for the long form (docs/faults.md)
 # make bench   the kernels' speed against plain PyTorch; writes results/bench.json
 # make lint    style, types, and the workflow's own checks
 # make clean   remove the environment and all results
@@ -18,7 +19,7 @@ REPORT := results/report.html
 SHOWN := results/tables results/figures rules/captions
 
 .DELETE_ON_ERROR:
-.PHONY: demo report test bench lint clean
+.PHONY: demo report test test-faults bench lint clean
 
 demo: .venv/workflow.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
@@ -32,7 +33,10 @@ report: .venv/workflow.stamp
 	fi
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -m "not slow and not gpu and not data"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not data and not faults"
+
+test-faults: .venv/test.stamp
+	LONG=$(LONG) ONLY=$(ONLY) $(BIN)/python -m pytest -m faults tests/faults
 
 bench: .venv/workflow.stamp
 	$(BIN)/python -m bench.run
