@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dac.artifacts import new_folder, read_json, sha256
+from dac.artifacts import new_folder, read_json, remove_leftovers, sha256
 from dac.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ class Finished:
     def keep(self, out: Path) -> None:
         """Keep the files of a result's folder; a disk that can't is told of and is no error."""
         try:
+            remove_leftovers(self._folder)
             with new_folder(self._folder) as part:
                 _link_all(out, part)
                 seal(part, {"digest": self._digest})

@@ -51,9 +51,7 @@ class Checkpoints:
             save_file(tensors, part / _TENSORS)
             seal(part, {"step": step, "digest": self._digest, "progress": progress})
         self._own = [*[own for own in self._own if own != state][-1:], state]
-        for other in self._folder.iterdir():
-            if other not in self._own and other.name.startswith(("step-", ".step-")):
-                shutil.rmtree(other, ignore_errors=True)
+        self._remove_all_but(self._own)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and progress of the newest state that is whole and this run's; None without one.
@@ -77,8 +75,12 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all states: the run is complete."""
-        for state in self._folder.glob("step-*"):
-            shutil.rmtree(state, ignore_errors=True)
+        self._remove_all_but([])
+
+    def _remove_all_but(self, kept: list[Path]) -> None:
+        for other in self._folder.iterdir():  # half-written ones, too
+            if other not in kept and other.name.startswith(("step-", ".step-")):
+                shutil.rmtree(other, ignore_errors=True)
 
 
 class _Adam(Adam):

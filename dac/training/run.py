@@ -72,11 +72,11 @@ class Run:
         """
         inputs = {name: sha256(file) for name, file in self.inputs.items()}
         digest = self._digest(inputs)
-        finished = Finished(self.state, digest)
+        finished, checkpoints = Finished(self.state, digest), Checkpoints(self.state, digest)
         if finished.restore(self.out):
+            checkpoints.clear()
             return
         require_space(self.out, _space(model))
-        checkpoints = Checkpoints(self.state, digest)
         with deferred():  # a signal while the result is written is too late to stop the run
             end = train(model, optimizer, make_step, probe, plan, checkpoints, start or Progress())
             self._write(model, optimizer, inputs, end)
