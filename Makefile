@@ -1,6 +1,7 @@
 # make demo    install what is needed, run the workflow on config/config.yaml, print the table
 # make test    the tests that need no GPU, no data sets and no patience
 # make test-faults   kill jobs, fill disks, damage files; LONG=1 for the long form (docs/faults.md)
+# make test-slurm    the workflow on a throw-away Slurm; needs root and Slurm's packages
 # make bench   the kernels' speed against plain PyTorch; writes results/bench.json
 # make lint    style, types, and the workflow's own checks
 # make clean   remove the environment and all results
@@ -19,7 +20,7 @@ REPORT := results/report.html
 SHOWN := results/tables results/figures rules/captions
 
 .DELETE_ON_ERROR:
-.PHONY: demo report test test-faults bench lint clean
+.PHONY: demo report test test-faults test-slurm bench lint clean
 
 demo: .venv/workflow.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
@@ -33,10 +34,13 @@ report: .venv/workflow.stamp
 	fi
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -m "not slow and not gpu and not data and not faults"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not data and not faults and not slurm"
 
 test-faults: .venv/test.stamp
 	LONG=$(LONG) ONLY=$(ONLY) $(BIN)/python -m pytest -m faults tests/faults
+
+test-slurm: .venv/test.stamp
+	$(BIN)/python -m pytest -m slurm tests/slurm
 
 bench: .venv/workflow.stamp
 	$(BIN)/python -m bench.run
