@@ -17,7 +17,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,15 @@ def _replace_folder(new: Path, path: Path) -> None:
             raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder that is whole for as long as it bears its name; errors are ignored."""
+    gone = path.with_name(f"{_part(path)}gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(OSError):
+        path = path.rename(gone)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_leftovers(path: Path) -> None:

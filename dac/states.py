@@ -10,11 +10,10 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-from dac.artifacts import new_folder, read_json, remove_leftovers, sha256
+from dac.artifacts import new_folder, read_json, remove_folder, remove_leftovers, sha256
 from dac.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -129,7 +128,7 @@ class Finished:
 
     def forget(self) -> None:
         """Remove what is kept."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_folder(self._folder)
 
 
 def _link_all(source: Path, target: Path) -> None:

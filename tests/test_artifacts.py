@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from dac.artifacts import (
     finite_or_none,
     new_folder,
     read_json,
+    remove_folder,
     sha256,
     write_file,
     write_json,
@@ -138,6 +140,26 @@ def test_a_file_where_a_folder_is_needed(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(UserError, match="a file stands where a folder is needed"):
         write_json(tmp_path / "results" / "scene" / "x.json", {})
+
+
+def test_a_folder_is_never_seen_half_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "state"
+    target.mkdir()
+    (target / "tensors").write_text("whole")
+    (tmp_path / ".state.part-gone" / "deep").mkdir(parents=True)
+    seen = []
+    remove = shutil.rmtree
+
+    def watch(path: Path, **options: bool) -> None:
+        seen.append((path.name, target.exists()))
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watch)
+    remove_folder(target)
+    assert seen == [(".state.part-gone", True), (".state.part-gone", False)]
+    assert everything(tmp_path) == []
 
 
 def test_other_os_errors_pass(tmp_path: Path) -> None:

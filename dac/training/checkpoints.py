@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from dac.artifacts import new_folder
+from dac.artifacts import new_folder, remove_folder
 from dac.errors import UserError
 from dac.states import DamagedError, seal, unseal
 
@@ -78,9 +78,11 @@ class Checkpoints:
         self._remove_all_but([])
 
     def _remove_all_but(self, kept: list[Path]) -> None:
-        for other in self._folder.iterdir():  # half-written ones, too
-            if other not in kept and other.name.startswith(("step-", ".step-")):
-                shutil.rmtree(other, ignore_errors=True)
+        for state in self._folder.glob("step-*"):
+            if state not in kept:
+                remove_folder(state)
+        for part in self._folder.glob(".step-*"):
+            shutil.rmtree(part, ignore_errors=True)
 
 
 class _Adam(Adam):
