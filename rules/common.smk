@@ -10,6 +10,7 @@ sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else 
 
 from dac import settings as dac_settings
 from dac.errors import UserError
+from dac.files import files_under
 from dac.preflight import disk_space
 from dac.provenance import source_digest
 
@@ -48,7 +49,7 @@ def check_results_folder(settings, source):
     if any(character in settings.results for character in "{}*?"):
         raise UserError(where, "holds one of { } * ?", "choose a plain name")
     existing = Path(settings.results).absolute()
-    while not existing.exists():
+    while not os.path.exists(existing):
         existing = existing.parent
     if not existing.is_dir():
         raise UserError(where, f"{existing} is no folder", "choose another folder")
@@ -68,7 +69,7 @@ def check_scene(scene, source):
         "settings.scene.exclude": scene.scene.exclude,
     }
     for key, path in named.items():
-        if path is not None and not Path(path).exists():
+        if path is not None and not os.path.exists(path):
             where = f"{source}: scenes.{scene.name}.{key}"
             raise UserError(where, f"no such file or folder: {path}", "check the path")
 
@@ -312,17 +313,9 @@ def data_files(wildcards):
 def scene_data(scene):
     named = [scene.scene.masks, scene.scene.test_list, scene.scene.exclude]
     roots = [Path(scene.path), *(Path(path) for path in named if path is not None)]
-    return sorted({str(file) for root in roots for file in files_under(root)})
-
-
-def files_under(root):
-    if root.is_file():
-        yield root
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if Path(name).suffix.lower() in DATA_SUFFIXES and not name.startswith("."):
-                yield Path(folder, name)
+    files = [file for root in roots for file in files_under(root)]
+    chosen = {str(f) for f in files if f in roots or f.suffix.lower() in DATA_SUFFIXES}
+    return sorted(chosen)
 
 
 def sfm_model(wildcards):
@@ -432,7 +425,7 @@ def warn_of_a_small_disk():
     needed = sum(results + states for results, states in space)
     existing = Path(RESULTS).absolute()
     there = sum(file.stat().st_size for file in existing.rglob("*") if file.is_file())
-    while not existing.exists():
+    while not os.path.exists(existing):
         existing = existing.parent
     free = shutil.disk_usage(existing).free
     if needed > there + free:
