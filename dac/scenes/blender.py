@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from dac.errors import UserError
+from dac.files import inside, is_file
 from dac.scenes.transforms import Frame, read_frames, views_of
-from dac.scenes.views import Views, inside, refuse_duplicates
+from dac.scenes.views import Views, refuse_duplicates
 
 EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG")
 
@@ -27,7 +28,7 @@ def read_blender(path: Path) -> Views:
     parts: list[Literal["train", "test"]] = []
     splits: tuple[Literal["train", "test"], ...] = ("train", "test")
     for part in splits:
-        file = path / f"transforms_{part}.json"
+        file = inside(path, f"transforms_{part}.json", path)
         if part == "test" and not file.exists():
             break
         found, _, _ = read_frames(file, lambda name, where: find_image(path, name, where))
@@ -48,6 +49,6 @@ def find_image(root: Path, name: str, where: str) -> Path:
     """
     for extension in EXTENSIONS:
         file = inside(root, name + extension, where)
-        if file.is_file():
+        if is_file(file):
             return file
     raise UserError(where, "its image is missing", "copy it there or take the frame out")

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from dac.errors import UserError
+from dac.files import inside, is_file
 from dac.scenes.colmap_model import ColmapCamera, ColmapModel, read_model
-from dac.scenes.views import LensModel, Sparse, Views, inside
+from dac.scenes.views import LensModel, Sparse, Views, checked_lens
 
 # Where each parameter goes: fx, fy, cx, cy, then k1, k2, p1, p2, k3, k4; one f stands for both.
 _LENSES: dict[str, tuple[LensModel, str]] = {
@@ -33,10 +34,11 @@ def read_colmap(path: Path) -> Views:
     Raises:
         UserError: no model, a damaged one, an unsupported lens, a missing image.
     """
-    folders = [path / "sparse" / "0", path / "sparse", path]
-    for folder in folders:
-        if any((folder / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt")):
-            return views_of_model(read_model(folder), folder, path / "images")
+    for name in ("sparse/0", "sparse", "."):
+        folder = path / name
+        if any(is_file(folder / f"cameras{suffix}") for suffix in (".bin", ".txt")):
+            folder = inside(path, name, path)
+            return views_of_model(read_model(folder), folder, inside(path, "images", path))
     raise UserError(path, "no COLMAP model here", "it needs sparse/0/cameras.bin (or .txt)")
 
 
@@ -53,7 +55,7 @@ def views_of_model(model: ColmapModel, where: Path, images: Path) -> Views:
     names = [model.images[i].name for i in ids]
     files = [inside(images, name, where) for name in names]
     for file in files:
-        if not file.is_file():
+        if not is_file(file):
             raise UserError(file, "the image is missing", "copy it there")
     lenses = {camera: lens_of(camera, where) for camera in set(cameras)}
     if len({lens[0] for lens in lenses.values()}) > 1:
@@ -93,10 +95,10 @@ def lens_of(camera: ColmapCamera, where: Path) -> tuple[LensModel, list[float], 
             raise UserError(where, f"{camera.model} with a parameter {value:g}: {what}", fix)
         values[key] = value
     fx, fy = values.get("fx", values.get("f", 0.0)), values.get("fy", values.get("f", 0.0))
-    if min(fx, fy) <= 0 or min(camera.width, camera.height) < 1:
-        raise UserError(where, "a camera's focal length or size is not positive", fix)
-    distortion = [values[key] for key in ("k1", "k2", "p1", "p2", "k3", "k4")]
-    return kind, [fx, fy, values["cx"], values["cy"]], distortion
+    coefficients = [values[key] for key in ("k1", "k2", "p1", "p2", "k3", "k4")]
+    lens = [fx, fy, values["cx"], values["cy"], *coefficients]
+    lens = checked_lens(where, (camera.width, camera.height), lens, "export the model again")
+    return kind, lens[:4], lens[4:]
 
 
 def _sparse(model: ColmapModel, ids: list[int]) -> Sparse | None:

@@ -7,6 +7,7 @@ and frames, which newer versions write too, repeat what the images say; they are
 
 from __future__ import annotations
 
+import posixpath
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.errors import UserError
+from dac.files import inside, is_file, read_bytes, read_text
+from dac.scenes.views import FURTHEST
 
 # Binary files name a camera model by its place in this list; values are numbers of parameters.
 CAMERA_MODELS = {
@@ -39,6 +42,7 @@ CAMERA_MODELS = {
 }
 _NAMES = tuple(CAMERA_MODELS)
 _MEND = "export the model again"
+LARGEST_FILE = 8 * 2**30  # bytes; a thousand images with ten thousand features have 240 million
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,13 @@ def read_model(folder: Path) -> ColmapModel:
         ".txt": (_text_cameras, _text_images, _text_points),
     }
     for suffix, (cameras_of, images_of, points_of) in readers.items():
-        paths = [folder / (part + suffix) for part in ("cameras", "images", "points3D")]
-        if paths[0].is_file() and paths[1].is_file():
+        names = [part + suffix for part in ("cameras", "images", "points3D")]
+        if is_file(folder / names[0]) and is_file(folder / names[1]):
+            paths = [inside(folder, name, folder) for name in names]
             cameras = _guarded(cameras_of, paths[0])
             images = _guarded(images_of, paths[1])
             none = _points([], [], [], [])
-            points = _guarded(points_of, paths[2]) if paths[2].is_file() else none
+            points = _guarded(points_of, paths[2]) if is_file(paths[2]) else none
             return _checked(ColmapModel(cameras, images, *points), paths)
     raise UserError(
         folder, "no COLMAP model here", "it needs cameras and images files, .bin or .txt"
@@ -127,8 +132,9 @@ def _checked(model: ColmapModel, paths: list[Path]) -> ColmapModel:
     strangers = np.setdiff1d(model.track_image_ids, np.fromiter(model.images, np.int64))
     if len(strangers):
         raise UserError(paths[2], f"a track names image {strangers[0]}, which is missing", _MEND)
-    if not np.isfinite(model.xyz).all():
-        raise UserError(paths[2], "a point's coordinates are not finite", _MEND)
+    if not (np.abs(model.xyz) <= FURTHEST).all():
+        what = f"a point's coordinates are not finite, or beyond {FURTHEST:g}"
+        raise UserError(paths[2], what, _MEND)
     return model
 
 
@@ -136,7 +142,7 @@ def _pose(path: Path, name: str, quaternion: list[float], translation: list[floa
     """An image with its camera still unknown (-1)."""
     q = np.array(quaternion, np.float64)
     length = float(np.linalg.norm(q))
-    if not np.isfinite(translation).all() or not abs(length - 1.0) < 1e-2:
+    if not (np.abs(translation) <= FURTHEST).all() or not abs(length - 1.0) < 1e-2:
         raise UserError(path, f"{name}: the pose is no rotation and translation", _MEND)
     w, x, y, z = q / length
     rotation = np.array(
@@ -146,6 +152,8 @@ def _pose(path: Path, name: str, quaternion: list[float], translation: list[floa
             [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
+    # `./a.png` and `a.png` are one image.
+    name = posixpath.normpath(name) if name else name
     return ColmapImage(name, -1, np.column_stack([rotation, translation]))
 
 
@@ -178,7 +186,7 @@ class _Bytes:
     """A binary file, read from front to back; little-endian."""
 
     def __init__(self, path: Path) -> None:
-        self.data = path.read_bytes()
+        self.data = read_bytes(path, LARGEST_FILE)
         self.at = 0
 
     def take(self, layout: str) -> tuple[float, ...]:
@@ -227,7 +235,7 @@ def _binary_images(path: Path) -> dict[int, ColmapImage]:
         name = file.text()
         file.skip(24 * int(file.take("Q")[0]))  # x, y and the point of each feature
         image = _pose(path, name, pose[:4], pose[4:])
-        images[int(image_id)] = ColmapImage(name, int(camera_id), image.cam_from_world)
+        images[int(image_id)] = ColmapImage(image.name, int(camera_id), image.cam_from_world)
     file.finish()
     return images
 
@@ -250,9 +258,16 @@ def _binary_points(path: Path) -> Points:
 
 def _lines(path: Path) -> Iterator[str]:
     """Lines but for comments; empty ones stay, since an image may have no features."""
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in read_text(path, LARGEST_FILE, "a COLMAP model as text").split("\n"):
         if not line.startswith("#"):
             yield line.strip()
+
+
+def _id(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise ValueError(f"the id {text:.20}")
+    return number
 
 
 def _text_cameras(path: Path) -> dict[int, ColmapCamera]:
@@ -262,7 +277,7 @@ def _text_cameras(path: Path) -> dict[int, ColmapCamera]:
         params = tuple(float(value) for value in rest)
         if len(params) != CAMERA_MODELS.get(name, len(params)):
             raise ValueError(f"camera {camera_id}: {name} with {len(params)} parameters")
-        cameras[int(camera_id)] = ColmapCamera(name, int(width), int(height), params)
+        cameras[_id(camera_id)] = ColmapCamera(name, int(width), int(height), params)
     return cameras
 
 
@@ -275,7 +290,7 @@ def _text_images(path: Path) -> dict[int, ColmapImage]:
         image_id, *pose, camera_id, name = line.split(maxsplit=9)
         values = [float(value) for value in pose]
         image = _pose(path, name, values[:4], values[4:])
-        images[int(image_id)] = ColmapImage(name, int(camera_id), image.cam_from_world)
+        images[_id(image_id)] = ColmapImage(image.name, int(camera_id), image.cam_from_world)
         if next(lines, None) is None:  # the features' line
             raise ValueError(f"the file ends after {name}")
     return images

@@ -7,25 +7,34 @@ stored pixels; which one, `dac.scenes.orientation` decides. RGBA is straight, no
 from __future__ import annotations
 
 import os
-import struct
 import tempfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+from PIL.TiffImagePlugin import TiffImageFile
 
 from dac.artifacts import explained_disk_errors
 from dac.errors import UserError
+from dac.files import is_file
 
 Pixels = NDArray[np.uint8]
 
 MOST_PIXELS = 150_000_000
-_EXIF_ORIENTATION = 0x0112
+_EXIF_ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 256, 257
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,8 +44,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_UNDONE = {6: 8, 8: 6}  # the others undo themselves
 _EIGHT_BITS = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+# What photos come in. Pillow reads many more, some by starting other programs.
+_READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -59,27 +71,35 @@ class Header:
         return self.size if self.orientation < 5 else (self.size[1], self.size[0])
 
 
-def _open(file: Path) -> Image.Image:
+@contextmanager
+def open_image(file: Path) -> Iterator[Image.Image]:
+    """Open an image file; what goes wrong with it inside the block is the user's to mend.
+
+    Pillow's readers raise whatever their parsers stumble over (KeyError, AttributeError, ...), so
+    every exception counts as damage.
+
+    Raises:
+        UserError: missing, none of `FORMATS`, over 150 million pixels, truncated, damaged.
+    """
+    if not is_file(file):
+        what = "is no file" if file.exists() else "the image is missing"
+        raise UserError(file, what, "copy the image there")
     try:
-        image = Image.open(file)
-    except FileNotFoundError:
-        raise UserError(file, "the image is missing", "copy it there") from None
-    except Image.DecompressionBombError:
-        raise UserError(file, "the image is too large", "reduce it first") from None
+        with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise UserError(file, f"the image has over {MOST_PIXELS} pixels", "reduce it first")
+            yield image
+    except UserError:
+        raise
     except UnidentifiedImageError:
-        raise UserError(file, "is no image that can be read", "replace it") from None
-    except _DAMAGE as error:
-        raise _damaged(file, error) from None
-    if image.width * image.height > MOST_PIXELS:
-        image.close()
-        raise UserError(file, f"the image has over {MOST_PIXELS} pixels", "reduce it first")
-    return image
-
-
-def _damaged(file: Path, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None)
-    what = f"can't be read ({reason})" if reason else f"truncated or damaged ({error})"
-    return UserError(file, what, "replace it")
+        what = f"is no image that can be read ({', '.join(FORMATS)})"
+        raise UserError(file, what, "replace it") from None
+    except (Image.DecompressionBombError, MemoryError):
+        raise UserError(file, "the image is too large", "reduce it first") from None
+    except Exception as error:
+        reason = getattr(error, "strerror", None)
+        what = f"can't be read ({reason})" if reason else f"truncated or damaged ({error})"
+        raise UserError(file, what, "replace it") from None
 
 
 def read_header(file: Path) -> Header:
@@ -88,17 +108,26 @@ def read_header(file: Path) -> Header:
     Raises:
         UserError: missing, no image, over 150 million pixels, or not 8 or 16 bits a channel.
     """
-    with _open(file) as image:
+    with open_image(file) as image:
         if image.mode not in _EIGHT_BITS and not image.mode.startswith("I;16"):
             raise UserError(
                 file, f"pixels of kind {image.mode} are not supported", "convert it to 8 bits"
             )
         alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
-        try:
-            orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
-        except (*_DAMAGE, TypeError):
-            orientation = 1
-        return Header(image.size, alpha, orientation if orientation in _TURNS else 1)
+        orientation = _orientation(image)
+        size = image.size
+        if isinstance(image, TiffImageFile):  # whose size Pillow gives as if it were turned already
+            size = (int(image.tag_v2[_WIDTH]), int(image.tag_v2[_HEIGHT]))
+        return Header(size, alpha, orientation)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 where there is none, or EXIF data that can't be read."""
+    try:
+        orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:
+        return 1
+    return orientation if orientation in _TURNS else 1
 
 
 def decode(file: Path, channels: int, turn: int = 1, factor: int = 1) -> Pixels:
@@ -114,19 +143,25 @@ def decode(file: Path, channels: int, turn: int = 1, factor: int = 1) -> Pixels:
         (H, W, channels) uint8.
 
     Raises:
-        UserError: missing, truncated or damaged.
+        UserError: missing, too large, truncated or damaged.
     """
-    with _open(file) as image:
-        try:
-            image.load()
-            upright = image.transpose(_TURNS[turn]) if turn in _TURNS else image
-            if upright.mode.startswith("I;16"):
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            pixels = np.asarray(upright.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
-        except _DAMAGE as error:
-            raise _damaged(file, error) from None
+    with open_image(file) as image:
+        stored = _stored(image)
+        upright = stored.transpose(_TURNS[turn]) if turn in _TURNS else stored
+        if upright.mode.startswith("I;16"):
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        pixels = np.asarray(upright.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     return pixels if factor == 1 else average_blocks(pixels, factor)
+
+
+def _stored(image: Image.Image) -> Image.Image:
+    """The pixels as they are stored: Pillow turns those of a TIFF upright while it decodes them."""
+    orientation = _orientation(image) if isinstance(image, TiffImageFile) else 1
+    image.load()
+    if orientation == 1 or _orientation(image) == orientation:
+        return image
+    return image.transpose(_TURNS[_UNDONE.get(orientation, orientation)])
 
 
 def average_blocks(pixels: Pixels, factor: int) -> Pixels:
@@ -193,7 +228,10 @@ def store(
 
             def put(index: int) -> None:
                 # Not through the map: there, a full disk kills the process with a signal.
-                left = np.ascontiguousarray(make(index)).reshape(-1).data
+                array = np.ascontiguousarray(make(index))
+                if array.shape != shape:
+                    raise ValueError(f"array {index} has shape {array.shape}, not {shape}")
+                left = array.reshape(-1).data
                 at = index * size
                 while left:
                     written = os.pwrite(file.fileno(), left, at)

@@ -27,7 +27,7 @@ from dac.scenes.orientation import match_pixels
 from dac.scenes.photos import read_photos
 from dac.scenes.scene import Scene
 from dac.scenes.splits import split
-from dac.scenes.views import Views, matching, read_names
+from dac.scenes.views import Finder, Views, read_names
 from dac.settings import SceneSettings
 
 
@@ -83,7 +83,7 @@ def import_scene(
     images = store(
         len(views),
         (cameras.height, cameras.width, channels),
-        lambda i: decode(views.files[i], channels, turns[i], factor),
+        lambda i: _decoded(views, i, size, channels, turns[i], factor),
         work,
     )
     return Scene(
@@ -118,7 +118,8 @@ def _exclude(views: Views, settings: SceneSettings) -> Views:
     if settings.exclude is None:
         return views
     entries = read_names(Path(settings.exclude))
-    gone = {i for entry in entries for i in matching(views.names, entry)}
+    find = Finder(views.names)
+    gone = {i for entry in entries for i in find(entry)}
     kept = [i for i in range(len(views)) if i not in gone]
     return views.select(kept).noting(
         f"Excluded: {len(gone)} views by the {len(entries)} names in {settings.exclude}."
@@ -136,6 +137,16 @@ def _one_size(views: Views) -> tuple[int, int]:
             "bring all images to one size, or exclude some",
         )
     return int(views.sizes[0, 0]), int(views.sizes[0, 1])
+
+
+def _decoded(
+    views: Views, i: int, size: tuple[int, int], channels: int, turn: int, factor: int
+) -> Pixels:
+    pixels = decode(views.files[i], channels, turn, factor)
+    if pixels.shape[:2] != (size[1] // factor, size[0] // factor):
+        what = "decodes to another size than its header says"
+        raise UserError(views.files[i], what, "replace it")
+    return pixels
 
 
 def _cameras(views: Views, size: tuple[int, int], factor: int) -> Cameras:

@@ -12,6 +12,7 @@ import torch
 
 from dac.cameras import Cameras
 from dac.errors import UserError
+from dac.files import inside, is_file
 from dac.scenes.images import Pixels, decode, read_header
 
 FURTHEST_PIXELS = 0.5
@@ -24,8 +25,9 @@ def find_mask(folder: Path, name: str) -> Path:
         UserError: there is none.
     """
     for candidate in (name, name + ".png", str(Path(name).with_suffix(".png"))):
-        if (folder / candidate).is_file():
-            return folder / candidate
+        file = inside(folder, candidate, folder)
+        if is_file(file):
+            return file
     raise UserError(folder, f"holds no mask for {name}", "add one, white where the image is used")
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dac.errors import UserError
+from dac.files import inside, is_file
 from dac.scenes.transforms import Frame, read_frames, views_of
-from dac.scenes.views import Views, inside
+from dac.scenes.views import Views
 
 LARGEST_MISSING_SHARE = 0.5
 
@@ -26,11 +27,11 @@ def read_nerfstudio(path: Path) -> Views:
         UserError: the file is missing or damaged, too many images are missing, a pose or a lens is
             impossible.
     """
-    file = path if path.suffix == ".json" else path / "transforms.json"
+    file = path if path.suffix == ".json" else inside(path, "transforms.json", path)
 
     def find(name: str, where: str) -> Path | None:
         image = inside(file.parent, name, where)
-        return image if image.is_file() else None
+        return image if is_file(image) else None
 
     frames, data, missing = read_frames(file, find)
     total = len(frames) + len(missing)

@@ -16,7 +16,8 @@ from PIL import Image
 
 from dac.artifacts import sha256
 from dac.errors import UserError
-from dac.scenes.images import decode, read_header
+from dac.files import files_under, inside
+from dac.scenes.images import decode, open_image, read_header
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 _ORIENTATION = 0x0112  # EXIF tag
@@ -51,15 +52,17 @@ def list_photos(folder: Path) -> list[str]:
     """Sorted names of the photos in a folder and its subfolders; hidden files are left out.
 
     Raises:
-        UserError: no such folder, or no photo in it.
+        UserError: no such folder, or no photo in it; a name that is not UTF-8.
     """
     if not folder.is_dir():
         raise UserError(folder, "no such folder", "check the path")
     names = sorted(
         file.relative_to(folder).as_posix()
-        for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+        for file in files_under(folder)
+        if file.suffix.lower() in SUFFIXES and file.is_file()
     )
+    for name in names:
+        inside(folder, name, folder)
     if not names:
         raise UserError(folder, "holds no photos", f"they end in {', '.join(SUFFIXES)}")
     return names
@@ -144,7 +147,7 @@ def colmap_folder(folder: Path, photos: Sequence[Photo], work: Path) -> Path:
 
 
 def _exif_upright(source: Path) -> Any:
-    with Image.open(source) as image:
+    with open_image(source) as image:
         exif = image.getexif()
         exif.get_ifd(0x8769)  # loads the part that holds the focal length
         exif.pop(_ORIENTATION, None)

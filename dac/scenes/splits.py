@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from dac.errors import UserError
-from dac.scenes.views import matching, read_names
+from dac.scenes.views import Finder, read_names
 from dac.settings import SceneSettings
 
 HOLD = 8
@@ -68,8 +68,9 @@ def split(
 
 def _listed(names: Sequence[str], file: Path) -> list[int]:
     chosen: set[int] = set()
+    find = Finder(names)
     for entry in read_names(file):
-        found = matching(names, entry)
+        found = find(entry)
         if len(found) != 1:
             what = "is no view" if not found else f"may mean {len(found)} views"
             raise UserError(file, f"{entry} {what}", "name one view a line")

@@ -18,7 +18,15 @@ import numpy as np
 from dac.artifacts import read_json
 from dac.errors import UserError
 from dac.scenes.images import read_header
-from dac.scenes.views import Array, LensModel, Views, opencv_from_opengl, refuse_duplicates, rigid
+from dac.scenes.views import (
+    Array,
+    LensModel,
+    Views,
+    checked_lens,
+    opencv_from_opengl,
+    refuse_duplicates,
+    rigid,
+)
 
 MODELS: dict[str, LensModel] = {
     "OPENCV": "perspective",
@@ -28,6 +36,7 @@ MODELS: dict[str, LensModel] = {
     "RADIAL": "perspective",
     "OPENCV_FISHEYE": "fisheye",
 }
+_LARGEST = 1e300
 COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4")
 
 
@@ -95,10 +104,13 @@ def views_of(root: Path, frames: Sequence[Frame]) -> Views:
             # All images have one size, which is checked later, so one header tells it.
             stored = stored or read_header(frame.file).size
             w, h = stored
-        sizes.append((round(w), round(h)))
         models.append(_model(frame))
-        intrinsics.append(_intrinsics(frame, float(w), float(h)))
-        distortion.append([_number(frame, key) or 0.0 for key in COEFFICIENTS])
+        coefficients = [_number(frame, key) or 0.0 for key in COEFFICIENTS]
+        lens = [*_intrinsics(frame, float(w), float(h)), *coefficients]
+        lens = checked_lens(frame.where, (w, h), lens, "mend the file")
+        sizes.append((round(w), round(h)))
+        intrinsics.append(lens[:4])
+        distortion.append(lens[4:])
         if models[-1] != models[0]:
             raise UserError(
                 frame.where, "perspective and fisheye lenses are mixed", "split the set"
@@ -119,8 +131,8 @@ def _number(frame: Frame, key: str) -> float | None:
     value = frame.lens.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(frame.where, f"{key} is no number ({value!r})", "mend the file")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+        raise UserError(frame.where, f"{key} is no number ({value!r:.80})", "mend the file")
     return float(value)
 
 
@@ -128,9 +140,9 @@ def _model(frame: Frame) -> LensModel:
     if frame.lens.get("is_fisheye") is True:
         return "fisheye"
     name = frame.lens.get("camera_model", "OPENCV")
-    if name not in MODELS:
-        known = ", ".join(MODELS)
-        raise UserError(frame.where, f"camera_model {name!r} is not supported", f"known: {known}")
+    if not isinstance(name, str) or name not in MODELS:
+        known, what = ", ".join(MODELS), f"camera_model {name!r:.80} is not supported"
+        raise UserError(frame.where, what, f"known: {known}")
     return MODELS[name]
 
 

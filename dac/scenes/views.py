@@ -6,21 +6,25 @@ all. Notation: N views; poses are world_from_camera with OpenCV axes, in the dat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dac.errors import UserError
+from dac.files import read_text
 
 Array = NDArray[np.float64]
 LensModel = Literal["perspective", "fisheye"]
 
 ROTATION_TOLERANCE = 5e-3
+FURTHEST = 1e12  # of a camera or a point from the origin: beyond, distances lose their digits
+LARGEST_SIDE = 1_000_000  # pixels
+LARGEST_NUMBER, SMALLEST_NUMBER = 1e9, 1e-30  # of a lens
+LARGEST_LIST = 16 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -97,27 +101,6 @@ class Views:
         return replace(self, log=(*self.log, *sentences))
 
 
-def inside(root: Path, relative: str, where: str | Path) -> Path:
-    """The path of a file that a data set names.
-
-    Raises:
-        UserError: the name is absolute, or leads out of `root` by `..` or by a symbolic link.
-    """
-    fix = "name or copy the file into the data folder"
-    if not relative or "\0" in relative:
-        raise UserError(where, f"{relative!r} is no file name", fix)
-    if PurePosixPath(relative).is_absolute() or PureWindowsPath(relative).drive:
-        raise UserError(where, f"{relative} is an absolute path", fix)
-    path = root / os.path.normpath(relative)
-    try:
-        leaves = not path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError):
-        raise UserError(where, f"{relative} is a link that goes in circles", fix) from None
-    if leaves:
-        raise UserError(where, f"{relative} leaves the data folder", fix)
-    return path
-
-
 def rigid(matrix: object, where: str | Path) -> Array:
     """Check a (3, 4) or (4, 4) pose and return its first three rows, the rotation made exact.
 
@@ -127,13 +110,17 @@ def rigid(matrix: object, where: str | Path) -> Array:
     """
     fix = "check how the poses were exported"
     try:
+        if not _numbers(matrix):
+            raise ValueError
         pose = np.array(matrix, np.float64)
-    except (TypeError, ValueError):
+    except (ValueError, OverflowError):
         raise UserError(where, "the pose is no matrix of numbers", fix) from None
     if pose.shape not in ((3, 4), (4, 4)):
         raise UserError(where, f"the pose has shape {pose.shape}, not (4, 4)", fix)
     if not np.isfinite(pose).all():
         raise UserError(where, "the pose holds NaN or infinity", fix)
+    if np.abs(pose).max() > FURTHEST:
+        raise UserError(where, f"the camera stands further than {FURTHEST:g} away", fix)
     if len(pose) == 4 and not np.allclose(pose[3], [0, 0, 0, 1], atol=1e-6):
         raise UserError(where, "the pose's last row is not 0, 0, 0, 1", fix)
     rotation = pose[:3, :3]
@@ -144,6 +131,48 @@ def rigid(matrix: object, where: str | Path) -> Array:
     if np.linalg.det(u @ vt) < 0:
         raise UserError(where, "the rotation is mirrored", fix)
     return np.column_stack([u @ vt, pose[:3, 3]])
+
+
+def _numbers(matrix: object) -> bool:
+    """Whether it is a list of rows of numbers, none of them long."""
+    return (
+        isinstance(matrix, list)
+        and len(matrix) <= 16
+        and all(isinstance(row, list) and len(row) <= 16 for row in matrix)
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for r in matrix for v in r)
+    )
+
+
+def checked_lens(
+    where: str | Path, size: tuple[float, float], lens: Sequence[float], fix: str
+) -> list[float]:
+    """Check a camera's size and lens.
+
+    Args:
+        where: what states them, for the message.
+        size: width and height in pixels.
+        lens: fx, fy, cx, cy and the coefficients of the distortion.
+        fix: for the message.
+
+    Returns:
+        The lens's numbers; coefficients too small for any effect are 0.
+
+    Raises:
+        UserError: a size that no image has, a focal length that is not positive or gives no image,
+            a number that leaves no digits to compute with.
+    """
+    if not all(1 <= side <= LARGEST_SIDE for side in size):
+        what = f"the camera has {size[0]:g} x {size[1]:g} pixels"
+        raise UserError(where, what, fix)
+    for focal in lens[:2]:
+        if not focal > 0:
+            raise UserError(where, f"the focal length is not positive ({focal:g})", fix)
+        if not 1e-3 <= focal / max(size) <= 1e6:
+            raise UserError(where, f"a focal length of {focal:g} pixels gives no image", fix)
+    largest = max(map(abs, lens))
+    if not largest <= LARGEST_NUMBER:
+        raise UserError(where, f"a lens with the number {largest:g}", fix)
+    return [value if abs(value) > SMALLEST_NUMBER else 0.0 for value in lens]
 
 
 def opencv_from_opengl(pose: Array) -> Array:
@@ -165,17 +194,26 @@ def read_names(file: Path) -> list[str]:
     """Image names from a text file, one a line; empty lines and lines with # in front do not count.
 
     Raises:
-        UserError: the file is missing or no text.
+        UserError: the file is missing, too large or no text.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise UserError(file, f"can't be read ({reason})", "one image name a line") from None
+    lines = read_text(file, LARGEST_LIST, "text, one image name a line").split("\n")
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def matching(names: Sequence[str], entry: str) -> list[int]:
-    """Indices of the views that an entry of a list means: `images/a.jpg`, or `a.jpg` for short."""
-    wanted = entry.removeprefix("./")
-    return [i for i, name in enumerate(names) if name == wanted or name.endswith("/" + wanted)]
+class Finder:
+    """Finds the views that the entries of a list mean.
+
+    Args:
+        names: of all views.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._named: dict[str, list[tuple[int, str]]] = {}
+        for i, name in enumerate(names):
+            self._named.setdefault(name.rsplit("/", 1)[-1], []).append((i, name))
+
+    def __call__(self, entry: str) -> list[int]:
+        """Indices of the views that `images/a.jpg` means, or `a.jpg` for short."""
+        wanted = entry.removeprefix("./")
+        alike = self._named.get(wanted.rsplit("/", 1)[-1], [])
+        return [i for i, name in alike if name == wanted or name.endswith("/" + wanted)]

@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from dac.errors import UserError
+from dac.files import inside
 from dac.scenes.blender import read_blender
 from dac.scenes.colmap import read_colmap
 from dac.scenes.nerfstudio import read_nerfstudio
 from dac.scenes.photos import read_photos
-from dac.scenes.views import Views, inside, rigid
+from dac.scenes.views import Views, rigid
 
 Writer = Callable[..., Path]
 Editor = Callable[[Path, Callable[[Any], object]], None]
@@ -177,7 +178,8 @@ BAD_FRAMES: list[tuple[Callable[[Any], Any], str]] = [
     (set_pose(lambda m: m[:2].tolist()), "shape"),
     (set_pose(lambda m: [1, [2]]), "no matrix of numbers"),
     (set_pose(lambda m: "identity"), "no matrix of numbers"),
-    (set_pose(lambda m: None), "shape"),
+    (set_pose(lambda m: None), "no matrix of numbers"),
+    (set_pose(lambda m: m.astype(str).tolist()), "no matrix of numbers"),
     (lambda d: d["frames"].append(d["frames"][1]), "appears twice"),
     (lambda d: d.update(frames=[]), "lists no frames"),
     (lambda d: d.update(frames={"a": 1}), "lists no frames"),

@@ -134,7 +134,7 @@ def test_a_truncated_image_is_one_line(tmp_path: Path, kind: str, kept: float) -
 def test_text_a_folder_and_nothing_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("hello")
     (tmp_path / "b.jpg").mkdir()
-    for name, what in (("a.jpg", "no image"), ("b.jpg", "Is a directory"), ("c.jpg", "missing")):
+    for name, what in (("a.jpg", "no image"), ("b.jpg", "is no file"), ("c.jpg", "missing")):
         with pytest.raises(UserError, match=what):
             read_header(tmp_path / name)
 

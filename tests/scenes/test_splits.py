@@ -62,7 +62,7 @@ def test_a_list_names_test_views_in_full_or_in_short(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="may mean 2 views"):
         split(["a/1.jpg", "b/1.jpg", "c.jpg"], settings, None, WHERE)
     file.unlink()
-    with pytest.raises(UserError, match="can't be read"):
+    with pytest.raises(UserError, match="no such file"):
         split(names(5), settings, None, WHERE)
 
 
