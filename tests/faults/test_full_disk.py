@@ -1,0 +1,143 @@
+"""A disk that fails at each change of a job's files, one after another.
+
+Whatever fails, the job ends with one line that names the disk and a file, the state before is whole,
+and the same job ends in the same bits once the disk is well again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_jobs import TRAININGS, Answer, Server, Servers, ToyJob, Toys, is_one_line
+
+from dac.states import unseal
+from dac.training.checkpoints import Checkpoints
+
+STEPS = 4
+EVERY_STEP = 1e-9  # seconds between states
+REMOVALS = ("unlink", "unlinkat", "rmdir")
+
+# What the disk does -> how the library is told.
+FAULTS = {
+    "full": {"effect": "full", "error": errno.ENOSPC},
+    "full for a moment": {"effect": "once", "error": errno.ENOSPC},
+    "full in the middle of a write": {"effect": "short", "error": errno.ENOSPC},
+    "over quota": {"effect": "full", "error": errno.EDQUOT},
+    "broken": {"effect": "full", "error": errno.EIO},
+    "power cut": {"effect": "kill"},
+    "power cut in the middle of a write": {"effect": "torn"},
+}
+# Everything on one phase, which shares its loop with the others; what is most frequent on the rest.
+SHORT_FORM = {
+    "training": list(FAULTS),
+    "distillation": ["full", "power cut"],
+    "fine-tuning": ["full", "power cut"],
+    "evaluation": ["full", "power cut"],
+    "import": list(FAULTS),
+    "division": list(FAULTS),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT_FORM)
+def test_each_change_of_a_file_fails(
+    kind: str,
+    toys: Toys,
+    servers: Servers,
+    workers: ThreadPoolExecutor,
+    tmp_path: Path,
+    figure: Callable[[str, str, Any], None],
+    long: bool,
+) -> None:
+    with servers.one() as server:
+        whole = new_job(toys, kind, tmp_path / "whole")
+        done = server.attempt(whole, fault={"effect": "none", "nth": 0})
+        assert done.status == 0, done.said
+    changes = [change.split()[0] for change in done.changes]
+    jobs = []
+    for name in FAULTS if long else SHORT_FORM[kind]:
+        deadly = FAULTS[name]["effect"] in ("kill", "torn")
+        for nth, change in enumerate(changes, 1):
+            if deadly or change not in REMOVALS:
+                jobs.append((name, nth))
+
+    def strike(fault: tuple[str, int]) -> str:
+        name, nth = fault
+        job = new_job(toys, kind, tmp_path / f"{name} {nth}")
+        with servers.one() as server:
+            try:
+                return failing(server, job, whole, {**FAULTS[name], "nth": nth})
+            except AssertionError as error:
+                what = f"{kind}, disk {name} at change {nth} ({done.changes[nth - 1]})"
+                raise AssertionError(f"{what}: {error}") from error
+
+    ends = list(workers.map(strike, jobs))
+    figure(f"failing disk, {kind}", "changes of files in the job", len(changes))
+    figure(f"failing disk, {kind}", "faults tried", len(jobs))
+    for end in sorted(set(ends)):
+        figure(f"failing disk, {kind}", end, ends.count(end))
+
+
+def new_job(toys: Toys, kind: str, place: Path) -> ToyJob:
+    return toys.job(kind, place, steps=STEPS, checkpoint_seconds=EVERY_STEP)
+
+
+def failing(server: Server, job: ToyJob, whole: ToyJob, fault: dict[str, Any]) -> str:
+    """Do a job on a failing disk, then on a good one; returns how the first attempt ended."""
+    answer = server.attempt(job, fault=fault)
+    if answer.status == 0:
+        end = "not needed: the job ended well"
+        assert job.is_whole() and job.result() == whole.result()
+    elif fault["effect"] in ("kill", "torn"):
+        end = "killed"
+        assert answer.status == -signal.SIGKILL
+    else:
+        end = "one line, status 1"
+        assert_one_line(answer, job)
+    assert_nothing_half_written(job, whole, saved=[s for w, s, _ in answer.trace if w == "saved"])
+    again = server.attempt(job)
+    assert again.status == 0, again.said
+    assert job.is_whole() and job.result() == whole.result()
+    assert job.leftovers() == []
+    return end
+
+
+def assert_one_line(answer: Answer, job: ToyJob) -> None:
+    assert answer.status == 1, f"status {answer.status}: {answer.said}"
+    assert is_one_line(answer.said), answer.said
+    line = answer.said.splitlines()[-1]
+    assert "disk" in line and f"error: {job.place}" in line, line
+    assert "Traceback" not in job.log.read_text() if job.log.exists() else True
+
+
+def assert_nothing_half_written(job: ToyJob, whole: ToyJob, *, saved: list[int]) -> None:
+    """The result is whole or absent, and so is each state; the last saved one is there."""
+    if job.out.exists() and any(job.out.iterdir()):
+        assert job.is_whole() and job.result() == whole.result()
+    states = sorted(job.state.glob("step-*"))
+    for state in states:
+        unseal(state)
+    if saved and not (job.state / "finished").exists():
+        assert unseal(states[-1])["step"] >= saved[-1]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
