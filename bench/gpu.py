@@ -336,7 +336,8 @@ def train(data: Path, steps: int) -> dict[str, Any]:
         )  # fmt: skip
         took = time.perf_counter() - began
         label = {"method": "baseline-1x", "model": "kplanes", "seed": 0, "steps": steps}
-        scored = evaluate_model(scene, run, EvaluateSettings(), label, Path(folder) / "evaluation")
+        out, state = Path(folder) / "evaluation", Path(folder) / "evaluation-state"
+        scored = evaluate_model(scene, run, EvaluateSettings(), label, out, state=state)
     return {"data": data.name, "steps": steps, "seconds": took, "psnr": scored.mean.psnr}
 
 

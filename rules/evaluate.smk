@@ -20,6 +20,7 @@ rule evaluate:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         label=run_label,
+        state=state_of(f"{RUN}/evaluation"),
     message:
         "Scoring {wildcards.run} on the test views of {wildcards.scene}"
     script:
@@ -46,6 +47,7 @@ rule evaluate_experts:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         label=experts_label,
+        state=state_of(f"{EXPERTS}/experts-evaluation"),
     message:
         "Scoring the {wildcards.K} experts of {wildcards.scene}, each on its own views"
     script:

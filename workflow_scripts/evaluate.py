@@ -4,6 +4,8 @@ from _job import Job, run
 
 
 def main(job: Job) -> None:
+    from pathlib import Path
+
     from dac.evaluation.evaluate import evaluate_model
     from dac.settings import EvaluateSettings
 
@@ -13,6 +15,7 @@ def main(job: Job) -> None:
         job.section("evaluate", EvaluateSettings),
         job.params.label,
         job.out,
+        state=Path(job.params.state),
         earlier=job.folders("earlier"),
         side_by_side=job.folders("experts"),
     )

@@ -16,6 +16,7 @@ def main(job: Job) -> None:
         job.section("evaluate", EvaluateSettings),
         job.params.label,
         job.out,
+        state=Path(job.params.state),
     )
 
 

@@ -2,68 +2,91 @@
 
 An evaluation's folder holds `evaluation.json` (see `records`), `renders.npy` (V, H, W, 3) uint8 and
 `depth.npy` (V, H, W) float16 of the V scored views, and some of them as PNG under `renders/` and
-`depth/`. It appears whole or not at all.
+`depth/`. It appears whole or not at all; until then, each view that is done is kept (see `views`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from dac.artifacts import new_folder, read_json, sha256
+from dac.artifacts import explained_disk_errors, new_folder, read_json, sha256
 from dac.conquer.routing import owner_of_camera
 from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation import pictures
-from dac.evaluation.metrics import psnr, score
+from dac.evaluation.metrics import psnr
 from dac.evaluation.progress import with_progress
-from dac.evaluation.records import (
-    Cost,
-    Evaluation,
-    ImageScore,
-    Label,
-    git_commit,
-    mean_of,
-    versions,
-)
-from dac.evaluation.render import Rendered, render_pixels, render_view
-from dac.evaluation.truth import background_colour, mean_image, truth_image, usable_pixels
-from dac.fields.model import Model, default_device, load_model
-from dac.scenes.scene import Scene
+from dac.evaluation.records import Cost, Evaluation, Label, git_commit, mean_of, versions
+from dac.evaluation.render import Rendered
+from dac.evaluation.scoring import Scorer, Truth
+from dac.evaluation.truth import mean_image
+from dac.evaluation.views import ScoredView, ViewStore
+from dac.fields.model import default_device, load_model
+from dac.provenance import source_digest
+from dac.scenes.scene import SCENE_FILES, Scene
 from dac.settings import EvaluateSettings
+from dac.signals import deferred
+from dac.states import Finished, digest_of
 
 LARGEST_HALF = 65504.0
 
 
 @dataclass(frozen=True)
-class _Routed:
-    """Experts, and the one that renders each test view.
+class _Task:
+    """What is scored, and where it is written.
 
     Attributes:
-        models: K experts; a single model is an ensemble of one.
-        owner: scored view -> expert.
-        stride: every n-th pixel, both ways, where experts are scored on views of others; None where
-            there is one model only.
+        scene_dir: the scene's folder.
+        runs: whose models are scored.
+        partition: partition.json, where the models are experts.
+        earlier, side_by_side: runs that these build on; see `evaluate_model`.
+        settings: of the evaluation.
+        label: what the record calls the run.
+        out: the evaluation's folder.
+        state: the folder for what a killed evaluation needs.
     """
 
-    models: Sequence[Model]
-    owner: Mapping[int, int]
-    stride: int | None
+    scene_dir: Path
+    runs: Sequence[Path]
+    partition: Path | None
+    earlier: Sequence[Path]
+    side_by_side: Sequence[Path]
+    settings: EvaluateSettings
+    label: Label
+    out: Path
+    state: Path
 
+    def inputs(self) -> dict[str, Path]:
+        """The inputs that the record names."""
+        files = {"scene.json": self.scene_dir / "scene.json"}
+        if self.partition is not None:
+            files["partition.json"] = self.partition
+        for run in self.runs:
+            files[f"{run.name}/model.safetensors"] = run / "model.safetensors"
+        return files
 
-@dataclass(frozen=True)
-class _Truth:
-    """A view's image (H, W, 3) over the background, and the pixels (H, W) that count, or None."""
-
-    image: Tensor
-    usable: Tensor | None
+    def digest(self, inputs: dict[str, str], device: str) -> str:
+        """Of all that the result depends on."""
+        folders = [*self.runs, *self.earlier, *self.side_by_side]
+        others = [self.scene_dir / name for name in SCENE_FILES]
+        others += [folder / "model.json" for folder in folders]
+        return digest_of(
+            self.settings.model_dump(mode="json"),
+            asdict(self.label),
+            inputs,
+            [sha256(file) for file in others],
+            [device, versions()],
+            source_digest("dac.evaluation.evaluate"),
+        )
 
 
 def evaluate_model(
@@ -73,6 +96,7 @@ def evaluate_model(
     label: dict[str, Any],
     out: Path,
     *,
+    state: Path,
     earlier: Sequence[Path] = (),
     side_by_side: Sequence[Path] = (),
 ) -> Evaluation:
@@ -84,19 +108,23 @@ def evaluate_model(
         settings: which views, and how they are rendered.
         label: what this run is called; the fields of `records.Label`.
         out: the evaluation's folder, replaced.
+        state: the folder for what a killed evaluation needs.
         earlier: runs that this one builds on, one after the other (for DaC: distillation); they
             count towards its cost.
         side_by_side: runs before those, independent of each other (for DaC: the experts).
 
     Raises:
         UserError: the scene, the run or the label is missing or damaged; no test view; disk full.
+        SystemExit: SIGTERM or SIGUSR1 came; the views that are done are kept.
     """
-    named, device = Label.parse(label), str(default_device())
-    scene = Scene.load(scene_dir)
-    model = load_model(run, device)
-    cost = _training_cost([*earlier, run], side_by_side)
-    routed = _Routed([model], dict.fromkeys(scene.test, 0), None)
-    return _evaluate(scene_dir, scene, [run], routed, settings, named, cost, device, out)
+    named, scene = Label.parse(label), Scene.load(scene_dir)
+    model = load_model(run, str(default_device()))
+    owner = dict.fromkeys(scene.test, 0)
+    scorer = Scorer(scene, [model], owner, None, settings.chunk_rays)
+    task = _Task(
+        scene_dir, [run], None, list(earlier), list(side_by_side), settings, named, out, state
+    )
+    return _evaluate(task, scorer, _training_cost([*earlier, run], side_by_side))
 
 
 def evaluate_experts(
@@ -106,6 +134,8 @@ def evaluate_experts(
     settings: EvaluateSettings,
     label: dict[str, Any],
     out: Path,
+    *,
+    state: Path,
 ) -> Evaluation:
     """Score the experts as an ensemble: each test view is rendered by the expert that owns it.
 
@@ -119,20 +149,19 @@ def evaluate_experts(
 
     Raises:
         UserError: as `evaluate_model`; the number of experts is not K.
+        SystemExit: as `evaluate_model`.
     """
-    named, device = Label.parse(label), str(default_device())
+    named = Label.parse(label)
     scene, groups = Scene.load(scene_dir), Partition.load(partition)
     if len(experts) != groups.count:
         raise UserError(
             partition, f"has {groups.count} groups, but {len(experts)} experts are given"
         )
-    models = [load_model(expert, device) for expert in experts]
-    cost = _training_cost([], experts)
+    models = [load_model(expert, str(default_device())) for expert in experts]
     owner = {view: owner_of_camera(scene, groups, view) for view in scene.test}
-    routed = _Routed(models, owner, settings.expert_stride)
-    return _evaluate(
-        scene_dir, scene, experts, routed, settings, named, cost, device, out, partition=partition
-    )
+    scorer = Scorer(scene, models, owner, settings.expert_stride, settings.chunk_rays)
+    task = _Task(scene_dir, list(experts), partition, [], [], settings, named, out, state)
+    return _evaluate(task, scorer, _training_cost([], experts))
 
 
 def scored_views(test: Sequence[int], wanted: int | None) -> list[int]:
@@ -145,136 +174,97 @@ def scored_views(test: Sequence[int], wanted: int | None) -> list[int]:
     return [test[(2 * i + 1) * len(test) // (2 * wanted)] for i in range(wanted)]
 
 
-def _evaluate(
-    scene_dir: Path,
-    scene: Scene,
-    runs: Sequence[Path],
-    routed: _Routed,
-    settings: EvaluateSettings,
-    label: Label,
-    training: tuple[int, float, float],
-    device: str,
-    out: Path,
-    partition: Path | None = None,
-) -> Evaluation:
-    views = scored_views(scene.test, settings.test_views)
+def _evaluate(task: _Task, scorer: Scorer, training: tuple[int, float, float]) -> Evaluation:
+    """Score what is not yet scored, and write the evaluation's folder."""
+    scene = scorer.scene
+    views = scored_views(scene.test, task.settings.test_views)
     if not views:
-        raise UserError(scene_dir, "has no test view", "choose another split (scene.split)")
-    inputs = {scene_dir / "scene.json": "scene.json"}
-    if partition is not None:
-        inputs[partition] = "partition.json"
-    for run in runs:
-        inputs[run / "model.safetensors"] = f"{run.name}/model.safetensors"
-    with new_folder(out) as part:
-        images, seconds, blank = _score_views(scene, views, routed, settings, part)
-        height, width = scene.images.shape[1:3]
-        rate = len(views) * height * width / max(seconds, 1e-9)
-        record = Evaluation(
-            scene=scene.name,
-            label=label,
-            mean=mean_of(images),
-            images=tuple(images),
-            test_views=len(scene.test),
-            mean_image_psnr=blank,
-            masked=scene.masks is not None,
-            cost=Cost(*training, rendering_seconds=seconds, rays_per_second=rate),
-            parameters=sum(p.numel() for model in routed.models for p in model.parameters()),
-            device=_device_name(device),
-            versions=versions(),
-            git_commit=git_commit(),
-            inputs={name: sha256(path) for path, name in inputs.items()},
-            settings={
-                "evaluate": settings.model_dump(mode="json"),
-                "model": routed.models[0].settings.model_dump(mode="json"),
-            },
-        )
-        record.save(part)
+        raise UserError(task.scene_dir, "has no test view", "choose another split (scene.split)")
+    inputs = {name: sha256(file) for name, file in task.inputs().items()}
+    device = _device_name(default_device())
+    digest = task.digest(inputs, device)
+    finished = Finished(task.state, digest)
+    if finished.restore(task.out):
+        return Evaluation.load(task.out)
+    shape = (len(views), *scene.images.shape[1:3])
+    with explained_disk_errors(task.state):
+        store = ViewStore(task.state / "views", digest, shape, task.settings.pictures)
+        with closing(store):
+            if store.missing:
+                _score_views(scorer, views, store, task.settings.pictures)
+            record = _record(task, scorer, training, store.views, inputs, device)
+            with deferred():  # a signal while the result is written is too late
+                with new_folder(task.out) as part:
+                    store.link_to(part)
+                    record.save(part)
+                finished.keep(task.out)
+    store.clear()
     return record
 
 
-def _score_views(
-    scene: Scene, views: Sequence[int], routed: _Routed, settings: EvaluateSettings, part: Path
-) -> tuple[list[ImageScore], float, float]:
-    """Scores, seconds of rendering, and the mean image's PSNR; writes the arrays and pictures."""
+def _record(
+    task: _Task,
+    scorer: Scorer,
+    training: tuple[int, float, float],
+    views: Sequence[ScoredView],
+    inputs: dict[str, str],
+    device: str,
+) -> Evaluation:
+    scene, images = scorer.scene, [view.score for view in views]
+    seconds = sum(view.seconds for view in views)
     height, width = scene.images.shape[1:3]
-    renders = _array(part / "renders.npy", np.uint8, (len(views), height, width, 3))
-    depths = _array(part / "depth.npy", np.float16, (len(views), height, width))
-    shown = scored_views(range(len(views)), settings.pictures) if settings.pictures else []
-    for folder in ("renders", "depth"):
-        (part / folder).mkdir()
+    rate = len(views) * height * width / max(seconds, 1e-9)
+    return Evaluation(
+        scene=scene.name,
+        label=task.label,
+        mean=mean_of(images),
+        images=tuple(images),
+        test_views=len(scene.test),
+        mean_image_psnr=sum(view.blank for view in views) / len(views),
+        masked=scene.masks is not None,
+        cost=Cost(*training, rendering_seconds=seconds, rays_per_second=rate),
+        parameters=sum(p.numel() for model in scorer.models for p in model.parameters()),
+        device=device,
+        versions=versions(),
+        git_commit=git_commit(),
+        inputs=inputs,
+        settings={
+            "evaluate": task.settings.model_dump(mode="json"),
+            "model": scorer.models[0].settings.model_dump(mode="json"),
+        },
+    )
+
+
+def _score_views(scorer: Scorer, views: Sequence[int], store: ViewStore, pictured: int) -> None:
+    """Score the views that are missing in the store, and keep each there."""
+    scene, missing = scorer.scene, store.missing
+    shown = set(scored_views(range(len(views)), pictured)) if pictured else set()
     blank = mean_image(scene)
-    images, blanks, seconds = [], [], 0.0
-    for position, view in enumerate(with_progress(views, f"{scene.name} test views")):
-        truth = _Truth(truth_image(scene, view), usable_pixels(scene, view))
-        start = time.perf_counter()
-        rendered = _render_owned(scene, view, routed, settings.chunk_rays)
-        seconds += time.perf_counter() - start
-        images.append(_score_view(scene, view, rendered, truth, routed, settings.chunk_rays))
-        blanks.append(psnr(blank, truth.image, truth.usable))
-        renders[position] = pictures.to_uint8(rendered.rgb)
-        depths[position] = rendered.depth.clamp_max(LARGEST_HALF).numpy()
-        if position in shown:
+    before = len(views) - len(missing)
+    with deferred() as stop:
+        for position in with_progress(missing, f"{scene.name} test views", before):
+            view = views[position]
+            truth = Truth.of(scene, view)
+            start = time.perf_counter()
+            rendered = scorer.render(view, stop)
+            seconds = time.perf_counter() - start
+            score = scorer.score(view, rendered, truth, stop)
+            scored = ScoredView(score, psnr(blank, truth.image, truth.usable), seconds)
+            render = pictures.to_uint8(rendered.rgb)
+            depth = rendered.depth.clamp_max(LARGEST_HALF).numpy().astype(np.float16)
             name = pictures.picture_name(position, scene.names[view])
-            pictures.save_png(part / "renders" / name, renders[position])
-            depth = pictures.depth_picture(rendered.depth, rendered.accumulation)
-            pictures.save_png(part / "depth" / name, depth)
-    renders.flush()
-    depths.flush()
-    return images, seconds, sum(blanks) / len(blanks)
+            shots = _pictures(name, render, rendered) if position in shown else {}
+            store.add(position, scored, render, depth, shots)
+            if stop.received:
+                stop.leave()
 
 
-def _render_owned(scene: Scene, view: int, routed: _Routed, chunk_rays: int) -> Rendered:
-    """A view as the expert that owns it renders it, on the CPU."""
-    model, background = routed.models[routed.owner[view]], background_colour(scene)
-    rendered = render_view(model, scene.cameras, view, background, chunk_rays)
-    return Rendered(*(tensor.cpu() for tensor in rendered))
-
-
-def _score_view(
-    scene: Scene,
-    view: int,
-    rendered: Rendered,
-    truth: _Truth,
-    routed: _Routed,
-    chunk_rays: int,
-) -> ImageScore:
-    name = scene.names[view]
-    try:
-        scores = score(rendered.rgb, truth.image, truth.usable)
-    except ValueError as error:
-        where = f"scene {scene.name}: {name}"
-        raise UserError(where, f"can't be scored: {error}", "look at the run's curve") from None
-    if routed.stride is None:
-        return ImageScore(name, scores.psnr, scores.ssim, scores.ms_ssim)
-    experts = _score_experts(scene, view, rendered, truth, routed, chunk_rays)
-    owner = routed.owner[view]
-    return ImageScore(name, scores.psnr, scores.ssim, scores.ms_ssim, owner, tuple(experts))
-
-
-def _score_experts(
-    scene: Scene,
-    view: int,
-    rendered: Rendered,
-    truth: _Truth,
-    routed: _Routed,
-    chunk_rays: int,
-) -> list[float]:
-    """Every expert's PSNR on the same grid of pixels, the owner's taken from its whole render."""
-    stride = routed.stride or 1
-    grid = torch.zeros(truth.image.shape[:2], dtype=torch.bool)
-    grid[stride // 2 :: stride, stride // 2 :: stride] = True
-    if truth.usable is not None and bool((grid & truth.usable).any()):
-        grid &= truth.usable
-    pixels = grid.flatten().nonzero()[:, 0]
-    background = background_colour(scene)
-    results = []
-    for index, model in enumerate(routed.models):
-        if index == routed.owner[view]:
-            rgb = rendered.rgb[grid]
-        else:
-            rgb = render_pixels(model, scene.cameras, view, pixels, background, chunk_rays).rgb
-        results.append(psnr(rgb.cpu().clamp(0.0, 1.0), truth.image[grid]))
-    return results
+def _pictures(
+    name: str, render: NDArray[np.uint8], rendered: Rendered
+) -> dict[str, NDArray[np.uint8]]:
+    """Pictures of a view, by their files below the evaluation's folder."""
+    depth = pictures.depth_picture(rendered.depth, rendered.accumulation)
+    return {f"renders/{name}": render, f"depth/{name}": depth}
 
 
 def _training_cost(
@@ -298,11 +288,5 @@ def _steps_and_seconds(run: Path) -> tuple[int, float]:
         raise UserError(run / "model.json", f"lacks its cost ({error!r})", again) from None
 
 
-def _array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-
-
-def _device_name(device: str) -> str:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(torch.device(device))
-    return device
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -2,7 +2,8 @@
 
 Rays are made, rendered and let go in chunks; sampling is deterministic (no jitter), so the chunk
 size doesn't change the picture. A routed ensemble is rendered by calling `render_view` with the
-expert that owns the view.
+expert that owns the view. Who gives a `dac.signals.Stop` has the process left between two chunks
+once a signal came.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from dac.cameras import Cameras
 from dac.fields.model import Model
 from dac.fields.protocol import over
+from dac.signals import Stop
 
 
 class Rendered(NamedTuple):
@@ -41,7 +43,7 @@ def render_rays(
         rgb (R, 3), depth (R,) along the ray, accumulation (R,), on the model's device.
     """
     chunks = zip(torch.split(rays_o, chunk_rays), torch.split(rays_d, chunk_rays), strict=True)
-    return _render(model, chunks, background)
+    return _render(model, chunks, background, None)
 
 
 def render_pixels(
@@ -51,6 +53,7 @@ def render_pixels(
     pixels: Tensor,
     background: Tensor,
     chunk_rays: int,
+    stop: Stop | None = None,
 ) -> Rendered:
     """Render some pixels of a view.
 
@@ -68,11 +71,16 @@ def render_pixels(
             y = part.div(cameras.width, rounding_mode="floor") + 0.5
             yield cameras.rays(torch.full_like(part, view), x, y)
 
-    return _render(model, chunks(), background)
+    return _render(model, chunks(), background, stop)
 
 
 def render_view(
-    model: Model, cameras: Cameras, view: int, background: Tensor, chunk_rays: int
+    model: Model,
+    cameras: Cameras,
+    view: int,
+    background: Tensor,
+    chunk_rays: int,
+    stop: Stop | None = None,
 ) -> Rendered:
     """Render a whole view.
 
@@ -81,14 +89,23 @@ def render_view(
     """
     size = (cameras.height, cameras.width)
     pixels = torch.arange(cameras.height * cameras.width)
-    rgb, depth, accumulation = render_pixels(model, cameras, view, pixels, background, chunk_rays)
+    rgb, depth, accumulation = render_pixels(
+        model, cameras, view, pixels, background, chunk_rays, stop
+    )
     return Rendered(rgb.view(*size, 3), depth.view(size), accumulation.view(size))
 
 
 @torch.no_grad()
-def _render(model: Model, chunks: Iterable[tuple[Tensor, Tensor]], background: Tensor) -> Rendered:
+def _render(
+    model: Model,
+    chunks: Iterable[tuple[Tensor, Tensor]],
+    background: Tensor,
+    stop: Stop | None,
+) -> Rendered:
     parts = []
     for rays_o, rays_d in chunks:
+        if stop is not None and stop.received:
+            stop.leave()
         rendering = model.picture(model.make_rays(rays_o, rays_d))
         rgb = over(rendering, background.to(rays_o))
         parts.append((rgb, rendering.depth, rendering.accumulation))

@@ -43,7 +43,13 @@ def test_scored_views_are_evenly_spaced(count: int, wanted: int | None) -> None:
 def test_a_model_is_scored(toy_runs: Path, tmp_path: Path) -> None:
     out, run = tmp_path / "evaluation", toy_runs / "run0"
     record = evaluate_model(
-        toy_runs / "scene", run, SETTINGS, LABEL, out, side_by_side=[toy_runs / "run1"] * 2
+        toy_runs / "scene",
+        run,
+        SETTINGS,
+        LABEL,
+        out,
+        state=tmp_path / "state",
+        side_by_side=[toy_runs / "run1"] * 2,
     )
     assert Evaluation.load(out) == record
     scene, model = Scene.load(toy_runs / "scene"), load_model(run)
@@ -66,7 +72,9 @@ def test_a_model_is_scored(toy_runs: Path, tmp_path: Path) -> None:
 def test_an_evaluations_files(toy_runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "evaluation"
     settings = EvaluateSettings(test_views=3, pictures=2)
-    record = evaluate_model(toy_runs / "scene", toy_runs / "run0", settings, LABEL, out)
+    record = evaluate_model(
+        toy_runs / "scene", toy_runs / "run0", settings, LABEL, out, state=tmp_path / "state"
+    )
     assert len(record.images) == 3 and record.test_views == 4
     renders, depth = np.load(out / "renders.npy"), np.load(out / "depth.npy")
     assert renders.shape == (3, 24, 24, 3) and renders.dtype == np.uint8
@@ -77,16 +85,26 @@ def test_an_evaluations_files(toy_runs: Path, tmp_path: Path) -> None:
         assert Image.open(pictures[0]).size == (24, 24)
     shown = np.asarray(Image.open(next(iter(sorted((out / "renders").iterdir())))))
     assert (shown == renders[0]).all()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation", "state"]
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["finished"]
 
 
 def test_experts_are_routed(toy_runs: Path, tmp_path: Path) -> None:
     runs = [toy_runs / "run0", toy_runs / "run1"]
     partition = toy_runs / "partition.json"
     out = tmp_path / "experts"
-    record = evaluate_experts(toy_runs / "scene", partition, runs, SETTINGS, EXPERTS, out)
+    record = evaluate_experts(
+        toy_runs / "scene", partition, runs, SETTINGS, EXPERTS, out, state=tmp_path / "state"
+    )
     alone = [
-        evaluate_model(toy_runs / "scene", run, SETTINGS, LABEL, tmp_path / run.name)
+        evaluate_model(
+            toy_runs / "scene",
+            run,
+            SETTINGS,
+            LABEL,
+            tmp_path / run.name,
+            state=tmp_path / "state" / run.name,
+        )
         for run in runs
     ]
     scene, groups = Scene.load(toy_runs / "scene"), Partition.load(partition)
@@ -106,7 +124,13 @@ def test_strided_experts_see_a_grid(toy_runs: Path, tmp_path: Path) -> None:
     runs = [toy_runs / "run0", toy_runs / "run1"]
     settings = EvaluateSettings(expert_stride=4, test_views=1)
     record = evaluate_experts(
-        toy_runs / "scene", toy_runs / "partition.json", runs, settings, EXPERTS, tmp_path / "e"
+        toy_runs / "scene",
+        toy_runs / "partition.json",
+        runs,
+        settings,
+        EXPERTS,
+        tmp_path / "e",
+        state=tmp_path / "state",
     )
     scene = Scene.load(toy_runs / "scene")
     view = scene.indices([record.images[0].name])[0]
@@ -129,7 +153,11 @@ def test_masks_leave_pixels_out(toy_runs: Path, tmp_path: Path) -> None:
     for name, images in (("plain", scene.images), ("spoilt", spoilt)):
         replace(scene, images=images, masks=masks).save(tmp_path / name)
         out = tmp_path / f"{name}-evaluation"
-        results.append(evaluate_model(tmp_path / name, toy_runs / "run0", SETTINGS, LABEL, out))
+        results.append(
+            evaluate_model(
+                tmp_path / name, toy_runs / "run0", SETTINGS, LABEL, out, state=tmp_path / "state"
+            )
+        )
     assert results[0].masked
     assert results[0].mean.psnr == results[1].mean.psnr
     assert results[0].mean_image_psnr == results[1].mean_image_psnr
@@ -140,21 +168,31 @@ def test_what_cannot_be_evaluated(toy_runs: Path, tmp_path: Path) -> None:
     scene = toy_runs / "scene"
     with pytest.raises(UserError, match="2 groups, but 1 expert"):
         evaluate_experts(
-            scene, toy_runs / "partition.json", [toy_runs / "run0"], SETTINGS, EXPERTS, out
+            scene,
+            toy_runs / "partition.json",
+            [toy_runs / "run0"],
+            SETTINGS,
+            EXPERTS,
+            out,
+            state=tmp_path / "state",
         )
     with pytest.raises(UserError, match="no such file"):
-        evaluate_model(scene, tmp_path / "none", SETTINGS, LABEL, out)
+        evaluate_model(scene, tmp_path / "none", SETTINGS, LABEL, out, state=tmp_path / "state")
     with pytest.raises(UserError, match="label"):
-        evaluate_model(scene, toy_runs / "run0", SETTINGS, {"method": "dac"}, out)
+        evaluate_model(
+            scene, toy_runs / "run0", SETTINGS, {"method": "dac"}, out, state=tmp_path / "state"
+        )
     replace(toy.scene(), test=()).save(tmp_path / "untested")
     with pytest.raises(UserError, match="no test view"):
-        evaluate_model(tmp_path / "untested", toy_runs / "run0", SETTINGS, LABEL, out)
+        evaluate_model(
+            tmp_path / "untested", toy_runs / "run0", SETTINGS, LABEL, out, state=tmp_path / "state"
+        )
     costless = tmp_path / "costless"
     shutil.copytree(toy_runs / "run0", costless)
     data = json.loads((costless / "model.json").read_text())
     del data["seconds"]
     (costless / "model.json").write_text(json.dumps(data))
     with pytest.raises(UserError, match="lacks its cost"):
-        evaluate_model(scene, costless, SETTINGS, LABEL, out)
-    assert not out.exists()
-    assert not list(tmp_path.glob(".part-*"))
+        evaluate_model(scene, costless, SETTINGS, LABEL, out, state=tmp_path / "state")
+    assert not out.exists() and not (tmp_path / "state").exists()
+    assert not list(tmp_path.glob(".*"))

@@ -15,6 +15,12 @@ def test_a_log_gets_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_views_that_were_done_before_count(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(with_progress("abc", "toy", 4)) == ["a", "b", "c"]
+    told = json.loads(capsys.readouterr().err)
+    assert (told["view"], told["views"]) == (7, 7)
+
+
 def test_nothing_to_do_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(with_progress([], "toy")) == []
     assert capsys.readouterr().err == ""
