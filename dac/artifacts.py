@@ -25,6 +25,7 @@ from dac.errors import UserError
 
 _DISK_ERRORS = {
     errno.ENOSPC: ("no space left on the disk", "free some space and run again"),
+    errno.EIO: ("the disk does not work (input/output error)", "look at the disk, or use another"),
     errno.EFBIG: ("the file would pass the limit on file sizes", "raise the limit (ulimit -f)"),
     errno.EDQUOT: ("disk quota exceeded", "free some space and run again"),
     errno.EACCES: ("no permission to write here", "choose another results folder or fix its mode"),

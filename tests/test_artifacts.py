@@ -86,6 +86,7 @@ def test_a_failing_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path) ->
     [
         (errno.ENOSPC, "no space left on the disk"),
         (errno.EDQUOT, "quota"),
+        (errno.EIO, "the disk does not work"),
         (errno.EACCES, "no permission"),
         (errno.EROFS, "read-only"),
     ],

@@ -26,17 +26,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's dac
 
-from dac.artifacts import read_json, remove_leftovers
+from dac.artifacts import explained_disk_errors, read_json, remove_leftovers
 from dac.errors import UserError
 from dac.provenance import source_digest
 from dac.settings import Stage, validate
 from dac.signals import listening
 
 S = TypeVar("S", bound=Stage)
+
+_FAILING_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class Job:
@@ -94,32 +96,55 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
     """Do a script's work; see the module's docstring."""
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
     log = Path(snakemake.log[0])
-    with listening(), _only_writer_of(log, terminal):
-        _send_output_to(log)
-        _tell(terminal)
-        with _progress_of(log, terminal):
-            try:
+    with listening():
+        try:
+            with explained_disk_errors(log):
+                lock = _only_writer_of(log, terminal)
+                _send_output_to(log)
+            _tell(terminal)
+            with lock, _progress_of(log, terminal):
                 for output in map(Path, snakemake.output):
                     remove_leftovers(output)
                     remove_leftovers(output.parent)
                 job = Job(snakemake)
                 job.check_sources()
                 main(job)
-            except UserError as error:
-                _end(f"error: {error}", terminal)
-            except SystemExit as leaving:
-                print(f"stopped with status {leaving.code}; what is done is kept", file=terminal)
-                raise
-            except Exception as error:
-                traceback.print_exc()
-                _end(f"error: {type(error).__name__}: {' '.join(str(error).split())}", terminal)
+        except UserError as error:
+            _end(f"error: {error}", terminal)
+        except SystemExit as leaving:
+            print(f"stopped with status {leaving.code}; what is done is kept", file=terminal)
+            raise
+        except Exception as error:
+            if explained := _explained(error, log):
+                _end(f"error: {explained}", terminal)
+            _say(traceback.format_exc().rstrip(), sys.stderr)
+            _end(f"error: {type(error).__name__}: {' '.join(str(error).split())}", terminal)
 
 
-def _end(line: str, terminal: TextIO) -> None:
+def _explained(error: Exception, log: Path) -> UserError | None:
+    """What is to be said of a disk that failed where nobody expected it: in the log, mostly."""
+    if not isinstance(error, OSError) or error.errno not in _FAILING_DISK:
+        return None
+    try:
+        with explained_disk_errors(Path(error.filename or log)):
+            raise error
+    except UserError as explained:
+        return explained
+
+
+def _end(line: str, terminal: TextIO) -> NoReturn:
     """One line in the log, last, and on the terminal."""
-    print(line, file=sys.stderr)
-    print(line, file=terminal)
+    _say(line, sys.stderr)
+    _say(line, terminal)
     sys.exit(1)
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Print; where that fails, this and all that follows is for nobody."""
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _only_writer_of(log: Path, terminal: TextIO) -> TextIO:
