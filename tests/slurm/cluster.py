@@ -7,7 +7,6 @@ every SLURM_* variable, SLURM_CONF too, so the configuration must be where Slurm
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import stat
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+Job = dict[str, str]
+"""What Slurm says of a job: `JobState`, `TimeLimit` and so on."""
 
 ETC = Path("/etc/slurm")
 LINKED = ("slurm.conf", "gres.conf")
@@ -27,7 +28,7 @@ DAEMONS = ("munged", "slurmctld", "slurmd")
 PACKAGES = "slurmctld slurmd slurm-client munge"
 
 NODE = "node1"
-GPUS = 4
+GPUS = 8
 GPU_MODEL = "imagined"
 
 # 16 CPUs and 1 TB are a pretence (config_overrides): jobs may ask for what the profile says, and
@@ -98,13 +99,13 @@ def slurm(*command: str | int) -> str:
     return result.stdout
 
 
-def job(number: int) -> dict[str, str]:
+def job(number: int) -> Job:
     """All that `scontrol show job` says of one."""
-    text = slurm("scontrol", "--oneliner", "--details", "show", "job", number)
-    return dict(re.findall(r"(\w+)=(.*?)(?= \w+(?::\w+)?=|\s*$)", text))
+    words = slurm("scontrol", "--oneliner", "--details", "show", "job", number).split()
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def jobs() -> dict[int, dict[str, str]]:
+def jobs() -> dict[int, Job]:
     """All jobs of the cluster, ended ones too."""
     numbers = slurm("squeue", "--noheader", "--states=all", "--format=%i").split()
     return {int(number): job(int(number)) for number in sorted(numbers, key=int)}
