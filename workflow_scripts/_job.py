@@ -97,11 +97,9 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
     log = Path(snakemake.log[0])
     with listening():
+        lock = _open(log, terminal)
+        _tell(terminal)
         try:
-            with explained_disk_errors(log):
-                lock = _only_writer_of(log, terminal)
-                _send_output_to(log)
-            _tell(terminal)
             with lock, _progress_of(log, terminal):
                 for output in map(Path, snakemake.output):
                     remove_leftovers(output)
@@ -119,6 +117,18 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
                 _end(f"error: {explained}", terminal)
             _say(traceback.format_exc().rstrip(), sys.stderr)
             _end(f"error: {type(error).__name__}: {' '.join(str(error).split())}", terminal)
+
+
+def _open(log: Path, terminal: TextIO) -> TextIO:
+    """Take the job's lock, then its log."""
+    try:
+        with explained_disk_errors(log):
+            lock = _only_writer_of(log, terminal)
+            _send_output_to(log)
+    except UserError as error:
+        _say(f"error: {error}", terminal)
+        sys.exit(1)
+    return lock
 
 
 def _explained(error: Exception, log: Path) -> UserError | None:
