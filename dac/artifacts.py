@@ -22,6 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from dac.errors import UserError
+from dac.files import read_text
+
+LARGEST_JSON = 2**28  # bytes; a hundred thousand views with their poses have 50 million
 
 _DISK_ERRORS = {
     errno.ENOSPC: ("no space left on the disk", "free some space and run again"),
@@ -194,14 +197,7 @@ def read_json(path: Path) -> Any:
     def refuse(constant: str) -> float:
         raise UserError(path, f"holds {constant}, which is no number", "write a finite number")
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(path, "no such file", "check the path") from None
-    except IsADirectoryError:
-        raise UserError(path, "is a folder, not a file", "check the path") from None
-    except UnicodeDecodeError:
-        raise UserError(path, "is not UTF-8 text", "it should be a JSON file") from None
+    text = read_text(path, LARGEST_JSON, "a JSON file")
     try:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
@@ -209,6 +205,8 @@ def read_json(path: Path) -> Any:
         raise UserError(path, f"broken JSON at {where}: {error.msg}", "mend the file") from None
     except RecursionError:
         raise UserError(path, "JSON nested too deeply", "mend the file") from None
+    except ValueError:  # Python's own limit
+        raise UserError(path, "holds a number of over 4300 digits", "mend the file") from None
 
 
 def finite_or_none(value: float) -> float | None:
