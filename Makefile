@@ -40,7 +40,7 @@ test-faults: .venv/test.stamp
 	LONG=$(LONG) ONLY=$(ONLY) $(BIN)/python -m pytest -m faults tests/faults
 
 test-slurm: .venv/test.stamp
-	$(BIN)/python -m pytest -m slurm tests/slurm
+	$(BIN)/python -m pytest -x -m slurm tests/slurm
 
 bench: .venv/workflow.stamp
 	$(BIN)/python -m bench.run
