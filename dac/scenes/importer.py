@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dac.artifacts import require_space
 from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.scenes.blender import read_blender
@@ -48,8 +49,9 @@ def import_scene(
         settings: how.
         name: the scene's name.
         sfm_model: for `photos`, the folder of the COLMAP model that structure from motion wrote.
-        work: a folder with room for all pixels; the file in it has no name and goes away with the
-            scene. Default: the system's folder for temporary files.
+        work: a folder with room for all pixels, and for the scene that is saved beside it; the file
+            in it has no name and goes away with the scene. Default: the system's folder for
+            temporary files.
 
     Returns:
         The scene; its pixels are memory-mapped.
@@ -73,8 +75,12 @@ def import_scene(
     normalised = normalise(views, settings, blender=format == "blender")
     views, log = normalised.views, [*normalised.views.log, *normalised.log]
     cameras = _cameras(views, size, factor)
-    masks = _masks(views, turns, size, cameras, settings, work, log)
     channels = 4 if any(header.alpha for header in headers) else 3
+    if work is not None:
+        # Twice: the pixels lie in the file without a name until the scene that is saved is whole.
+        pixels = 2 * len(views) * cameras.height * cameras.width
+        require_space(work, pixels * (channels + (settings.masks is not None)))
+    masks = _masks(views, turns, size, cameras, settings, work, log)
     log.append(
         f"Images: {cameras.width} x {cameras.height} pixels"
         + (f", reduced by {factor}" if factor > 1 else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,20 @@ def load(path: Path, format: str, **settings: Any) -> Scene:
         return import_scene(path, format, SceneSettings(**settings), name="toy", work=work)
     finally:
         assert not work.exists() or list(work.iterdir()) == []
+
+
+def test_no_room_is_said_before_any_pixel_is_decoded(
+    blender_set: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = blender_set(train=6, test=3)
+    usage = shutil.disk_usage(root)
+    needed = 2 * 9 * 16 * 16 * 4
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed))
+    assert load(root, "blender").images.shape == (9, 16, 16, 4)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
+    monkeypatch.setattr("dac.scenes.importer.decode", None)
+    with pytest.raises(UserError, match="of disk space"):
+        load(root, "blender")
 
 
 def test_blender_scene(blender_set: Writer) -> None:
