@@ -25,6 +25,7 @@ from PIL import (
     UnidentifiedImageError,
     WebPImagePlugin,
 )
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from dac.artifacts import explained_disk_errors
@@ -34,6 +35,7 @@ from dac.files import is_file
 Pixels = NDArray[np.uint8]
 
 MOST_PIXELS = 150_000_000
+_MOST_AT_ONCE = 4 * 2**30  # bytes; making an array takes about four times its size
 _EXIF_ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 256, 257
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -124,10 +126,27 @@ def read_header(file: Path) -> Header:
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation; 1 where there is none, or EXIF data that can't be read."""
     try:
-        orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
+        # Pillow decodes a whole PNG to find EXIF data behind the pixels, where hardly any has it.
+        early = isinstance(image, PngImageFile) and not _late_metadata(image)
+        exif = Image.Image.getexif(image) if early else image.getexif()
+        orientation = int(exif.get(_EXIF_ORIENTATION, 1))
     except Exception:
         return 1
     return orientation if orientation in _TURNS else 1
+
+
+def _late_metadata(image: PngImageFile) -> bool:
+    """Whether a PNG has EXIF data or text behind its pixels."""
+    with Path(os.fsdecode(image.filename)).open("rb") as file:
+        file.seek(8)
+        behind = False
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if behind and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            behind = behind or kind == b"IDAT"
+            file.seek(length + 4, os.SEEK_CUR)
+    return False
 
 
 def decode(file: Path, channels: int, turn: int = 1, factor: int = 1) -> Pixels:
@@ -150,7 +169,8 @@ def decode(file: Path, channels: int, turn: int = 1, factor: int = 1) -> Pixels:
         upright = stored.transpose(_TURNS[turn]) if turn in _TURNS else stored
         if upright.mode.startswith("I;16"):
             upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-        pixels = np.asarray(upright.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
+        mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+        pixels = np.asarray(upright if upright.mode == mode else upright.convert(mode))
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     return pixels if factor == 1 else average_blocks(pixels, factor)
 
@@ -237,7 +257,8 @@ def store(
                     written = os.pwrite(file.fileno(), left, at)
                     left, at = left[written:], at + written
 
-            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            threads = min(8, os.cpu_count() or 1, max(1, _MOST_AT_ONCE // (4 * max(size, 1))))
+            with ThreadPoolExecutor(threads) as pool:
                 try:
                     for _ in pool.map(put, range(count)):
                         pass

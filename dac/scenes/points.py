@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.artifacts import write_file
+from dac.artifacts import sha256, write_file
 from dac.errors import UserError
+from dac.provenance import source_digest
 from dac.scenes.colmap_model import ColmapModel
-from dac.scenes.scene import Scene
+from dac.scenes.pycolmap_loader import load_pycolmap
+from dac.scenes.scene import SCENE_FILES, Scene
 from dac.scenes.triangulation import Tracks, triangulate_tracks
 from dac.settings import PointsSettings
+from dac.states import Finished, digest_of
 
 _LOG = logging.getLogger("dac.points")
 _FEW = 50
@@ -147,6 +150,22 @@ def triangulate(scene: Scene, settings: PointsSettings, work: Path) -> Points:
             len(scene.train),
         )
     return _points_of_tracks(scene, tracks)
+
+
+def triangulate_scene(folder: Path, settings: PointsSettings, out: Path, work: Path) -> None:
+    """Triangulate a scene's points into `out`/points.npz; see `triangulate`.
+
+    A result that is kept in `work` is taken from there.
+
+    Args:
+        folder: the scene's.
+    """
+    inputs = {name: sha256(folder / name) for name in SCENE_FILES}
+    sources = [load_pycolmap().__version__, source_digest("dac.scenes.points")]
+    finished = Finished(work, digest_of(settings.model_dump(mode="json"), inputs, sources))
+    if not finished.restore(out):
+        triangulate(Scene.load(folder), settings, work).save(out / "points.npz")
+        finished.keep(out)
 
 
 def _points_of_tracks(scene: Scene, tracks: Tracks) -> Points:

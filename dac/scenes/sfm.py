@@ -2,15 +2,12 @@
 
 Steps: SIFT features, matching (all pairs, the promising ones of all pairs, or neighbours in a
 sequence), incremental or global mapping. The largest model is kept. The folder `work` is state that
-a second run takes up: COLMAP's database and, in `state.json`, digests of what its features and
-matches were made from.
+a second run takes up, however the first ended: see `sfm_state`; a finished result lies there, too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import shutil
 import sqlite3
@@ -21,18 +18,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dac.artifacts import explained_disk_errors, new_folder, read_json, write_json
-from dac.errors import UserError
+from dac.artifacts import (
+    explained_disk_errors,
+    new_folder,
+    read_json,
+    require_space,
+    sha256,
+    write_file,
+    write_json,
+)
+from dac.provenance import source_digest
 from dac.scenes.pycolmap_loader import duration, load_pycolmap, told_progress
 from dac.scenes.sfm_pairs import BEST, COARSEST, can_list, promising_pairs
-from dac.scenes.sfm_photos import Photo, check_sizes, chosen_photos, colmap_folder, read_photos
+from dac.scenes.sfm_photos import (
+    Photo,
+    camera_group,
+    check_sizes,
+    chosen_photos,
+    colmap_folder,
+    digests_of,
+    read_photos,
+)
 from dac.scenes.sfm_report import check_registered, make_report
+from dac.scenes.sfm_state import SfmState, remove_database
 from dac.settings import SfmSettings
+from dac.states import Finished, digest_of
 
 _LOG = logging.getLogger("dac.sfm")
 _MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin")
 # Up to here, choosing pairs saves less than a minute.
 _ALL_PAIRS_UP_TO = 50
+_KEYPOINT_BYTES = 24
+_DESCRIPTOR_BYTES = 128
 # Two-view models are guesses; three views is the least that checks itself.
 _SMALLEST_MODEL = 3
 
@@ -66,28 +83,66 @@ def run_sfm(
     """
     pycolmap = load_pycolmap()
     names = chosen_photos(photos, exclude)
+    digests = digests_of(photos, names)
+    sources = [pycolmap.__version__, source_digest("dac.scenes.sfm")]
+    finished = Finished(work, digest_of(settings.model_dump(mode="json"), digests, sources))
+    if finished.restore(out):
+        report: dict[str, Any] = read_json(out / "report.json")
+        return report
     with explained_disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
-        run = _Run(pycolmap, settings, work, threads)
-        with run.timed("reading"):
+        seconds: dict[str, float] = {}
+        with _timed("reading", seconds):
             found = read_photos(photos, names)
             check_sizes(photos, found, settings.camera)
+            require_space(work, _space(settings, found, work))
             folder = colmap_folder(photos, found, work)
+        features, matches = _digests(settings, digests, pycolmap.__version__)
+        state = SfmState(pycolmap, work, features, matches)
+        run = _Run(pycolmap, settings, state, threads)
         turned = sum(photo.orientation != 1 for photo in found)
         if turned:
             run.tell(f"Turned {turned} of {len(found)} photos upright (EXIF orientation).")
-        run.prepare(found)
-        with run.timed("features"):
+        with _timed("features", seconds):
             run.extract(folder, names)
-        with run.timed("matches"):
+        with _timed("matches", seconds):
             how = run.match(names)
-        with run.timed("mapping"):
+        with _timed("mapping", seconds):
             models = run.map(folder, len(names))
     best = models[0] if models else None
     check_registered(photos, names, best, settings, how)
-    report = make_report(names, models, run.seconds, run.log, pycolmap.__version__)
+    report = make_report(names, models, seconds, run.log, pycolmap.__version__)
     _write(models[0], report, out)
+    finished.keep(out)
     return report
+
+
+def _digests(settings: SfmSettings, photos: dict[str, str], version: str) -> tuple[str, str]:
+    """Of all that features and matches are made from."""
+    values = settings.model_dump(mode="json")
+    keys = ("camera", "camera_model", "max_image_size", "max_features")
+    features = digest_of(version, {key: values[key] for key in keys}, photos)
+    keys = ("matching", "exhaustive_up_to", "sequential_overlap", "seed")
+    return features, digest_of(features, {key: values[key] for key in keys})
+
+
+def _space(settings: SfmSettings, photos: Sequence[Photo], work: Path) -> int:
+    """Bytes that the state may yet take: SQLite ends the process where the disk is full."""
+    features = sum(min(settings.max_features, p.width * p.height // 16) for p in photos)
+    # Twice: matches, and SQLite's log.
+    database = 2 * features * (_KEYPOINT_BYTES + _DESCRIPTOR_BYTES)
+    database *= 1 if settings.mapping == "incremental" else 2  # the copy that is calibrated
+    upright = sum(3 * p.width * p.height for p in photos if p.needs_copy)
+    there = sum(file.stat().st_size for file in work.glob("database.db*"))
+    return max(0, database + upright - there)
+
+
+@contextmanager
+def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    seconds[step] = time.monotonic() - start
+    _LOG.info("%s: %s", step, duration(seconds[step]))
 
 
 def _write(model: Any, report: dict[str, Any], out: Path) -> None:
@@ -101,59 +156,21 @@ def _write(model: Any, report: dict[str, Any], out: Path) -> None:
 
 @dataclass
 class _Run:
-    """One run's state: where it is, what it took, what it said."""
+    """One run: its state, and what it said."""
 
     pycolmap: Any
     settings: SfmSettings
-    work: Path
+    state: SfmState
     threads: int
-    seconds: dict[str, float] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
-    state: dict[str, Any] = field(default_factory=dict)
 
     @property
     def database(self) -> Path:
-        return self.work / "database.db"
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        start = time.monotonic()
-        yield
-        self.seconds[step] = time.monotonic() - start
-        _LOG.info("%s: %s", step, duration(self.seconds[step]))
+        return self.state.database
 
     def tell(self, sentence: str) -> None:
         _LOG.info(sentence)
         self.log.append(sentence)
-
-    def prepare(self, photos: Sequence[Photo]) -> None:
-        """Keep of the database what these photos and settings would make again."""
-        keys = ("camera", "camera_model", "max_image_size", "max_features")
-        features = _digest(
-            self.pycolmap.__version__,
-            {key: getattr(self.settings, key) for key in keys},
-            [(photo.name, photo.digest, photo.orientation) for photo in photos],
-        )
-        keys = ("matching", "exhaustive_up_to", "sequential_overlap", "seed")
-        matches = _digest(features, {key: getattr(self.settings, key) for key in keys})
-        try:
-            state = read_json(self.work / "state.json")
-        except UserError:
-            state = {}
-        if state.get("features") != features or not self.database.is_file():
-            for file in self.work.glob(f"{self.database.name}*"):
-                file.unlink()
-            state = {"features": features}
-        elif state.get("matches") != matches:
-            with self.pycolmap.Database.open(self.database) as database:
-                database.clear_matches()
-                database.clear_two_view_geometries()
-            state = {"features": features, "extracted": state.get("extracted", False)}
-        self.state = {**state, "matches": matches}
-        self._save_state()
-
-    def _save_state(self) -> None:
-        write_json(self.work / "state.json", self.state)
 
     def _done(self, step: str) -> bool:
         if not self.state.get(step):
@@ -165,6 +182,35 @@ class _Run:
         """SIFT features of every photo, and the cameras, into the database."""
         if self._done("extracted"):
             return
+        with told_progress(self.database, "keypoints", "photos have features", len(names)):
+            for camera, missing in self._without_features(names):
+                self._extract(folder, missing, camera)
+        self.state.finish("extracted")
+
+    def _without_features(self, names: Sequence[str]) -> list[tuple[int | None, list[str]]]:
+        """The photos that lack features, by the camera that others of their group have already.
+
+        COLMAP would give them a new one: it doesn't look at photos that have features.
+        """
+        if not self.database.is_file():
+            return [(None, list(names))]
+        with self.pycolmap.Database.open(self.database) as database:
+            images = database.read_all_images()
+            have = {
+                image.name
+                for image in images
+                if database.exists_keypoints(image.image_id)
+                and database.exists_descriptors(image.image_id)
+            }
+        kind = self.settings.camera
+        cameras = {camera_group(image.name, kind): image.camera_id for image in images}
+        missing: dict[int | None, list[str]] = {}
+        for name in names:
+            if name not in have:
+                missing.setdefault(cameras.get(camera_group(name, kind)), []).append(name)
+        return list(missing.items())
+
+    def _extract(self, folder: Path, names: Sequence[str], camera: int | None) -> None:
         pycolmap = self.pycolmap
         options = pycolmap.FeatureExtractionOptions()
         options.use_gpu = False
@@ -173,19 +219,19 @@ class _Run:
         options.sift.max_num_features = self.settings.max_features
         reader = pycolmap.ImageReaderOptions()
         reader.camera_model = self.settings.camera_model
+        if camera is not None:
+            reader.existing_camera_id = camera
         mode = pycolmap.CameraMode
-        with told_progress(self.database, "keypoints", "photos have features", len(names)):
-            pycolmap.extract_features(
-                self.database,
-                folder,
-                image_names=list(names),
-                camera_mode=mode.SINGLE if self.settings.camera == "single" else mode.PER_FOLDER,
-                reader_options=reader,
-                extraction_options=options,
-                device=pycolmap.Device.cpu,
-            )
-        self.state["extracted"] = True
-        self._save_state()
+        single = self.settings.camera == "single" or camera is not None
+        pycolmap.extract_features(
+            self.database,
+            folder,
+            image_names=list(names),
+            camera_mode=mode.SINGLE if single else mode.PER_FOLDER,
+            reader_options=reader,
+            extraction_options=options,
+            device=pycolmap.Device.cpu,
+        )
 
     def match(self, names: Sequence[str]) -> str:
         """Match pairs of photos and verify them by their epipolar geometry.
@@ -210,17 +256,14 @@ class _Run:
             with told_progress(self.database, "matches", "pairs are matched", total):
                 pycolmap.match_exhaustive(self.database, options, **shared)
         elif how == "promising":
-            glance = self.work / "glance.db"
-            pairs = promising_pairs(pycolmap, self.database, glance, self.threads)
+            listed = pycolmap.ImportedPairingOptions()
+            listed.match_list_path = self._list_pairs()
+            chosen = len(listed.match_list_path.read_bytes().splitlines())
             self.tell(
                 f"Compared all {total} pairs of {count} photos by their {COARSEST} coarsest "
-                f"features, and matched {len(pairs)} in full: each photo's {BEST} most alike."
+                f"features, and matched {chosen} in full: each photo's {BEST} most alike."
             )
-            listed = pycolmap.ImportedPairingOptions()
-            listed.match_list_path = self.work / "pairs.txt"
-            lines = "".join(f"{first} {second}\n" for first, second in pairs)
-            listed.match_list_path.write_text(lines, encoding="utf-8")
-            with told_progress(self.database, "matches", "pairs are matched", len(pairs)):
+            with told_progress(self.database, "matches", "pairs are matched", chosen):
                 pycolmap.match_image_pairs(self.database, options, listed, **shared)
         else:
             pairing = pycolmap.SequentialPairingOptions()
@@ -228,9 +271,20 @@ class _Run:
             self.tell(f"Matched each of {count} photos with the {pairing.overlap} after it.")
             with told_progress(self.database, "matches", "pairs are matched", None):
                 pycolmap.match_sequential(self.database, options, pairing, **shared)
-        self.state["matched"] = True
-        self._save_state()
+        self.state.finish("matched")
         return how
+
+    def _list_pairs(self) -> Path:
+        """The file of promising pairs: an earlier run's, or a new one."""
+        listed = self.database.with_name("pairs.txt")
+        if listed.is_file() and self.state.get("pairs") == sha256(listed):
+            return listed
+        glance = self.database.with_name("glance.db")
+        pairs = promising_pairs(self.pycolmap, self.database, glance, self.threads)
+        lines = "".join(f"{first} {second}\n" for first, second in pairs)
+        write_file(listed, lambda part: part.write_text(lines, encoding="utf-8"))
+        self.state.finish("pairs", sha256(listed))
+        return listed
 
     def _matching(self, names: Sequence[str]) -> str:
         if self.settings.matching == "exhaustive":
@@ -246,7 +300,7 @@ class _Run:
         Returns:
             Reconstructions, the largest first (of equals, the one with more points).
         """
-        output = self.work / "models"
+        output = self.database.with_name("models")
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()
         self.pycolmap.set_random_seed(self.settings.seed)
@@ -278,8 +332,8 @@ class _Run:
     def _global(self, folder: Path, output: Path, count: int) -> dict[int, Any]:
         # Global mapping needs focal lengths, which photos without EXIF data lack: they are found
         # in a copy, so that the database stays as matching left it.
-        database = self.work / "global.db"
-        database.unlink(missing_ok=True)
+        database = self.database.with_name("global.db")
+        remove_database(database)
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
             connection.execute("VACUUM INTO ?", (str(database),))
         self.pycolmap.calibrate_view_graph(database)
@@ -294,7 +348,3 @@ class _Run:
             database, folder, output, options=options
         )
         return found
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.scenes.pycolmap_loader import told_progress
+from dac.scenes.sfm_state import remove_database
 
 COARSEST = 400
 BEST = 25
@@ -36,8 +37,7 @@ def promising_pairs(
     Returns:
         Names of pairs: those among the `BEST` most alike of either photo.
     """
-    for file in glance.parent.glob(f"{glance.name}*"):
-        file.unlink()
+    remove_database(glance)
     with pycolmap.Database.open(database) as full, pycolmap.Database.open(glance) as coarse:
         names = _copy_coarsest(full, coarse)
     options = pycolmap.FeatureMatchingOptions()

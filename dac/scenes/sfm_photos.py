@@ -32,14 +32,12 @@ class Photo:
         name: path below the photo folder.
         width, height: pixels, after the EXIF orientation is applied.
         orientation: EXIF orientation, 1 where the pixels are upright.
-        digest: SHA-256 of the file.
     """
 
     name: str
     width: int
     height: int
     orientation: int
-    digest: str
 
     @property
     def needs_copy(self) -> bool:
@@ -84,6 +82,22 @@ def chosen_photos(folder: Path, exclude: Sequence[str]) -> list[str]:
     return chosen
 
 
+def digests_of(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of every photo's file.
+
+    Raises:
+        UserError: names the photo that can't be read.
+    """
+    digests = {}
+    for name in names:
+        try:
+            digests[name] = sha256(folder / name)
+        except OSError as error:
+            what = f"can't be read ({error.strerror})"
+            raise UserError(folder / name, what, "replace it") from None
+    return digests
+
+
 def read_photos(folder: Path, names: Sequence[str]) -> list[Photo]:
     """Decode every photo once, so that a damaged one is found before the long work.
 
@@ -91,12 +105,21 @@ def read_photos(folder: Path, names: Sequence[str]) -> list[Photo]:
         UserError: names the photo that is damaged.
     """
     photos = []
-    for name in names:
-        header = read_header(folder / name)
+    headers = [read_header(folder / name) for name in names]
+    for name, header in zip(names, headers, strict=True):
         decode(folder / name, 3)
-        digest = sha256(folder / name)
-        photos.append(Photo(name, *header.upright, header.orientation, digest))
+        photos.append(Photo(name, *header.upright, header.orientation))
     return photos
+
+
+def camera_group(name: str, camera: str) -> str:
+    """Photos of one group share a camera.
+
+    Args:
+        name: of the photo.
+        camera: `single` or `per-folder`.
+    """
+    return "" if camera == "single" else str(PurePosixPath(name).parent)
 
 
 def check_sizes(folder: Path, photos: Sequence[Photo], camera: str) -> None:
@@ -112,8 +135,7 @@ def check_sizes(folder: Path, photos: Sequence[Photo], camera: str) -> None:
     """
     first: dict[str, Photo] = {}
     for photo in photos:
-        group = "" if camera == "single" else str(PurePosixPath(photo.name).parent)
-        other = first.setdefault(group, photo)
+        other = first.setdefault(camera_group(photo.name, camera), photo)
         if (photo.width, photo.height) != (other.width, other.height):
             sizes = f"{other.name} has {other.width} x {other.height} pixels but {photo.name} has"
             raise UserError(

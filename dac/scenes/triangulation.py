@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dac.artifacts import explained_disk_errors
+from dac.artifacts import explained_disk_errors, require_space
 from dac.cameras import Cameras
 from dac.scenes.pycolmap_loader import load_pycolmap, told_progress
 from dac.scenes.scene import Scene
@@ -64,6 +64,7 @@ def triangulate_tracks(scene: Scene, settings: PointsSettings, work: Path) -> Tr
     with explained_disk_errors(work):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
+        require_space(work, len(scene.train) * _space_of_view(cameras, settings.max_features))
         write_images(scene, scale, work)
         model = ideal_model(pycolmap, cameras, scene.train)
         database = work / "database.db"
@@ -81,6 +82,13 @@ def triangulate_tracks(scene: Scene, settings: PointsSettings, work: Path) -> Tr
                 file.update_keypoints(i, ideal_pixels(cameras, i - 1, rays[i]))
         model = _triangulate(pycolmap, model, database, work, max_error)
     return _tracks_of(model, keypoints, scale)
+
+
+def _space_of_view(cameras: Cameras, max_features: int) -> int:
+    """Bytes that one view may take: SQLite ends the process where the disk is full."""
+    pixels = cameras.width * cameras.height
+    # A grey image; keypoint, descriptor and, as much again, matches.
+    return pixels + 2 * min(max_features, pixels // 16) * (24 + 128)
 
 
 def enlarged(cameras: Cameras, scale: int) -> Cameras:

@@ -187,3 +187,47 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(images.os, "pwrite", full)
     with pytest.raises(UserError, match="no space left on the disk"):
         store(3, (1, 1), lambda i: np.zeros((1, 1), np.uint8), tmp_path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_as_it_is_stored(tmp_path: Path, orientation: int) -> None:
+    """Pillow turns a TIFF while it decodes it; a header and pixels here are the stored ones."""
+    pixels = random_pixels(6, 9, 3)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.tif", exif=exif)
+    header = read_header(tmp_path / "a.tif")
+    assert (header.size, header.orientation) == ((9, 6), orientation)
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif", 3), pixels)
+    turned = decode(tmp_path / "a.tif", 3, orientation)
+    with Image.open(tmp_path / "a.tif") as opened:
+        opened.load()
+        np.testing.assert_array_equal(turned, np.asarray(opened))
+    assert (turned.shape[1], turned.shape[0]) == header.upright
+
+
+def test_orientation_behind_a_png_s_pixels(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(random_pixels(6, 9, 3)).save(tmp_path / "a.png", exif=exif)
+    data = (tmp_path / "a.png").read_bytes()
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    moved = data[:start] + data[end:-12] + data[start:end] + data[-12:]
+    (tmp_path / "a.png").write_bytes(moved)
+    assert moved.index(b"eXIf") > moved.index(b"IDAT")
+    assert read_header(tmp_path / "a.png").orientation == 6
+
+
+@pytest.mark.parametrize("kind", ["EPS", "GIF", "PPM", "TGA", "ICO"])
+def test_formats_that_no_photo_has_are_not_even_tried(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(random_pixels(16, 16, 3)).save(tmp_path / "a.png", kind)
+    with pytest.raises(UserError, match=r"a\.png: is no image that can be read \(BMP, JPEG"):
+        read_header(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "TIFF", "BMP", "WEBP", "PNG"])
+def test_formats_of_photos(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(random_pixels(16, 8, 3)).save(tmp_path / "a.jpg", kind)
+    assert read_header(tmp_path / "a.jpg").size == (8, 16)
+    assert decode(tmp_path / "a.jpg", 3).shape == (16, 8, 3)

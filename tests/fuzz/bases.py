@@ -1,0 +1,267 @@
+"""Small, complete data sets of every kind, which the cases damage.
+
+A case's folder: `data/` holds the data set, `masks/` and `lists/` what its settings name, `sfm/` a
+model for `photos`, `config/` the configuration. `outside/` holds what must never be read.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+VIEWS, WIDTH, HEIGHT = 8, 24, 20
+CANARY = (13, 77, 201)  # the colour of every image that lies outside
+KINDS = ("config", "blender", "nerfstudio", "colmap-binary", "colmap-text", "photos")
+
+
+@dataclass
+class Model:
+    """A COLMAP model as plain data, to be written with any mistake.
+
+    Attributes:
+        cameras: (id, model number, name, width, height, parameters).
+        images: (id, [qw, qx, qy, qz, tx, ty, tz], camera, name, features).
+        points: (id, [x, y, z], [r, g, b], error, [image, feature, ...]).
+        counts: what the binary files say of their lengths, where it isn't true.
+    """
+
+    cameras: list[list[Any]]
+    images: list[list[Any]]
+    points: list[list[Any]]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def write(self, folder: Path, binary: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in ("cameras", "images", "points3D"):
+            if binary:
+                chunks = getattr(self, f"_binary_{part}")()
+                count = self.counts.get(part, len(getattr(self, part.removesuffix("3D"))))
+                data = struct.pack("<Q", count % 2**64) + b"".join(chunks)
+                (folder / f"{part}.bin").write_bytes(data)
+            else:
+                lines = [f"# {part}", *getattr(self, f"_text_{part}")()]
+                text = "\n".join(lines) + "\n"
+                (folder / f"{part}.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    def _binary_cameras(self) -> Iterable[bytes]:
+        for number, model, _, width, height, parameters in self.cameras:
+            yield _pack("IiQQ", number, model, width, height)
+            yield _pack(f"{len(parameters)}d", *parameters)
+
+    def _binary_images(self) -> Iterable[bytes]:
+        for number, pose, camera, name, features in self.images:
+            yield _pack("I7dI", number, *pose, camera)
+            yield name.encode("utf-8", "surrogatepass") + b"\0"
+            yield _pack("Q", self.counts.get("features", features))
+            yield b"".join(_pack("ddq", 1.0, 2.0, -1) for _ in range(features))
+
+    def _binary_points(self) -> Iterable[bytes]:
+        for number, xyz, rgb, error, track in self.points:
+            length = self.counts.get("track", len(track) // 2)
+            yield _pack("Q3d3BdQ", number, *xyz, *rgb, error, length)
+            yield b"".join(_pack("I", value) for value in track)
+
+    def _text_cameras(self) -> Iterable[str]:
+        for number, _, name, width, height, parameters in self.cameras:
+            yield " ".join(map(str, [number, name, width, height, *parameters]))
+
+    def _text_images(self) -> Iterable[str]:
+        for number, pose, camera, name, features in self.images:
+            yield " ".join(map(str, [number, *pose, camera, name]))
+            yield " ".join(["1.0 2.0 -1"] * features)
+
+    def _text_points(self) -> Iterable[str]:
+        for number, xyz, rgb, error, track in self.points:
+            yield " ".join(map(str, [number, *xyz, *rgb, error, *track]))
+
+    _binary_points3D = _binary_points  # noqa: N815
+    _text_points3D = _text_points  # noqa: N815
+
+
+def _pack(layout: str, *values: Any) -> bytes:
+    """As struct.pack, little-endian; whole numbers are cut to their bits, as a bad writer would."""
+    packed = []
+    for code, value in zip(_expand(layout), values, strict=True):
+        if code == "d":
+            try:
+                packed.append(struct.pack("<d", float(value)))
+            except (OverflowError, ValueError, TypeError):
+                packed.append(struct.pack("<d", math.inf))
+        else:
+            size = struct.calcsize("<" + code)
+            whole = int(value) if isinstance(value, int) else 0
+            packed.append((whole % 256**size).to_bytes(size, "little"))
+    return b"".join(packed)
+
+
+def _expand(layout: str) -> str:
+    codes, number = "", ""
+    for letter in layout:
+        if letter.isdigit():
+            number += letter
+        else:
+            codes += letter * (int(number) if number else 1)
+            number = ""
+    return codes
+
+
+def poses(count: int) -> np.ndarray:
+    """(N, 4, 4) camera-to-world poses on a circle that look at the origin, OpenCV axes."""
+    result = np.zeros((count, 4, 4))
+    for i in range(count):
+        angle = 2 * math.pi * (i + 0.25) / count
+        centre = np.array([4.0 * math.cos(angle), 4.0 * math.sin(angle), 1.5])
+        forward = -centre / np.linalg.norm(centre)
+        right = np.cross(forward, [0.0, 0.0, 1.0])
+        right /= np.linalg.norm(right)
+        result[i, :3] = np.column_stack([right, np.cross(forward, right), forward, centre])
+        result[i, 3, 3] = 1.0
+    return result
+
+
+def pixels(seed: int, channels: int = 3) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 256, (HEIGHT, WIDTH, channels), dtype=np.uint8)
+
+
+def model(matrices: Iterable[np.ndarray] | None = None) -> Model:
+    """All views, one OPENCV camera, points that neighbours share.
+
+    Args:
+        matrices: (3, 4) poses, world from camera, in the place of `poses`.
+    """
+    images = []
+    for i, pose in enumerate(poses(VIEWS) if matrices is None else matrices):
+        rotation = pose[:3, :3].T
+        translation = -rotation @ pose[:3, 3]
+        images.append([i + 1, [*_quaternion(rotation), *translation.tolist()], 1, f"v{i}.png", 3])
+    generator = np.random.default_rng(5)
+    points = []
+    for i, xyz in enumerate(generator.uniform(-1, 1, (40, 3)).tolist()):
+        track = [value for k in range(4) for value in ((i + k) % VIEWS + 1, k % 3)]
+        points.append([i + 1, xyz, [200, 100, 50], 0.5, track])
+    lens = [30.0, 31.0, 12.0, 10.0, 0.03, -0.01, 0.001, 0.0]
+    return Model([[1, 4, "OPENCV", WIDTH, HEIGHT, lens]], images, points)
+
+
+def _quaternion(rotation: np.ndarray) -> list[float]:
+    """w, x, y, z of a rotation, by the eigenvector of its quadratic form."""
+    m = rotation
+    form = np.array(
+        [
+            [m[0, 0] - m[1, 1] - m[2, 2], 0, 0, 0],
+            [m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], 0, 0],
+            [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], m[2, 2] - m[0, 0] - m[1, 1], 0],
+            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], np.trace(m)],
+        ]
+    )
+    _, vectors = np.linalg.eigh(form / 3.0)  # reads the lower triangle
+    x, y, z, w = vectors[:, -1].tolist()
+    return [w, x, y, z]
+
+
+def transforms(count: int, pattern: str, first: int = 0, **keys: Any) -> dict[str, Any]:
+    """A transforms file of `count` of all views."""
+    frames = []
+    for i, pose in enumerate(poses(VIEWS)[first : first + count]):
+        matrix = (pose @ np.diag([1.0, -1, -1, 1])).tolist()
+        frames.append({"file_path": pattern.format(i), "transform_matrix": matrix})
+    return {**keys, "frames": frames}
+
+
+CONFIG: dict[str, Any] = {
+    "results": "results",
+    "seeds": [0, 1],
+    "modes": ["corrected", "paper"],
+    "scenes": [
+        {"name": "toy", "path": "data", "format": "nerfstudio", "division": "azimuth", "K": 2},
+        {
+            "name": "other",
+            "path": "data",
+            "format": "photos",
+            "division": "louvain",
+            "K": 3,
+            "settings": {
+                "scene": {"downscale": 2, "masks": "masks", "test_list": "lists/test.txt"},
+                "train": {"steps": 10, "learning_rate": 2.0e-2},
+            },
+        },
+    ],
+    "model": {"resolution": 32, "scales": [1, 2, 4], "proposal_resolutions": [32, 64]},
+    "train": {"steps": 600, "rays": 768, "learning_rate": 2.0e-2},
+    "distill": {"steps": 600, "corrected": {"histogram": 1.0}},
+    "evaluate": {"test_views": 20},
+}
+
+
+def write_base(kind: str, root: Path) -> None:
+    """Write the undamaged folder of a kind of case."""
+    for folder in ("data", "masks", "lists", "config", "work", "outside/images"):
+        (root / folder).mkdir(parents=True)
+    if kind == "blender":
+        for part, count, first in (("train", 5, 0), ("test", 3, 5)):
+            (root / "data" / part).mkdir()
+            for i in range(count):
+                _save(root / "data" / part / f"r_{i}.png", pixels(first + i, 4))
+            data = transforms(count, f"./{part}/r_{{}}", first, camera_angle_x=0.69)
+            _dump(root / "data" / f"transforms_{part}.json", data)
+    elif kind in ("nerfstudio", "config"):
+        lens = {"fl_x": 30.0, "fl_y": 31.0, "cx": 12.0, "cy": 10.0, "w": WIDTH, "h": HEIGHT}
+        lens |= {"k1": 0.05, "k2": -0.02, "p1": 0.001, "p2": -0.002, "camera_model": "OPENCV"}
+        _dump(root / "data" / "transforms.json", transforms(VIEWS, "images/{}.jpg", **lens))
+        for i in range(VIEWS):
+            _save(root / "data" / "images" / f"{i}.jpg", pixels(i))
+    elif kind == "photos":
+        model().write(root / "sfm", binary=True)
+        for i in range(VIEWS):
+            _save(root / "data" / f"v{i}.png", pixels(i))
+    else:
+        model().write(root / "data" / "sparse" / "0", binary=kind == "colmap-binary")
+        for i in range(VIEWS):
+            _save(root / "data" / "images" / f"v{i}.png", pixels(i))
+    config = copy.deepcopy(CONFIG)
+    (root / "config" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    _write_outside(root / "outside")
+    _write_named(kind, root)
+
+
+def _write_outside(folder: Path) -> None:
+    picture = np.full((HEIGHT, WIDTH, 3), CANARY, np.uint8)
+    for name in ("secret.png", "secret.jpg", *(f"images/v{i}.png" for i in range(VIEWS))):
+        _save(folder / name, picture)
+    for i in range(VIEWS):
+        _save(folder / f"images/{i}.jpg", picture)
+    (folder / "secret.txt").write_text("v0.png\n")
+    _dump(folder / "transforms.json", transforms(VIEWS, "images/{}.jpg", camera_angle_x=0.7))
+
+
+def _write_named(kind: str, root: Path) -> None:
+    """Masks, a list of test views and one of excluded views, which some cases' settings name."""
+    files = [f for f in (root / "data").rglob("*") if f.suffix in (".png", ".jpg")]
+    above = root / "data" / "images" if kind.startswith("colmap") else root / "data"
+    names = sorted(file.relative_to(above).as_posix() for file in files)
+    for i, name in enumerate(names):
+        mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+        mask[: i % 4] = 0
+        _save(root / "masks" / (name + ".png"), mask)
+    (root / "lists" / "test.txt").write_text(f"# test views\n{names[1]}\n{names[4]}\n")
+    (root / "lists" / "exclude.txt").write_text(f"{names[6]}\n")
+
+
+def _save(file: Path, picture: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(file)
+
+
+def _dump(file: Path, data: Any) -> None:
+    file.write_text(json.dumps(data))

@@ -1,0 +1,147 @@
+"""What the workflow does with a configuration and with a data set, called as it calls it.
+
+The working folder is the case's, so that paths are relative, as in a configuration.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+from bases import CANARY
+from cases import Case
+from snakemake.common.configfile import load_configfile
+from snakemake.utils import update_config
+
+from dac import settings as dac_settings
+from dac.divide.covisibility import covisibility
+from dac.divide.divide import GRAPH_DIVISIONS, partition_scene
+from dac.scenes import sfm_photos
+from dac.scenes.colmap_model import read_model
+from dac.scenes.importer import import_scene
+from dac.scenes.points import Points, points_from_model
+from dac.scenes.scene import Scene
+from dac.scenes.views import read_names
+from dac.settings import DivideSettings, SceneSettings, read_yaml, validate
+
+ROOT = Path(__file__).resolve().parents[2]
+_HEAD = """
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from snakemake.exceptions import WorkflowError
+from dac import settings as dac_settings
+from dac.errors import UserError
+from dac.files import files_under
+DEFAULT_CONFIG = Path("config/config.yaml")
+SFM_MODEL = [f"sfm/{name}.bin" for name in ("cameras", "images", "points3D")]
+"""
+
+
+class NotOursError(Exception):
+    """Snakemake itself refused the input, before anything of this project ran."""
+
+
+def load_rules(folder: Path) -> ModuleType:
+    """The functions of rules/common.smk as a module, without the rules and the configuration.
+
+    Args:
+        folder: where its text is written.
+    """
+    text = (ROOT / "rules" / "common.smk").read_text(encoding="utf-8")
+    constants = re.findall(r"^(?:RESERVED|DATA_SUFFIXES) = .*$", text, re.MULTILINE)
+    functions = re.findall(r"^def \w+\(.*\n(?:(?: .*)?\n)*", text, re.MULTILINE)
+    parts = [_HEAD, *constants, *functions]
+    file = folder / "common_rules.py"
+    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("common_rules", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["common_rules"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(case: Case, rules: ModuleType) -> None:
+    """Do with a case what the workflow would.
+
+    Raises:
+        UserError: as it should be, for a mistake.
+        NotOursError: Snakemake refuses the overlay.
+    """
+    if case.kind == "config":
+        _configuration(rules)
+    else:
+        _data_set(case, rules)
+
+
+def _configuration(rules: ModuleType) -> None:
+    file, overlay = Path("config/config.yaml"), Path("config/overlay.yaml")
+    overlays = []
+    config: dict[str, object] = {}
+    over: dict[str, object] = {}
+    if overlay.exists():
+        try:
+            over = load_configfile(overlay)
+        except Exception as error:
+            raise NotOursError(f"{type(error).__name__}: {error}") from None
+        overlays.append(overlay.resolve())
+    read_yaml(file)
+    update_config(config, load_configfile(file))
+    update_config(config, over)
+    rules.config = config
+    rules.workflow = SimpleNamespace(overwrite_configfiles=overlays, is_main_process=True)
+    settings = rules.read_settings()
+    for entry in settings.scenes:
+        dac_settings.resolve(settings, entry.name)
+
+
+def _data_set(case: Case, rules: ModuleType) -> None:
+    settings = validate(SceneSettings, case.scene, "config/config.yaml: scene")
+    divide = validate(DivideSettings, case.divide, "config/config.yaml: divide")
+    kind = "colmap" if case.kind.startswith("colmap") else case.kind
+    scene = SimpleNamespace(name="toy", path="data", format=kind, scene=settings)
+    rules.check_scene(scene, "config/config.yaml")
+    rules.SCENES = {"toy": scene}
+    rules.data_files(SimpleNamespace(scene="toy"))
+    data, work = Path("data"), Path("work")
+    if kind == "photos":
+        _before_sfm(data, settings)
+    imported = import_scene(
+        data,
+        kind,
+        settings,
+        name="toy",
+        sfm_model=Path("sfm") if kind == "photos" else None,
+        work=work,
+    )
+    canary = (imported.images[..., :3] == np.array(CANARY)).all(axis=-1)
+    if (canary.mean(axis=(1, 2)) > 0.5).any():
+        raise AssertionError("pixels from outside of the data folder are in the scene")
+    imported.save(work / "scene")
+    loaded = Scene.load(work / "scene")
+    if loaded.names != imported.names or loaded.images.shape != imported.images.shape:
+        raise AssertionError("the scene reads back as another")
+    shared = None
+    parts = rules.sparse_model(SimpleNamespace(scene="toy"))
+    if parts:
+        points = points_from_model(read_model(Path(parts[0]).parent), loaded)
+        points.save(work / "points.npz")
+        points = Points.load(work / "points.npz")
+        shared = covisibility(points.offsets, points.views, len(loaded.names))
+    if case.division in GRAPH_DIVISIONS or shared is None or case.number % 2:
+        graph = shared if case.division in GRAPH_DIVISIONS else None
+        partition = partition_scene(loaded, case.division, case.K, divide, graph)
+        partition.save(work / "partition.json")
+
+
+def _before_sfm(data: Path, settings: SceneSettings) -> None:
+    """What structure from motion does before COLMAP sees a photo."""
+    exclude = read_names(Path(settings.exclude)) if settings.exclude else []
+    names = sfm_photos.chosen_photos(data, exclude)
+    photos = sfm_photos.read_photos(data, names)
+    sfm_photos.check_sizes(data, photos, "single")
+    sfm_photos.colmap_folder(data, photos, Path("work"))
