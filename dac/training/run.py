@@ -17,7 +17,7 @@ import dac
 from dac.artifacts import new_folder, require_space, sha256, write_json
 from dac.fields.model import Model, save_model
 from dac.fields.protocol import over
-from dac.ops.backend import backend_record
+from dac.ops.backend import backend, backend_record
 from dac.provenance import source_digest
 from dac.scenes.scene import SCENE_FILES, Scene
 from dac.signals import deferred
@@ -77,6 +77,7 @@ class Run:
             checkpoints.clear()
             return
         require_space(self.out, _space(model))
+        backend(next(model.parameters()).device.type)  # compiles, and may be told to go meanwhile
         with deferred():  # a signal while the result is written is too late to stop the run
             end = train(model, optimizer, make_step, probe, plan, checkpoints, start or Progress())
             self._write(model, optimizer, inputs, end)
