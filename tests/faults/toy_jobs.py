@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +19,16 @@ from typing import Any
 
 import toy
 from PIL import Image
+from textured_room import room_cameras, room_photos
 
 from dac.provenance import source_digest
-from dac.settings import DistillSettings, EvaluateSettings, FinetuneSettings, SceneSettings
+from dac.settings import (
+    DistillSettings,
+    EvaluateSettings,
+    FinetuneSettings,
+    SceneSettings,
+    SfmSettings,
+)
 
 SERVER = Path(__file__).with_name("server.py")
 TRAININGS = ("training", "distillation", "fine-tuning")
@@ -37,6 +44,7 @@ _SCRIPTS = {
     "evaluation": ("evaluate", "dac.evaluation.evaluate"),
     "import": ("import_scene", "dac.scenes.importer"),
     "division": ("partition", "dac.divide.divide"),
+    "sfm": ("sfm", "dac.scenes.sfm"),
 }
 _RUN = ("model.safetensors", "model.json", "optimizer.safetensors", "curve.json")
 _OUTPUTS = {
@@ -44,6 +52,7 @@ _OUTPUTS = {
     "evaluation": ("evaluation.json", "renders.npy", "depth.npy", "renders", "depth"),
     "import": ("scene.json", "images.npy", "masks.npy"),
     "division": ("partition.json",),
+    "sfm": ("cameras.bin", "images.bin", "points3D.bin", "report.json"),
 }
 
 
@@ -151,7 +160,11 @@ class Toys:
             "script": script,
             "input": inputs,
             "output": [str(place / "run" / name) for name in _OUTPUTS[kind]],
-            "params": {"state": str(place / "state" / "run"), "label": label},
+            "params": {
+                "state": str(place / "state" / "run"),
+                "work": str(place / "state" / "run"),
+                "label": label,
+            },
             "wildcards": {
                 "scene": "toy",
                 "seed": "0",
@@ -183,9 +196,29 @@ class Toys:
             "finetune": FinetuneSettings(warmup_steps=3),
             "evaluate": EvaluateSettings(test_views=2),
             "scene": SceneSettings(),
+            "sfm": SfmSettings(max_features=800),
         }
         dumped = {name: section.model_dump(mode="json") for name, section in sections.items()}
         return {**dumped, "divide": {}, "path": str(self.folder / "data"), "format": "blender"}
+
+    def sfm_job(self, place: Path) -> ToyJob:
+        """Structure from motion on photos of a room."""
+        photos = self.folder / "photos"
+        if not photos.exists():
+            write_room(photos)
+        job = self.job("sfm", place)
+        settings = Path(job.data["input"]["settings"])
+        frozen = json.loads(settings.read_text())
+        frozen["settings"] |= {"path": str(photos), "exclude": None}
+        settings.write_text(json.dumps(frozen))
+        return job
+
+
+def write_room(folder: Path, count: int = 8) -> None:
+    """Photos for structure from motion."""
+    folder.mkdir(parents=True)
+    for number, photo in enumerate(room_photos(room_cameras(count))):
+        Image.fromarray(photo).save(folder / f"{number}.png")
 
 
 def _write_data_set(folder: Path) -> None:
@@ -306,6 +339,60 @@ def environment_of_jobs() -> dict[str, str]:
     return os.environ | threads
 
 
+class Process:
+    """A job in a process of its own, as Snakemake would start it.
+
+    Args:
+        announce: `module:name` of the function whose call `announced` tells of.
+        environment: more of it.
+    """
+
+    def __init__(self, job: ToyJob, announce: str = "", **environment: str) -> None:
+        beside = job.place.with_name(f"{job.place.name}.{time.monotonic_ns()}")
+        self._terminal = beside.with_suffix(".terminal")
+        self.announced = beside.with_suffix(".announced")
+        data = job.data | ({"announce": [announce, str(self.announced)]} if announce else {})
+        beside.with_suffix(".json").write_text(json.dumps(data))
+        with self._terminal.open("w") as terminal:
+            self._process = subprocess.Popen(
+                [sys.executable, str(SERVER), str(beside.with_suffix(".json"))],
+                stdout=terminal,
+                stderr=terminal,
+                env=environment_of_jobs() | environment,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def said(self) -> str:
+        return self._terminal.read_text(errors="replace")
+
+    def wait_until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
+        """Wait until something is so; fail if the process ends before."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self._process.poll() is None, f"ended: {self.said()}"
+            assert time.monotonic() < end, f"waited {seconds} s; said: {self.said()}"
+            time.sleep(0.01)
+
+    def tell(self, number: int) -> float:
+        """Send a signal; returns the seconds until the process has ended."""
+        began = time.monotonic()
+        self._process.send_signal(number)
+        self._process.wait(timeout=60)
+        return time.monotonic() - began
+
+    def wait(self) -> int:
+        """Its exit status."""
+        return self._process.wait(timeout=300)
+
+    @property
+    def status(self) -> int:
+        return self._process.wait(timeout=0)
+
+
 @dataclass
 class Servers:
     """Some servers, lent one at a time to threads."""
@@ -331,11 +418,3 @@ def is_one_line(said: str) -> bool:
     lines = said.splitlines()
     errors = [line for line in lines if re.match(r"error: .+: .+", line)]
     return len(errors) == 1 and lines[-1] == errors[0] and "Traceback" not in said
-
-
-def wait_for(condition: Any, seconds: float, what: str) -> None:
-    """Wait until a function gives something true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
