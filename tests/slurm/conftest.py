@@ -30,6 +30,11 @@ def told(
 ) -> story.Story:
     """A workflow that ran on it, and lost jobs, node and Snakemake on its way."""
     folder = tmp_path_factory.mktemp("slurm") / "dac"
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    terminal.write_line("")
-    return story.tell(project.new_project(folder, write_tiny_scene), terminal.write_line)
+    plugins = request.config.pluginmanager
+    terminal, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            terminal.write_line(line)
+
+    return story.tell(project.new_project(folder, write_tiny_scene), say)

@@ -140,13 +140,14 @@ def configure(project: Project, rate: float) -> None:
 
 def wait_on_a_drained_node(story: Story, driver: subprocess.Popen[str]) -> None:
     """Let the trainings wait for a node, edit the settings meanwhile, and bring the node back."""
-    until("job", cluster.jobs, 90)
+    until("started job", lambda: alive(driver) and started(), 90)
     cluster.slurm("scontrol", "update", f"nodename={cluster.NODE}", "state=drain", "reason=test")
 
     def waiting() -> dict[int, Job]:
         alive(driver)
-        found = {n: job for n, job in cluster.jobs().items() if "DRAINED" in job["Reason"]}
-        return found if {name_of(job) for job in found.values()} >= TRAININGS else {}
+        found = {n: job for n, job in cluster.jobs().items() if job["JobState"] == "PENDING"}
+        drained = any("DRAINED" in job["Reason"] for job in found.values())
+        return found if drained and {name_of(job) for job in found.values()} >= TRAININGS else {}
 
     story.waiting = until("queue of all experts and the baseline", waiting, 120)
     story.done("until all trainings wait")
@@ -224,6 +225,11 @@ def hang_until_the_time_limit(number: int, pid: int) -> None:
 
 
 # --- What stands how ------------------------------------------------------------------------------
+
+
+def started() -> bool:
+    """Whether any job has begun."""
+    return any(job["JobState"] != "PENDING" for job in cluster.jobs().values())
 
 
 def name_of(job: Job) -> str | None:
