@@ -6,16 +6,15 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.scenes.points import triangulate
-    from dac.scenes.scene import Scene
+    from dac.scenes.points import triangulate_scene
     from dac.settings import PointsSettings
 
-    points = triangulate(
-        Scene.load(job.folder("scene")),
+    triangulate_scene(
+        job.folder("scene"),
         job.section("points", PointsSettings),
+        job.out,
         Path(job.params.work),
     )
-    points.save(Path(job.output[0]))
 
 
 run(main, snakemake)

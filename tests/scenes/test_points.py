@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from textured_room import distance_to_room, room_cameras, room_photos
 from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.scenes.colmap_model import ColmapCamera, ColmapImage, ColmapModel, read_model
-from dac.scenes.points import Points, points_from_model, triangulate
+from dac.scenes.points import Points, points_from_model, triangulate, triangulate_scene
 from dac.scenes.pycolmap_loader import load_pycolmap
 from dac.scenes.scene import Scene, Space
 from dac.scenes.triangulation import epipolar_error, ideal_pixels, near_pairs
@@ -230,6 +231,35 @@ def test_nothing_to_triangulate(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert "no point could be triangulated from 3 views" in caplog.text
     with pytest.raises(UserError, match=r"^scene: one training view; triangulation needs two"):
         triangulate(scene_of(names, train=(1,)), PointsSettings(), tmp_path)
+
+
+def test_a_finished_triangulation_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cameras = room_cameras(4, 60, 45)
+    scene_of(("a", "b", "c", "d"), cameras, room_photos(cameras)).save(tmp_path / "scene")
+    settings, out, work = PointsSettings(max_features=64), tmp_path / "points", tmp_path / "work"
+    triangulate_scene(tmp_path / "scene", settings, out, work)
+    before = (out / "points.npz").read_bytes()
+    assert len(Points.load(out / "points.npz")) > 0
+    monkeypatch.setattr("dac.scenes.points.triangulate_tracks", None)
+    (out / "points.npz").unlink()
+    triangulate_scene(tmp_path / "scene", settings, out, work)
+    assert (out / "points.npz").read_bytes() == before
+    more = settings.model_copy(update={"max_features": 65})
+    with pytest.raises(TypeError, match="not callable"):
+        triangulate_scene(tmp_path / "scene", more, out, work)
+
+
+def test_no_room_is_said_before_any_feature_is_sought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cameras = room_cameras(4, 60, 45)
+    scene = scene_of(("a", "b", "c", "d"), cameras, room_photos(cameras))
+    usage = shutil.disk_usage(tmp_path)._replace(free=100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="of disk space"):
+        triangulate(scene, PointsSettings(max_features=64), tmp_path)
 
 
 def test_few_points_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

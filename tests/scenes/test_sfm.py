@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,14 @@ def test_promising_pairs_are_enough(
     steps = [abs(int(first[0]) - int(second[0])) for first, second in pairs]
     assert max(steps) <= 4 and steps.count(1) == VIEWS - 1
     assert f"matched {len(pairs)} in full" in report["log"][1]
+
+    # Killed while it matched: the pairs are not sought again.
+    state = json.loads((work / "state.json").read_text())
+    (work / "state.json").write_text(json.dumps({k: v for k, v in state.items() if k != "matched"}))
+    monkeypatch.setattr("dac.scenes.sfm.promising_pairs", None)
+    shutil.rmtree(work / "finished")
+    again = run_sfm(room / "photos", SETTINGS, tmp_path / "again", work, threads=2)
+    assert again["registered"] == VIEWS and again["log"] == report["log"]
 
 
 def test_best_pairs_by_hand() -> None:
