@@ -30,7 +30,9 @@ def _cells(planes: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # At the far border the cell is the last one, so that all four corners exist.
     left, top = column.floor().clamp_max_(width - 2), row.floor().clamp_max_(height - 2)
     plane = torch.arange(count, dtype=torch.int32, device=planes.device) * (height * width)
-    cell = top.int().mul_(width).add_(left.int()).add_(plane[:, None])
+    # A point that is not a number lies in the first cell; what it finds there is none either.
+    first, across = top.int().clamp_min_(0), left.int().clamp_min_(0)
+    cell = first.mul_(width).add_(across).add_(plane[:, None])
     return cell.view(-1), column.sub_(left).view(-1), row.sub_(top).view(-1)
 
 

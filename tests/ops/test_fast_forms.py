@@ -57,6 +57,13 @@ def test_triplane_gradcheck_and_no_points() -> None:
     assert grad.abs().sum() == 0
 
 
+def test_a_point_that_is_not_a_number_finds_none() -> None:
+    plane, points = torch.rand(3, 4, 5, 2), torch.rand(6, 3)
+    points[2, 1] = torch.nan
+    features = ops.triplane([plane], points)
+    assert features[2].isnan().all() and features[[0, 1, 3, 4, 5]].isfinite().all()
+
+
 def test_triplane_reads_a_transposed_plane() -> None:
     plane = torch.rand(3, 4, 4, 2).permute(0, 2, 1, 3)
     points = torch.rand(10, 3)
