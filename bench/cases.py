@@ -150,7 +150,7 @@ def ours(make: Callable[[], Callable[[], object]]) -> dict[str, Body]:
 def dac_step(model: Model, scene: Scene, train: TrainSettings) -> Step:
     """The step that `training.images.fit` runs."""
     optimizer = image_optimizer(model, train, train.learning_rate)
-    return ImageSteps(model, scene, scene.train, train, seed=0).updates(optimizer)
+    return ImageSteps(model, scene, scene.train, train, seed=0).updates(optimizer, 1)
 
 
 def _counted(step: Callable[[int], object]) -> Callable[[], object]:
@@ -233,7 +233,7 @@ def _distill_case(setting: Setting) -> Case:
         optimizer = image_optimizer(student, train, train.learning_rate)
         step = distill.DistillSteps(
             student, teachers, scene, partition, train, settings, mode="corrected", seed=0
-        ).updates(optimizer)
+        ).updates(optimizer, 1)
         return _counted(lambda number: step(number, train.learning_rate))
 
     source = distill._Batches(scene, partition, train, settings, seed=0, device=torch.device("cpu"))

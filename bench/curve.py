@@ -16,7 +16,6 @@ import hashlib
 import json
 import statistics
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,6 @@ def _train(
     model = build_model(settings, scene.space, seed)
     optimizer = image_optimizer(model, options, options.learning_rate)
     steps = ImageSteps(model, scene, scene.train, options, mix(seed, Use.GROUP, 0))
-    make_step = partial(steps.updates, optimizer)
     probe = make_probe(model, scene, count=options.curve_rays, device=torch.device("cpu"))
     checkpoints = Checkpoints(out.with_suffix(".state"), digest)
     progress = Progress()
@@ -126,7 +124,7 @@ def _train(
         loaded = checkpoints.load()
         if loaded is not None and loaded[1]["step"] >= point and point in done:
             continue
-        progress = train(model, optimizer, make_step, probe, plan, checkpoints, progress)
+        progress = train(model, optimizer, steps, probe, plan, checkpoints, progress)
         checkpoints.save(progress.step, run_tensors(model, optimizer), asdict(progress))
         done[point] = {
             "step": point,

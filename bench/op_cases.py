@@ -24,6 +24,7 @@ from dac.ops.backend import using
 from dac.training.images import image_optimizer
 from dac.training.loop import autograd_step
 from dac.training.native import KernelAdam
+from dac.training.parts import Part, split
 
 
 @dataclass(frozen=True)
@@ -188,15 +189,20 @@ def _adam_tv(setting: Setting) -> Case:
         optimizer = image_optimizer(model, train, train.learning_rate)
         if model.whole_rays:
             adam = KernelAdam(model, optimizer, train)
-            return lambda: adam.apply(
-                adam.rates(train.learning_rate, proposals_learn=True), proposals_learn=True
-            )
 
-        def losses(_step: int) -> dict[str, Tensor]:
+            def apply() -> None:
+                adam.apply(
+                    adam.rates(train.learning_rate, proposals_learn=True), proposals_learn=True
+                )
+                adam.count(proposals_learn=True)
+
+            return apply
+
+        def losses(_step: int, _part: Part) -> dict[str, Tensor]:
             field, levels = model.plane_tv()
             return {"plane_tv": train.plane_tv * field, "proposal_tv": train.proposal_tv * levels}
 
-        step = autograd_step(optimizer, losses)
+        step = autograd_step(optimizer, losses, split(1, 1))
         return lambda: step(0, train.learning_rate)
 
     other = plain.from_model(setting.model)

@@ -47,6 +47,7 @@ from dac.training.keys import Use, mix
 from dac.training.loop import Plan, Step, autograd_step
 from dac.training.losses import Terms, regularisers
 from dac.training.native import KernelAdam, KernelPhase, kernel_step
+from dac.training.parts import Part, split
 from dac.training.run import Run, make_probe, scene_inputs
 from dac.training.schedules import learning_rate_factor, proposal_anneal
 
@@ -134,7 +135,7 @@ def distill(
     optimizer = make_optimizer(student, learning_rate=settings.learning_rate, eps=train.adam_eps)
     steps = DistillSteps(student, teachers, views, groups, train, settings, mode=mode, seed=seed)
     probe = make_probe(student, views, count=train.curve_rays, device=device)
-    run.execute(student, optimizer, partial(steps.updates, optimizer), probe, plan)
+    run.execute(student, optimizer, steps, probe, plan)
 
 
 class DistillSteps:
@@ -160,12 +161,19 @@ class DistillSteps:
         self._seed = seed
         device = next(student.parameters()).device
         self._batches = _Batches(scene, partition, train, settings, seed=seed, device=device)
+        (self._whole,) = split(settings.rays, 1)
 
-    def losses(self, step: int) -> Terms:
-        """The terms of a step."""
-        rays, lesson, background = self._draw(step)
+    def losses(self, step: int, part: Part | None = None) -> Terms:
+        """The terms of a step, as means over a part of its batch; None is all of it."""
+        part = part or self._whole
+        rays, lesson, background = self._draw(step, part)
         answer = ask_student(
-            self._student, rays, lesson, key=self._key(step), anneal=self._exponent(step)
+            self._student,
+            rays,
+            lesson,
+            key=self._key(step),
+            before=part.first,
+            anneal=self._exponent(step),
         )
         return {
             **distillation_terms(lesson, answer, background, self._settings, mode=self._mode),
@@ -179,18 +187,21 @@ class DistillSteps:
             ),
         }
 
-    def updates(self, optimizer: Adam) -> Step:
-        """Whole updates, by the whole-ray kernels where they run the student, else by autograd."""
+    def updates(self, optimizer: Adam, parts: int) -> Step:
+        """As `loop.Phase`; by the whole-ray kernels where they run it, else by autograd."""
+        batch = split(self._settings.rays, parts)
         if not self._student.whole_rays:
-            return autograd_step(optimizer, self.losses)
+            return autograd_step(optimizer, self.losses, batch)
         adam = KernelAdam(self._student, optimizer, self._train)
         weights = kernel_weights(self._settings, self._train, self._mode)
-        phase = KernelPhase(weights._asdict(), self._inputs, partial(self._gradients, adam))
-        return kernel_step(adam, phase)
+        gradients = partial(self._gradients, adam)
+        # The proposals learn in every step.
+        phase = KernelPhase(weights._asdict(), lambda step: True, self.inputs, gradients)
+        return kernel_step(adam, phase, batch)
 
-    def _inputs(self, step: int) -> tuple[dict[str, Tensor], bool]:
-        """What a step reads, for the kernels; and that the proposals learn in it."""
-        rays, lesson, background = self._draw(step)
+    def inputs(self, step: int, part: Part | None = None) -> dict[str, Tensor]:
+        """What a step reads of a part of its batch; None is all of it."""
+        rays, lesson, background = self._draw(step, part or self._whole)
         packed = rays.packed()
         return {
             **lesson._asdict(),
@@ -198,10 +209,13 @@ class DistillSteps:
             "background": background,
             "key": torch.tensor([self._key(step)], device=packed.device),
             "anneal": torch.tensor([self._exponent(step)], device=packed.device),
-        }, True
+        }
 
-    def _gradients(self, adam: KernelAdam, inputs: Mapping[str, Tensor], _learn: bool) -> Tensor:
+    def _gradients(
+        self, adam: KernelAdam, inputs: Mapping[str, Tensor], part: Part, _learn: bool
+    ) -> Tensor:
         """The gradients of `losses` but for total variation's, by the kernels; and its terms."""
+        weights = kernel_weights(self._settings, self._train, self._mode)
         return distill_rays(
             adam.parameters,
             adam.gradients,
@@ -212,16 +226,18 @@ class DistillSteps:
             inputs["key"],
             inputs["anneal"],
             self._mode == "paper",
-            kernel_weights(self._settings, self._train, self._mode),
+            DistillWeights(*(part.share * weight for weight in weights)),
+            part.first,
         )
 
-    def _draw(self, step: int) -> tuple[Rays, Lesson, Tensor]:
-        """A step's rays, what the experts say about them, and the background behind both."""
+    def _draw(self, step: int, part: Part) -> tuple[Rays, Lesson, Tensor]:
+        """A part's rays, what the experts say about them, and the background behind both."""
         batch = self._batches(step)
-        rays = self._student.make_rays(batch.origins, batch.directions)
+        rays = self._student.make_rays(batch.origins[part.rays], batch.directions[part.rays])
         count = len(self._teachers)
         keys = [mix(self._seed, Use.TEACHER, step, expert) for expert in range(count)]
-        return rays, ask_experts(self._teachers, rays, batch.counts, keys), batch.background
+        lesson = ask_experts(self._teachers, rays, batch.counts, keys, part.first)
+        return rays, lesson, batch.background
 
     def _key(self, step: int) -> int:
         return mix(self._seed, Use.JITTER, step)
@@ -306,20 +322,26 @@ class _Batches:
 
 @torch.no_grad()
 def ask_experts(
-    teachers: Sequence[Model], rays: Rays, counts: Sequence[int], keys: Sequence[int]
+    teachers: Sequence[Model],
+    rays: Rays,
+    counts: Sequence[int],
+    keys: Sequence[int],
+    before: int = 0,
 ) -> Lesson:
     """Render rays by their experts, with jittered samples.
 
     Args:
-        rays: ordered by expert.
-        counts: rays of each expert; at most K calls are made.
+        rays: of a batch ordered by expert, all or some side by side.
+        counts: rays of each expert in the batch; at most K calls are made.
         keys: of each expert's jitter.
+        before: the batch's rays that come before these.
     """
     said = []
-    first = 0
+    first = -before  # where an expert's rays begin, among these
     for teacher, count, key in zip(teachers, counts, keys, strict=True):
-        if count:
-            seen, samples = teacher.sample(rays[first : first + count], key=key)
+        here = slice(max(first, 0), min(first + count, len(rays)))
+        if here.start < here.stop:
+            seen, samples = teacher.sample(rays[here], key=key, before=here.start - first)
             said.append(Lesson(*samples, seen.rgb, seen.accumulation))
         first += count
     return Lesson(*(torch.cat(parts) for parts in zip(*said, strict=True)))
@@ -331,9 +353,14 @@ def ask_student(
     lesson: Lesson,
     *,
     key: int | None,
+    before: int = 0,
     anneal: float = 1.0,
 ) -> Answer:
-    """The student at the experts' samples, with the experts' spacing; and its own proposals."""
+    """The student at the experts' samples, with the experts' spacing; and its own proposals.
+
+    Args:
+        key, before, anneal: as of `Model.proposals`.
+    """
     sigma, colours = student.query(rays, lesson.t)
     alpha, weights = ops.volume_weights(sigma, lesson.t.diff(dim=-1))
     return Answer(
@@ -342,7 +369,7 @@ def ask_student(
         colours=colours,
         rgb=ops.composite(weights, colours),
         accumulation=weights.sum(dim=-1),
-        proposals=student.proposals(rays, key=key, anneal=anneal),
+        proposals=student.proposals(rays, key=key, before=before, anneal=anneal),
     )
 
 

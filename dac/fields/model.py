@@ -53,12 +53,13 @@ class Model(nn.Module):
         return space.cube_from_world(self.space, points)
 
     def proposals(
-        self, rays: Rays, *, key: int | None = None, anneal: float = 1.0
+        self, rays: Rays, *, key: int | None = None, before: int = 0, anneal: float = 1.0
     ) -> tuple[Histogram, ...]:
         """The proposal levels, coarse to fine, with gradient into their fields.
 
         Args:
             key: jitters the edges (see `ops.jitter`); None places them evenly.
+            before: rays of the same key that come before these.
             anneal: exponent of the weights that the next level is drawn from.
         """
         kind = self.space.kind
@@ -67,9 +68,9 @@ class Model(nn.Module):
         for field, samples in zip(fields, self.settings.proposal_samples, strict=True):
             if levels:
                 last, level = levels[-1], len(levels)
-                s = sampling.next_edges(last.s, last.weights, samples, anneal, key, level)
+                s = sampling.next_edges(last.s, last.weights, samples, anneal, key, level, before)
             else:
-                s = sampling.first_edges(len(rays), samples, rays.near, key)
+                s = sampling.first_edges(len(rays), samples, rays.near, key, before)
             t = sampling.t_from_s(kind, s, rays.near, rays.far)
             sigma = field.density(self._points(rays, t)).view(len(rays), samples)
             _, weights = ops.volume_weights(sigma, t.diff(dim=-1))
@@ -95,6 +96,7 @@ class Model(nn.Module):
         rays: Rays,
         *,
         key: int | None = None,
+        before: int = 0,
         anneal: float = 1.0,
         proposal_grad: bool = True,
     ) -> Rendering:
@@ -103,13 +105,15 @@ class Model(nn.Module):
         Args:
             key: jitters the samples at every level (see `ops.jitter`); None is deterministic.
                 Independent of `train()` and `eval()`.
+            before: rays of the same key that come before these.
             anneal: exponent of the proposals' weights before resampling.
             proposal_grad: False computes the proposals without gradient.
         """
         with torch.set_grad_enabled(proposal_grad and torch.is_grad_enabled()):
-            proposals = self.proposals(rays, key=key, anneal=anneal)
+            proposals = self.proposals(rays, key=key, before=before, anneal=anneal)
         last, level = proposals[-1], len(proposals)
-        s = sampling.next_edges(last.s, last.weights, self.settings.samples, anneal, key, level)
+        samples = self.settings.samples
+        s = sampling.next_edges(last.s, last.weights, samples, anneal, key, level, before)
         t = sampling.t_from_s(self.space.kind, s, rays.near, rays.far)
         sigma, colours = self.query(rays, t)
         alpha, weights = ops.volume_weights(sigma, t.diff(dim=-1))
@@ -143,15 +147,17 @@ class Model(nn.Module):
         return Rendered(seen.rgb, seen.accumulation, seen.depth)
 
     @torch.no_grad()
-    def sample(self, rays: Rays, *, key: int | None = None) -> tuple[Rendered, Sampled]:
+    def sample(
+        self, rays: Rays, *, key: int | None = None, before: int = 0
+    ) -> tuple[Rendered, Sampled]:
         """What rays show, and the field's samples, without gradient.
 
         Args:
-            key: as of `render`.
+            key, before: as of `render`.
         """
         if self.whole_rays:
-            return whole_rays.sample(self, self.shape, rays, key)
-        seen = self.render(rays, key=key)
+            return whole_rays.sample(self, self.shape, rays, key, before)
+        seen = self.render(rays, key=key, before=before)
         return (
             Rendered(seen.rgb, seen.accumulation, seen.depth),
             Sampled(seen.s, seen.t, seen.alpha, seen.weights, seen.colours),

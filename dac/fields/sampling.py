@@ -4,8 +4,8 @@ Notation: s in [0, 1] is uniform in g(t) between g(near) and g(far). Box: g(t) =
 g(t) = t / 2 up to t = 1 and 1 - 1 / (2 t) beyond, so that half the samples lie uniformly within
 distance 1 and half are uniform in disparity (nerfstudio's piecewise sampler).
 
-Randomness is an argument: a key jitters (see `ops.jitter`), None gives the bins' middles. Nothing
-here knows of training or evaluation.
+Randomness is an argument: a key jitters (see `ops.jitter`), None gives the bins' middles; `before`
+is how many rays of the same key come before these. Nothing here knows of training or evaluation.
 """
 
 from __future__ import annotations
@@ -54,15 +54,17 @@ def s_from_t(kind: Kind, t: Tensor, near: Tensor, far: Tensor) -> Tensor:
     return torch.where(length > 0, (t - near) / length.clamp_min(1e-30), torch.zeros_like(t))
 
 
-def _strata(rays: int, count: int, like: Tensor, key: int | None, level: int) -> Tensor:
+def _strata(
+    rays: int, count: int, like: Tensor, key: int | None, before: int, level: int
+) -> Tensor:
     """(rays, count) ascending levels in [0, 1), one in each of `count` equal strata."""
     strata = torch.arange(count, dtype=like.dtype, device=like.device)
     if key is None:
         return ((strata + 0.5) / count).expand(rays, count)
-    return (strata + ops.jitter(key, level, rays, count, like.device)) / count
+    return (strata + ops.jitter(key, level, rays, count, like.device, before)) / count
 
 
-def first_edges(rays: int, samples: int, like: Tensor, key: int | None) -> Tensor:
+def first_edges(rays: int, samples: int, like: Tensor, key: int | None, before: int = 0) -> Tensor:
     """Edges of level 0: even, or each moved at random within half a bin on either side.
 
     Args:
@@ -74,7 +76,7 @@ def first_edges(rays: int, samples: int, like: Tensor, key: int | None) -> Tenso
     even = torch.linspace(0, 1, samples + 1, dtype=like.dtype, device=like.device)
     if key is None:
         return even.expand(rays, samples + 1)
-    jitter = ops.jitter(key, 0, rays, samples + 1, like.device)
+    jitter = ops.jitter(key, 0, rays, samples + 1, like.device, before)
     return (even + (jitter - 0.5) / samples).clamp(0, 1)
 
 
@@ -85,6 +87,7 @@ def next_edges(
     anneal: float,
     key: int | None,
     level: int,
+    before: int = 0,
 ) -> Tensor:
     """Edges of the next level, drawn from a level's weights and detached.
 
@@ -100,5 +103,5 @@ def next_edges(
     weights = weights.detach()
     if anneal != 1:
         weights = weights.pow(anneal)
-    u = _strata(len(s), samples + 1, s, key, level)
+    u = _strata(len(s), samples + 1, s, key, before, level)
     return ops.resample(s, weights, u)

@@ -58,10 +58,10 @@ def model_shape(settings: ModelSettings, where: Space) -> ModelShape:
 
 
 def sample(
-    model: nn.Module, shape: ModelShape, rays: Rays, key: int | None
+    model: nn.Module, shape: ModelShape, rays: Rays, key: int | None, before: int
 ) -> tuple[Rendered, Sampled]:
     """Render rays (R), and the field's samples."""
-    return kernels.sample_rays(*_arguments(model, shape, rays, key))
+    return kernels.sample_rays(*_arguments(model, shape, rays, key), before)
 
 
 def picture(model: nn.Module, shape: ModelShape, rays: Rays) -> Rendered:

@@ -19,6 +19,14 @@ ALIGN = 16
 _HUGE = 1 << 21
 
 
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory, a GPU's above all.
+
+    The native operations raise it as a plain RuntimeError: torch's stable ABI has no other.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+
+
 def zeros(*shape: int) -> Tensor:
     """A float32 tensor of zeros on the CPU, on huge pages if it is large enough for one."""
     count = 1

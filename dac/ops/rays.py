@@ -7,7 +7,8 @@ added into a buffer that `adam_step` reads.
 
 Notation: R rays, S samples a ray of the field; parameters in the order of `model.parameters()`; the
 flat gradient is (copies, length), each parameter's start rounded up to `memory.ALIGN` floats, one
-copy for each thread.
+copy for each thread. Rays may be part of a larger batch, of which `before` others come before them:
+jitter goes by a ray's number in the batch, so that parts draw what the whole would.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def render_rays(
         key: (1,) int64, jitters the samples (see `ops.jitter`); None places them evenly.
         anneal: (1,) exponent of the proposals' weights before they are resampled.
     """
-    return Rendered(*_render(parameters, shape, rays, key, anneal, False))
+    return Rendered(*_render(parameters, shape, rays, key, anneal, False, 0))
 
 
 def sample_rays(
@@ -125,9 +126,10 @@ def sample_rays(
     rays: Tensor,
     key: Tensor | None,
     anneal: Tensor,
+    before: int = 0,
 ) -> tuple[Rendered, Sampled]:
     """As `render_rays`, with the field's samples."""
-    values = _render(parameters, shape, rays, key, anneal, True)
+    values = _render(parameters, shape, rays, key, anneal, True, before)
     return Rendered(*values[:3]), Sampled(*values[3:])
 
 
@@ -138,9 +140,10 @@ def _render(
     key: Tensor | None,
     anneal: Tensor,
     samples: bool,
+    before: int,
 ) -> list[Tensor]:
     result: list[Tensor] = torch.ops.dac.render_rays(
-        parameters, shape.integers, shape.space, rays, key, anneal, samples
+        parameters, shape.integers, shape.space, rays, key, anneal, samples, before
     )
     return result
 
@@ -156,6 +159,7 @@ def train_rays(
     anneal: Tensor,
     learn: bool,
     weights: TrainWeights,
+    before: int = 0,
 ) -> Tensor:
     """Add the gradients of a training step's terms, total variation left out.
 
@@ -172,7 +176,7 @@ def train_rays(
     """
     result: Tensor = torch.ops.dac.train_rays(
         parameters, gradients, shape.integers, shape.space, rays, target, background, key, anneal,
-        learn, weights,
+        learn, weights, before,
     )  # fmt: skip
     return result
 
@@ -188,6 +192,7 @@ def distill_rays(
     anneal: Tensor,
     paper: bool,
     weights: DistillWeights,
+    before: int = 0,
 ) -> Tensor:
     """Add the gradients of a distillation step's terms, total variation left out.
 
@@ -203,7 +208,7 @@ def distill_rays(
     """
     result: Tensor = torch.ops.dac.distill_rays(
         parameters, gradients, shape.integers, shape.space, rays, lesson, background, key, anneal,
-        paper, weights,
+        paper, weights, before,
     )  # fmt: skip
     return result
 
@@ -218,8 +223,11 @@ def adam_step(
     rates: Tensor,
     betas: tuple[float, float],
     eps: float,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """One update of Adam, in place, total variation included; clears the gradients it took.
+
+    A number whose gradient is not finite, or too large for its square, stays as it is, and so do
+    its moments; the norm then is not finite.
 
     Args:
         exp_avg, exp_avg_sq: the parameters' moments.
@@ -229,9 +237,10 @@ def adam_step(
         rates: (parameters, 2): learning rate / (1 - beta1^n), 1 / sqrt(1 - beta2^n).
 
     Returns:
-        (parameters,) total variation of each active plane before the update, not weighted; else 0.
+        (parameters,) total variation of each active plane before the update, not weighted, else 0;
+        () the norm of the active parameters' whole gradient, total variation included.
     """
-    result: Tensor = torch.ops.dac.adam_tv(
+    variations, norm = torch.ops.dac.adam_tv(
         parameters, exp_avg, exp_avg_sq, gradients, tv, active, rates, (*betas, eps)
     )
-    return result
+    return variations, norm

@@ -165,7 +165,12 @@ def _scramble_(words: Tensor) -> Tensor:
 
 
 def jitter(
-    key: int, level: int, rays: int, count: int, device: torch.device | str = "cpu"
+    key: int,
+    level: int,
+    rays: int,
+    count: int,
+    device: torch.device | str = "cpu",
+    before: int = 0,
 ) -> Tensor:
     """Random numbers as a function of (key, level, ray, index), the same bits on every machine.
 
@@ -176,12 +181,13 @@ def jitter(
     Args:
         key: in [0, 2^64).
         level: of sampling, from 0; the field's own comes last.
+        before: the first ray's number r.
 
     Returns:
         (rays, count) float32, multiples of 2^-24 in [0, 1).
     """
     low, high = key & _WORD, key >> 32
-    ray = torch.arange(rays, dtype=torch.int32, device=device)
+    ray = torch.arange(before, before + rays, dtype=torch.int32, device=device)
     row = _scramble_(ray ^ _signed(_scramble(level + low & _WORD))) + _signed(high)
     index = torch.arange(count, dtype=torch.int32, device=device) * _signed(0x9E3779B9)
     words = _scramble_(row[:, None] + index)

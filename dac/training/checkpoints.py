@@ -37,8 +37,18 @@ class Checkpoints:
 
     def __init__(self, folder: Path, digest: str) -> None:
         self._folder = folder
-        self._digest = digest
+        self.digest = digest
         self._own: list[Path] = []  # this run's whole states, the newest last
+
+    @property
+    def newest(self) -> Path:
+        """The state that was saved or loaded last."""
+        return self._own[-1]
+
+    @property
+    def diverged(self) -> Path:
+        """Where a run that diverges leaves its report (see `training.divergence`)."""
+        return self._folder / "diverged"
 
     def save(self, step: int, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
         """Write the state after `step` steps; keep the one before it and no other.
@@ -49,7 +59,7 @@ class Checkpoints:
         state = self._folder / f"step-{step:09d}"
         with new_folder(state) as part:
             save_file(tensors, part / _TENSORS)
-            seal(part, {"step": step, "digest": self._digest, "progress": progress})
+            seal(part, {"step": step, "digest": self.digest, "progress": progress})
         self._own = [*[own for own in self._own if own != state][-1:], state]
         self._remove_all_but(self._own)
 
@@ -61,7 +71,7 @@ class Checkpoints:
         for state in sorted(self._folder.glob("step-*"), reverse=True):
             try:
                 about = unseal(state)
-                if about["digest"] != self._digest:
+                if about["digest"] != self.digest:
                     _log.warning("%s: of other settings, inputs or code; ignored", state)
                     continue
                 loaded = load_file(state / _TENSORS), about["progress"]
@@ -74,8 +84,9 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all states: the run is complete."""
+        """Remove all states, and what is left of failures: the run is complete."""
         self._remove_all_but([])
+        shutil.rmtree(self.diverged, ignore_errors=True)
 
     def _remove_all_but(self, kept: list[Path]) -> None:
         for state in self._folder.glob("step-*"):

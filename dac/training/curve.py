@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dac.artifacts import read_json
 from dac.errors import UserError
+
+_REMEMBERED = 16
 
 
 @dataclass
@@ -69,6 +72,8 @@ class Progress:
         seconds: spent so far.
         curve: so far.
         sums, counts: of each term since the last curve point.
+        rollbacks: how often the run went back to a saved state; each halves the learning rate.
+        parts: micro-batches of a batch (see `training.parts`).
     """
 
     step: int = 0
@@ -76,6 +81,8 @@ class Progress:
     curve: Curve = field(default_factory=Curve)
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    rollbacks: int = 0
+    parts: int = 1
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Progress:
@@ -89,46 +96,76 @@ class Progress:
         return means
 
 
-class LossReader:
-    """Loss terms on their way from the device into a run's progress.
+class StepRecord(NamedTuple):
+    """A step's numbers: its learning rate, its loss terms, its gradient's norm."""
 
-    They are read some steps at a time, because reading waits for the device; every step's are
-    checked.
+    step: int
+    rate: float
+    terms: dict[str, float]
+    gradient_norm: float
+
+
+class DivergedError(Exception):
+    """A loss term or the gradient of a step is not finite.
+
+    Args:
+        what: e.g. `the loss 'photometric' is nan in step 5`.
+        steps: the last ones read; the last of them is the one.
     """
 
-    def __init__(self, label: str, progress: Progress) -> None:
+    def __init__(self, what: str, steps: Sequence[StepRecord]) -> None:
+        super().__init__(what)
+        self.what = what
+        self.steps = tuple(steps)
+
+
+class LossReader:
+    """What steps did, on its way from the device into a run's progress.
+
+    It is read some steps at a time, because reading waits for the device; every step is checked.
+    """
+
+    def __init__(self, progress: Progress) -> None:
         self.last = math.nan
         """Total of the last step read."""
-        self._label = label
         self._progress = progress
-        self._pending: list[tuple[int, tuple[str, ...], Tensor]] = []
+        self._pending: list[tuple[int, float, tuple[str, ...]]] = []
+        self._values: list[Tensor] = []
+        self._read: deque[StepRecord] = deque(maxlen=_REMEMBERED)
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def add(self, step: int, names: tuple[str, ...], values: Tensor) -> None:
-        """Keep a step's terms, (names,) values, detached."""
-        self._pending.append((step, names, values))
+    def add(
+        self, step: int, rate: float, names: tuple[str, ...], terms: Tensor, gradient_norm: Tensor
+    ) -> None:
+        """Keep a step's terms (names,) and its gradient's norm (), detached."""
+        self._pending.append((step, rate, names))
+        self._values += [terms, gradient_norm.view(1)]
 
     def read(self) -> None:
         """Move what is pending into the progress.
 
         Raises:
-            UserError: a term of some step is not finite.
+            DivergedError: a term or the gradient of some step is not finite.
         """
         if not self._pending:
             return
-        values = iter(torch.cat([values for _, _, values in self._pending]).tolist())
-        for step, names, _ in self._pending:
+        values = iter(torch.cat(self._values).tolist())
+        for step, rate, names in self._pending:
             terms = {name: next(values) for name in names}
+            self._read.append(StepRecord(step, rate, terms, next(values)))
+            self._check()
             for name, value in terms.items():
-                if not math.isfinite(value):
-                    raise UserError(
-                        self._label,
-                        f"the loss '{name}' is {value} in step {step}; the run is stopped",
-                        "lower the learning rate, or look for damaged images or poses",
-                    )
                 self._progress.sums[name] = self._progress.sums.get(name, 0.0) + value
                 self._progress.counts[name] = self._progress.counts.get(name, 0) + 1
             self.last = sum(terms.values())
         self._pending.clear()
+        self._values.clear()
+
+    def _check(self) -> None:
+        last = self._read[-1]
+        named = {f"the loss '{name}'": value for name, value in last.terms.items()}
+        for name, value in {**named, "the gradient's norm": last.gradient_norm}.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"{name} is {value} in step {last.step}", self._read)

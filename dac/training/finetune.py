@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from dac.errors import UserError
@@ -77,7 +76,7 @@ def finetune(
         model, views, views.train, train, mix(seed, Use.FINETUNE), before=before, anneal=False
     )
     probe = make_probe(model, views, count=train.curve_rays, device=device)
-    run.execute(model, optimizer, partial(steps.updates, optimizer), probe, plan)
+    run.execute(model, optimizer, steps, probe, plan)
 
 
 def finetune_rate(settings: FinetuneSettings, distill: DistillSettings) -> Callable[[int], float]:

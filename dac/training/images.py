@@ -27,6 +27,7 @@ from dac.training.keys import Use, mix
 from dac.training.loop import Plan, Step, autograd_step
 from dac.training.losses import Terms, photometric_loss, regularisers
 from dac.training.native import KernelAdam, KernelPhase, kernel_step
+from dac.training.parts import Part, split
 from dac.training.run import Run, make_probe
 from dac.training.schedules import learning_rate_factor, proposal_anneal, proposals_learn
 
@@ -60,7 +61,7 @@ def fit(
     steps_on_images = ImageSteps(model, scene, views, train, mix(run.seed, Use.GROUP, group + 1))
     device = next(model.parameters()).device
     probe = make_probe(model, scene, count=train.curve_rays, device=device)
-    run.execute(model, optimizer, partial(steps_on_images.updates, optimizer), probe, plan, start)
+    run.execute(model, optimizer, steps_on_images, probe, plan, start)
 
 
 class ImageSteps:
@@ -90,23 +91,26 @@ class ImageSteps:
         self._before = before
         self._anneal = anneal
         self._weights = TrainWeights(1.0, train.distortion, train.interlevel)
+        (self._whole,) = split(train.rays, 1)
         device = next(model.parameters()).device
         self._batches = RayBatches(
             scene, views, rays=train.rays, seed=seed, background=train.background, device=device
         )
 
-    def losses(self, step: int) -> Terms:
-        """The terms of a step."""
+    def losses(self, step: int, part: Part | None = None) -> Terms:
+        """The terms of a step, as means over a part of its batch; None is all of it."""
+        part = part or self._whole
         batch = self._batches(step)
         learn = self._proposals_learn(step)
         rendering = self._model.render(
-            self._model.make_rays(batch.origins, batch.directions),
+            self._model.make_rays(batch.origins[part.rays], batch.directions[part.rays]),
             key=self._key(step),
+            before=part.first,
             anneal=self._exponent(step),
             proposal_grad=learn,
         )
         return {
-            "photometric": photometric_loss(rendering, batch.rgb, batch.background),
+            "photometric": photometric_loss(rendering, batch.rgb[part.rays], batch.background),
             **regularisers(
                 self._model,
                 self._train,
@@ -117,27 +121,33 @@ class ImageSteps:
             ),
         }
 
-    def updates(self, optimizer: torch.optim.Adam) -> Step:
-        """Whole updates, by the whole-ray kernels where they run the model, else by autograd."""
+    def updates(self, optimizer: torch.optim.Adam, parts: int) -> Step:
+        """As `loop.Phase`; by the whole-ray kernels where they run it, else by autograd."""
+        batch = split(self._train.rays, parts)
         if not self._model.whole_rays:
-            return autograd_step(optimizer, self.losses)
+            return autograd_step(optimizer, self.losses, batch)
         adam = KernelAdam(self._model, optimizer, self._train)
-        phase = KernelPhase(self._weights._asdict(), self._inputs, partial(self._gradients, adam))
-        return kernel_step(adam, phase)
+        gradients = partial(self._gradients, adam)
+        phase = KernelPhase(self._weights._asdict(), self._proposals_learn, self.inputs, gradients)
+        return kernel_step(adam, phase, batch)
 
-    def _inputs(self, step: int) -> tuple[dict[str, Tensor], bool]:
-        """What a step reads, for the kernels; and whether the proposals learn in it."""
+    def inputs(self, step: int, part: Part | None = None) -> dict[str, Tensor]:
+        """What a step reads of a part of its batch; None is all of it."""
+        part = part or self._whole
         batch = self._batches(step)
-        rays = self._model.make_rays(batch.origins, batch.directions).packed()
+        rays = self._model.make_rays(batch.origins[part.rays], batch.directions[part.rays])
+        packed = rays.packed()
         return {
-            "rays": rays,
-            "target": batch.rgb,
+            "rays": packed,
+            "target": batch.rgb[part.rays],
             "background": batch.background,
-            "key": torch.tensor([self._key(step)], device=rays.device),
-            "anneal": torch.tensor([self._exponent(step)], device=rays.device),
-        }, self._proposals_learn(step)
+            "key": torch.tensor([self._key(step)], device=packed.device),
+            "anneal": torch.tensor([self._exponent(step)], device=packed.device),
+        }
 
-    def _gradients(self, adam: KernelAdam, inputs: Mapping[str, Tensor], learn: bool) -> Tensor:
+    def _gradients(
+        self, adam: KernelAdam, inputs: Mapping[str, Tensor], part: Part, learn: bool
+    ) -> Tensor:
         """The gradients of `losses` but for total variation's, by the kernels; and its terms."""
         return train_rays(
             adam.parameters,
@@ -149,7 +159,8 @@ class ImageSteps:
             inputs["key"],
             inputs["anneal"],
             learn,
-            self._weights,
+            TrainWeights(*(part.share * weight for weight in self._weights)),
+            part.first,
         )
 
     def _key(self, step: int) -> int:

@@ -7,7 +7,7 @@ saved and continued as ever.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,8 @@ from dac.fields.model import Model
 from dac.ops import memory
 from dac.ops import rays as kernels
 from dac.settings import TrainSettings
-from dac.training.loop import Step
+from dac.training.loop import Step, Update
+from dac.training.parts import Part
 
 
 class KernelAdam:
@@ -55,27 +56,27 @@ class KernelAdam:
             self._tv_terms[int(self._proposal[place]), place] = weight
 
     def rates(self, rate: float, *, proposals_learn: bool) -> Tensor:
-        """Count a step, and return what `apply` needs to know of it: (parameters, 2).
+        """What `apply` needs to know of the step that comes next: (parameters, 2).
 
         Args:
             rate: learning rate.
             proposals_learn: False leaves the proposals and their moments as they are.
         """
         values = []
-        active = self._active(proposals_learn)
-        for index, moves in enumerate(active):
-            if moves:
-                self._counts[index] += 1
-            count = max(self._counts[index], 1)
-            values.append(rate / (1 - self._betas[0] ** count))
-            values.append(1 / math.sqrt(1 - self._betas[1] ** count))
-        moving = [count for count, moves in zip(self._steps, active, strict=True) if moves]
-        torch._foreach_add_(moving, 1)
+        for count, moves in zip(self._counts, self._active(proposals_learn), strict=True):
+            here = max(count + moves, 1)
+            values.append(rate / (1 - self._betas[0] ** here))
+            values.append(1 / math.sqrt(1 - self._betas[1] ** here))
         return torch.tensor(values, device=self.gradients.device).view(-1, 2)
 
-    def apply(self, rates: Tensor, *, proposals_learn: bool) -> Tensor:
-        """Update, clear the gradients, and return the terms of `tv_weights`, weighted: (2,)."""
-        variations = kernels.adam_step(
+    def apply(self, rates: Tensor, *, proposals_learn: bool) -> tuple[Tensor, Tensor]:
+        """Update and clear the gradients; `count` then counts the step.
+
+        Returns:
+            (2,) the terms of `tv_weights`, weighted; () the norm of the whole gradient. What has a
+            gradient that is not finite stays as it is (see `ops.rays.adam_step`).
+        """
+        variations, norm = kernels.adam_step(
             self.parameters,
             self._first,
             self._second,
@@ -86,7 +87,14 @@ class KernelAdam:
             self._betas,
             self._eps,
         )
-        return self._tv_terms @ variations
+        return self._tv_terms @ variations, norm
+
+    def count(self, *, proposals_learn: bool) -> None:
+        """Count a step that was applied."""
+        active = self._active(proposals_learn)
+        self._counts = [count + moves for count, moves in zip(self._counts, active, strict=True)]
+        moving = [count for count, moves in zip(self._steps, active, strict=True) if moves]
+        torch._foreach_add_(moving, 1)
 
     def _active(self, proposals_learn: bool) -> list[bool]:
         return [proposals_learn or not proposal for proposal in self._proposal]
@@ -98,34 +106,44 @@ class KernelPhase:
 
     Attributes:
         weights: by the name of each term that `gradients` returns; a term of weight 0 is left out.
-        inputs: step -> the tensors that it reads, and whether the proposals learn in it.
-        gradients: adds the gradients of these inputs into the flat gradient, and returns (terms,).
-            Reads nothing else that changes from step to step.
+        learns: step -> whether the proposals learn in it.
+        inputs: step, part of its batch -> the tensors that `gradients` reads.
+        gradients: adds the gradients of a part's terms, weighted by its share, into the flat
+            gradient, and returns (terms,), so weighted. Reads nothing else that changes from step
+            to step.
     """
 
     weights: Mapping[str, float]
-    inputs: Callable[[int], tuple[dict[str, Tensor], bool]]
-    gradients: Callable[[Mapping[str, Tensor], bool], Tensor]
+    learns: Callable[[int], bool]
+    inputs: Callable[[int, Part], dict[str, Tensor]]
+    gradients: Callable[[Mapping[str, Tensor], Part, bool], Tensor]
 
 
-def kernel_step(adam: KernelAdam, phase: KernelPhase) -> Step:
-    """Whole updates by the kernels; on a GPU replayed from a CUDA graph."""
+def kernel_step(adam: KernelAdam, phase: KernelPhase, parts: Sequence[Part]) -> Step:
+    """Whole updates by the kernels, each batch in parts; on a GPU replayed from a CUDA graph."""
     weights = {**phase.weights, **adam.tv_weights}
     names = list(weights)
     kept = {learn: _kept(weights, learn) for learn in (True, False)}
 
-    def body(inputs: Mapping[str, Tensor], learn: bool) -> Tensor:
-        values = phase.gradients(inputs, learn)
-        return torch.cat([values, adam.apply(inputs["rates"], proposals_learn=learn)])
+    def body(inputs: Sequence[Mapping[str, Tensor]], learn: bool) -> Tensor:
+        *batch, to_apply = inputs
+        values = phase.gradients(batch[0], parts[0], learn)
+        for part, more in zip(parts[1:], batch[1:], strict=True):
+            values = values + phase.gradients(more, part, learn)
+        variations, norm = adam.apply(to_apply["rates"], proposals_learn=learn)
+        return torch.cat([values, variations, norm.view(1)])
 
     run = Captured(body) if adam.gradients.is_cuda else body
 
-    def update(step: int, rate: float) -> tuple[tuple[str, ...], Tensor]:
-        inputs, learn = phase.inputs(step)
-        inputs["rates"] = adam.rates(rate, proposals_learn=learn)
+    def update(step: int, rate: float) -> Update:
+        learn = phase.learns(step)
+        inputs = [phase.inputs(step, part) for part in parts]
+        inputs.append({"rates": adam.rates(rate, proposals_learn=learn)})
         values = run(inputs, learn)
+        # Not before: a step that memory did not suffice for is taken again.
+        adam.count(proposals_learn=learn)
         places = kept[learn]
-        return tuple(names[place] for place in places), values[places]
+        return Update(tuple(names[place] for place in places), values[places], values[-1])
 
     return update
 
@@ -137,25 +155,26 @@ class Captured:
     inputs that stay in place, into which every later one's are copied.
     """
 
-    def __init__(self, body: Callable[[Mapping[str, Tensor], bool], Tensor]) -> None:
+    def __init__(self, body: Callable[[Sequence[Mapping[str, Tensor]], bool], Tensor]) -> None:
         self._body = body
         self._seen: set[bool] = set()
-        self._graphs: dict[bool, tuple[torch.cuda.CUDAGraph, dict[str, Tensor], Tensor]] = {}
+        self._graphs: dict[bool, tuple[torch.cuda.CUDAGraph, list[dict[str, Tensor]], Tensor]] = {}
 
-    def __call__(self, inputs: Mapping[str, Tensor], learn: bool) -> Tensor:
-        """The step's terms."""
+    def __call__(self, inputs: Sequence[Mapping[str, Tensor]], learn: bool) -> Tensor:
+        """The step's terms, and its gradient's norm."""
         if learn not in self._seen:
             self._seen.add(learn)
             return self._body(inputs, learn)
         if learn not in self._graphs:
-            held = {name: value.clone() for name, value in inputs.items()}
+            held = [{name: value.clone() for name, value in part.items()} for part in inputs]
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 values = self._body(held, learn)
             self._graphs[learn] = (graph, held, values)
         graph, held, values = self._graphs[learn]
-        for name, value in inputs.items():
-            held[name].copy_(value)
+        for place, part in zip(held, inputs, strict=True):
+            for name, value in part.items():
+                place[name].copy_(value)
         graph.replay()
         return values.clone()
 

@@ -25,7 +25,7 @@ from dac.states import Finished, digest_of
 from dac.training.batches import probe_batch
 from dac.training.checkpoints import Checkpoints, save_optimizer
 from dac.training.curve import Progress
-from dac.training.loop import Plan, Step, train
+from dac.training.loop import Phase, Plan, train
 
 _PROBE_CHUNK = 4096
 
@@ -56,7 +56,7 @@ class Run:
         self,
         model: Model,
         optimizer: Adam,
-        make_step: Callable[[], Step],
+        phase: Phase,
         probe: Callable[[], float | None],
         plan: Plan,
         start: Progress | None = None,
@@ -67,7 +67,7 @@ class Run:
         its result back.
 
         Raises:
-            UserError: an input is missing, a loss is not finite, the disk is full.
+            UserError: an input is missing, the run diverges, the disk is full.
             SystemExit: the job was told to stop; its state is saved.
         """
         inputs = {name: sha256(file) for name, file in self.inputs.items()}
@@ -79,7 +79,7 @@ class Run:
         require_space(self.out, _space(model))
         backend(next(model.parameters()).device.type)  # compiles, and may be told to go meanwhile
         with deferred():  # a signal while the result is written is too late to stop the run
-            end = train(model, optimizer, make_step, probe, plan, checkpoints, start or Progress())
+            end = train(model, optimizer, phase, probe, plan, checkpoints, start or Progress())
             self._write(model, optimizer, inputs, end)
             finished.keep(self.out)
         checkpoints.clear()

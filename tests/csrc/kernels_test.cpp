@@ -189,7 +189,7 @@ void op_squared(int count, const float* a, const float* b, const float* weights,
 // where planes = 0 means a weight of `width` numbers.
 void adam(int count, float* const* x, float* const* m, float* const* v, float* const* g,
           uint16_t* const* half, const int* sizes, const float* tv, const int* active,
-          const float* rates, const float* betas_eps, float* values) {
+          const float* rates, const float* betas_eps, float* values, float* norm) {
   AdamSet set;
   set.count = count;
   set.rates = rates;
@@ -207,7 +207,7 @@ void adam(int count, float* const* x, float* const* m, float* const* v, float* c
   }
   std::vector<float> scratch(adam_scratch(set) + 4, NAN);
   auto address = (reinterpret_cast<uintptr_t>(scratch.data()) + 15) / 16 * 16;
-  adam_tv(set, reinterpret_cast<float*>(address), values, nullptr);
+  adam_tv(set, reinterpret_cast<float*>(address), values, norm, nullptr);
 }
 
 }  // extern "C"

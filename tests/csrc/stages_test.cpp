@@ -60,9 +60,9 @@ float histogram(int S, const float* s, const float* w, int P, const float* s_coa
   return dac::histogram(S, s, w, P, s_coarse, w_coarse, eps, scale, to_coarse, steps, stride);
 }
 
-void adam_step(float* x, float* m, float* v, float g, float beta1, float beta2, float eps,
-               float rate, float scale) {
-  dac::adam(x, m, v, g, beta1, beta2, eps, rate, scale);
+float adam_step(float* x, float* m, float* v, float g, float beta1, float beta2, float eps,
+                float rate, float scale) {
+  return dac::adam(x, m, v, g, beta1, beta2, eps, rate, scale);
 }
 
 }  // extern "C"

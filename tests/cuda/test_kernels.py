@@ -370,30 +370,38 @@ def test_differences(lib: ctypes.CDLL, R: int, S: int, weighted: bool) -> None:
 # ---- Adam ----
 
 
+@pytest.mark.parametrize("bad", [None, torch.nan, -torch.inf, 1e21])
 @pytest.mark.parametrize("size", [(3, 7, 5, 4), (3, 40, 70, 8), (3, 33, 3, 5), (3, 2, 300, 1)])
-def test_adam_with_total_variation(lib: ctypes.CDLL, size: tuple[int, ...]) -> None:
+def test_adam_with_total_variation(
+    lib: ctypes.CDLL, size: tuple[int, ...], bad: float | None
+) -> None:
+    """Where a slope is not finite, or too large for its square, nothing changes."""
     g = torch.Generator().manual_seed(0)
     shapes = [size, (13, 9), size]
     x = [torch.randn(shape, generator=g) for shape in shapes]
     m = [0.1 * torch.randn(shape, generator=g) for shape in shapes]
     v = [torch.rand(shape, generator=g) for shape in shapes]
     slopes = [torch.randn(shape, generator=g) for shape in shapes]
+    spoilt = [torch.rand(shape, generator=g) < (0.0 if bad is None else 0.1) for shape in shapes]
+    for slope, where in zip(slopes, spoilt, strict=True):
+        slope[where] = bad or 0.0
     half = [torch.full(shape, torch.nan, dtype=torch.float16) for shape in shapes]
     tv, active, betas_eps = torch.tensor([3.0, 0.0, 1.0]), [1, 1, 0], (0.9, 0.99, 1e-8)
     rates = torch.tensor([[0.01, 1.5], [0.02, 1.3], [0.03, 1.1]])
     old = [[y.clone() for y in group] for group in (x, m, v)]
     sizes = [d for shape in shapes for d in (shape if len(shape) == 4 else (0, 0, 117, 1))]
-    values = torch.full((3,), torch.nan)
+    values, norm = torch.full((3,), torch.nan), torch.full((), torch.nan)
     lib.set_turns(size[1] % 5)  # some order of threads
     lib.adam(
         3, *map(pointers, (x, m, v, slopes_copy := [y.clone() for y in slopes], half)),
         (ctypes.c_int * 12)(*sizes), pointer(tv), (ctypes.c_int * 3)(*active),
         pointer(rates), (ctypes.c_float * 3)(*betas_eps),
-        pointer(values),
+        pointer(values), pointer(norm),
     )  # fmt: skip
     lib.set_turns(0)
     assert all((slope == 0).all() for slope in slopes_copy)
     beta1, beta2, eps = betas_eps
+    squares = 0.0
     for i in range(2):
         before, first, second = (group[i].double() for group in old)
         leaf = before.clone().requires_grad_()
@@ -401,14 +409,21 @@ def test_adam_with_total_variation(lib: ctypes.CDLL, size: tuple[int, ...]) -> N
         if i == 0:
             total = ops.reference.plane_tv(leaf)
             slope = slope + tv[i] * torch.autograd.grad(total, leaf)[0]
-        first = beta1 * first + (1 - beta1) * slope
-        second = beta2 * second + (1 - beta2) * slope**2
+        squares += slope.square().sum().item()
+        stays = spoilt[i]
+        first = torch.where(stays, first, beta1 * first + (1 - beta1) * slope)
+        second = torch.where(stays, second, beta2 * second + (1 - beta2) * slope**2)
         new = before - rates[i, 0] * first / (second.sqrt() * rates[i, 1] + eps)
+        new = torch.where(stays, before, new)
         torch.testing.assert_close(x[i].double(), new, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(m[i].double(), first, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(v[i].double(), second, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(half[i], x[i].half(), rtol=0, atol=0)
         assert values[i].item() == pytest.approx(total.item(), rel=1e-5)
+    if bad is None:
+        assert norm.item() == pytest.approx(squares**0.5, rel=1e-5)
+    else:
+        assert not norm.isfinite()
     for group, was in zip((x, m, v), old, strict=True):
         assert torch.equal(group[2], was[2])
     assert values[2] == 0 and values[1] == 0

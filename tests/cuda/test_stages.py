@@ -40,7 +40,8 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     source = ROOT / "tests/csrc/stages_test.cpp"
     subprocess.run([COMPILER, *flags, include, str(source), "-o", str(out)], check=True)
     loaded = ctypes.CDLL(str(out))
-    loaded.distortion.restype = loaded.histogram.restype = ctypes.c_float
+    for function in (loaded.distortion, loaded.histogram, loaded.adam_step):
+        function.restype = ctypes.c_float
     return loaded
 
 
@@ -300,5 +301,6 @@ def test_adam(lib: ctypes.CDLL) -> None:
         leaf.grad = torch.full_like(leaf, g)
         optimizer.step()
         rate, scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-        lib.adam_step(at(x), at(m), at(v), *floats(g, beta1, beta2, eps, rate, scale))
+        square = lib.adam_step(at(x), at(m), at(v), *floats(g, beta1, beta2, eps, rate, scale))
         np.testing.assert_allclose(x, leaf.detach(), rtol=2e-5, atol=1e-6)
+        assert square == pytest.approx(g * g, rel=1e-6)

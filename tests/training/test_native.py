@@ -57,8 +57,8 @@ def kernel_gradients(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Terms but for total variation, and gradients by parameter, of a step by the kernels."""
     adam = native.KernelAdam(model, image_optimizer(model, train, 1e-2), train)
-    inputs, learn = steps._inputs(step)
-    values = steps._gradients(adam, inputs, learn)
+    learn = isinstance(steps, DistillSteps) or steps._proposals_learn(step)
+    values = steps._gradients(adam, steps.inputs(step), steps._whole, learn)
     kind = TrainWeights if isinstance(steps, ImageSteps) else DistillWeights
     terms = dict(zip(kind._fields, values, strict=True))
     parts = memory.views(adam.gradients.sum(dim=0), adam.parameters)
@@ -147,13 +147,14 @@ def test_updates_are_those_of_torch(threads: int) -> None:
             optimizer = image_optimizer(model, train, 1e-3)
             with using(name):  # type: ignore[arg-type]
                 steps = ImageSteps(model, scene, scene.train, train, 0)
-                update = steps.updates(optimizer)
+                update = steps.updates(optimizer, 1)
                 results[name] = [update(step, 1e-3) for step in range(7)]
     finally:
         torch.set_num_threads(before)
-    for (names, values), (expected_names, expected) in zip(*results.values(), strict=True):
-        assert names == expected_names
-        torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-7)
+    for got, expected in zip(*results.values(), strict=True):
+        assert got.names == expected.names
+        torch.testing.assert_close(got.terms, expected.terms, rtol=1e-3, atol=1e-7)
+        torch.testing.assert_close(got.gradient_norm, expected.gradient_norm, rtol=1e-3, atol=0)
     for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         # Adam turns a gradient's sign into a whole step where the gradient is rounding alone.
         assert (a - b).abs().mean() < 2e-5 and (a - b).norm() < 1e-3 * b.norm(), name
@@ -170,8 +171,8 @@ def test_a_number_of_threads_gives_the_same_bits_every_time(threads: int) -> Non
             model = lively(MODELS["common widths"], 0)
             with using("native"):
                 steps = ImageSteps(model, scene, scene.train, train, 0)
-                update = steps.updates(image_optimizer(model, train, 1e-2))
-                terms.append(torch.stack([update(step, 1e-2)[1] for step in range(5)]))
+                update = steps.updates(image_optimizer(model, train, 1e-2), 1)
+                terms.append(torch.stack([update(step, 1e-2).terms for step in range(5)]))
             models.append(model)
     finally:
         torch.set_num_threads(before)
@@ -194,8 +195,11 @@ def test_the_kernels_adam_is_torchs() -> None:
             generator = torch.Generator().manual_seed(step)
             parameter.grad = torch.randn(parameter.shape, generator=generator)
             part.copy_(parameter.grad)
-        adam.apply(adam.rates(1e-2, proposals_learn=True), proposals_learn=True)
+        _, norm = adam.apply(adam.rates(1e-2, proposals_learn=True), proposals_learn=True)
+        adam.count(proposals_learn=True)
         optimizers[1].step()
+        whole = torch.cat([parameter.grad.double().flatten() for parameter in twin.parameters()])  # type: ignore[union-attr]
+        assert norm.item() == pytest.approx(whole.norm().item(), rel=1e-6)
         assert not adam.gradients.any()
     for (name, a), b in zip(model.named_parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)

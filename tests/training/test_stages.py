@@ -32,6 +32,7 @@ from dac.training.batches import RayBatch, RayBatches
 from dac.training.checkpoints import Checkpoints, make_optimizer
 from dac.training.curve import Progress
 from dac.training.losses import interlevel_loss, regularisers
+from dac.training.parts import Part, split
 from dac.training.schedules import learning_rate_factor
 
 OUTPUTS = {"model.safetensors", "model.json", "optimizer.safetensors", "curve.json"}
@@ -164,23 +165,25 @@ def test_a_step_is_made_once_the_state_is_loaded(
         optimizer = make_optimizer(model, learning_rate=1.0, eps=1e-8)
         checkpoints = Checkpoints(tmp_path, "digest")
 
-        def make_step() -> loop.Step:
-            made.append([int(state["step"]) for state in optimizer.state.values()])
-            rates.append([])
-            update = loop.autograd_step(
-                optimizer, lambda step: {"loss": model.weight.square().sum(), "one": torch.ones(())}
-            )
+        def losses(step: int, part: Part) -> dict[str, Tensor]:
+            return {"loss": model.weight.square().sum(), "one": torch.ones(())}
 
-            def step(number: int, rate: float) -> tuple[tuple[str, ...], Tensor]:
-                rates[-1].append(rate)
-                names, values = update(number, rate)
-                assert names == ("loss", "one") and not values.requires_grad
-                assert optimizer.param_groups[0]["lr"] == rate
-                return names, values
+        class Phase:
+            def updates(self, optimizer: torch.optim.Adam, parts: int) -> loop.Step:
+                made.append([int(state["step"]) for state in optimizer.state.values()])
+                rates.append([])
+                update = loop.autograd_step(optimizer, losses, split(1, parts))
 
-            return step
+                def step(number: int, rate: float) -> loop.Update:
+                    rates[-1].append(rate)
+                    done = update(number, rate)
+                    assert done.names == ("loss", "one") and not done.terms.requires_grad
+                    assert optimizer.param_groups[0]["lr"] == rate
+                    return done
 
-        arguments = (make_step, lambda: None, plan, checkpoints, Progress())
+                return step
+
+        arguments = (Phase(), lambda: None, plan, checkpoints, Progress())
         return loop.train(model, optimizer, *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:

@@ -18,10 +18,6 @@ inline float* mutable_floats(const Tensor& tensor, const char* name) {
   return const_cast<float*>(floats(tensor, name));
 }
 
-inline Tensor new_floats(const Tensor& like, std::vector<int64_t> size) {
-  return torch::stable::new_empty(like, size, kFloat);
-}
-
 // Floats of each parameter.
 inline std::vector<int64_t> parameter_floats(const ModelShape& m) {
   auto planes = [](const Planes& p) { return int64_t{3} * p.size * p.size * p.channels; };

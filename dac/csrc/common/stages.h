@@ -241,11 +241,13 @@ HD float histogram(int S, const float* s, const float* w, int P, const float* s_
 // ---- Adam (Kingma and Ba), as torch's fused one: `rate` is lr / (1 - beta1^n), `scale` is
 // 1 / sqrt(1 - beta2^n) ----
 
-HD void adam(float* x, float* m, float* v, float g, float beta1, float beta2, float eps, float rate,
-             float scale) {
+// Returns the slope's square.
+HD float adam(float* x, float* m, float* v, float g, float beta1, float beta2, float eps, float rate,
+              float scale) {
   *m += (1 - beta1) * (g - *m);
   *v = beta2 * *v + (1 - beta2) * g * g;
   *x -= rate * *m / (sqrtf(*v) * scale + eps);
+  return g * g;
 }
 
 }  // namespace dac

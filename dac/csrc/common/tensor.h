@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
+#include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace dac {
@@ -33,12 +36,29 @@ inline const float* data(const Tensor& x) { return x.const_data_ptr<float>(); }
 
 inline float* out(Tensor& x) { return x.mutable_data_ptr<float>(); }
 
-inline Tensor empty(const Tensor& like, std::initializer_list<int64_t> sizes) {
-  return torch::stable::new_empty(like, std::vector<int64_t>(sizes), kFloat);
+// A new tensor. Torch's stable ABI does not say why one can't be had: it is memory, or a kernel before
+// that failed, whose error the next call meets again. dac/ops/memory.py knows these words.
+inline Tensor new_memory(const Tensor& like, std::vector<int64_t> sizes,
+                         torch::headeronly::ScalarType type) {
+  try {
+    return torch::stable::new_empty(like, sizes, type);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(std::string("out of memory: ") + error.what());
+  }
 }
 
-inline Tensor zeros(const Tensor& like, std::initializer_list<int64_t> sizes) {
-  return torch::stable::new_zeros(like, std::vector<int64_t>(sizes), kFloat);
+inline Tensor new_floats(const Tensor& like, std::vector<int64_t> sizes) {
+  return new_memory(like, std::move(sizes), kFloat);
+}
+
+inline Tensor empty(const Tensor& like, std::initializer_list<int64_t> sizes) {
+  return new_floats(like, sizes);
+}
+
+inline Tensor zeros(const Tensor& like, std::vector<int64_t> sizes) {
+  Tensor result = new_floats(like, std::move(sizes));
+  torch::stable::zero_(result);
+  return result;
 }
 
 inline Tensor scalar(const Tensor& like, double value) {

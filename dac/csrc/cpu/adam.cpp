@@ -1,11 +1,14 @@
-// Reduction of the threads' gradients, total variation of planes, and Adam, in one pass over memory.
+// Reduction of the threads' gradients, total variation of planes, the gradient's norm, and Adam, in
+// one pass over memory.
 //
 // The work is a list of rows: a row of a plane is (W x C) floats; a weight is one row. Threads take
 // contiguous rows. A row's total variation needs its neighbours' old values, which the pass overwrites:
 // a thread keeps the row before, and rows at the threads' borders are copied beforehand.
 #include <cmath>
+#include <tuple>
 
 #include "parameters.h"
+#include "stages.h"
 #include "vec.h"
 
 namespace dac {
@@ -48,6 +51,12 @@ struct Row {
 template <int N>
 struct Sums {
   typename Lanes<N>::Float down = {}, right = {};  // squared differences along H, along W
+  typename Lanes<N>::Float slopes = {};            // squared slopes
+};
+
+// The same of whole rows.
+struct Totals {
+  double down = 0, right = 0, slopes = 0;
 };
 
 template <int N>
@@ -56,7 +65,8 @@ inline typename Lanes<N>::Float root(typename Lanes<N>::Float x) {
   return x;
 }
 
-// Floats [i, i + N) of a row; `left` and `right` lead to the neighbouring entries, 0 for none.
+// Floats [i, i + N) of a row; `left` and `right` lead to the neighbouring entries, 0 for none. Where a
+// slope is not finite, or too large for its square, the value and its moments stay as they are.
 template <int N>
 inline void update_part(const Row& row, int64_t i, int64_t left, int64_t right, Sums<N>* sums) {
   using Part = typename Lanes<N>::Float;
@@ -72,26 +82,32 @@ inline void update_part(const Row& row, int64_t i, int64_t left, int64_t right, 
   sums->right += aside * aside;
   g += row.to_height * (here - load<N>(row.before + i) - down) +
        row.to_width * (here - load<N>(row.here + i - left) - aside);
-  Part m = load<N>(row.m + i), v = load<N>(row.v + i);
+  sums->slopes += g * g;
+  const Part m_old = load<N>(row.m + i), v_old = load<N>(row.v + i);
+  Part m = m_old, v = v_old;
   m += (1 - row.k.beta1) * (g - m);
   v = row.k.beta2 * v + (1 - row.k.beta2) * g * g;
-  store_lanes<N>(row.m + i, m);
-  store_lanes<N>(row.v + i, v);
-  store_lanes<N>(row.x + i, here - row.rate * m / (root<N>(v) * row.scale + row.k.eps));
+  const Part x = here - row.rate * m / (root<N>(v) * row.scale + row.k.eps);
+  const auto held = v <= kLargest;  // false of NaN
+  store_lanes<N>(row.m + i, held ? m : m_old);
+  store_lanes<N>(row.v + i, held ? v : v_old);
+  store_lanes<N>(row.x + i, held ? x : here);
 }
 
-// Floats [start, end); adds the squared differences.
+// Floats [start, end); adds the squares.
 inline void update_range(const Row& row, int64_t start, int64_t end, int64_t left, int64_t right,
-                         double* down, double* aside) {
+                         Totals* totals) {
   Sums<kLanes> sums;
   int64_t i = start;
   for (; i + kLanes <= end; i += kLanes) update_part<kLanes>(row, i, left, right, &sums);
-  *down += sum(sums.down);
-  *aside += sum(sums.right);
+  totals->down += sum(sums.down);
+  totals->right += sum(sums.right);
+  totals->slopes += sum(sums.slopes);
   Sums<1> rest;
   for (; i < end; ++i) update_part<1>(row, i, left, right, &rest);
-  *down += rest.down[0];
-  *aside += rest.right[0];
+  totals->down += rest.down[0];
+  totals->right += rest.right[0];
+  totals->slopes += rest.slopes[0];
 }
 
 // A thread's first and last rows' old neighbours, which other threads will overwrite.
@@ -125,8 +141,10 @@ class Rows {
     }
   }
 
-  // Updates a thread's rows; adds the planes' total variations, by parameter.
-  void update(int64_t thread, const Gradients& grads, const Moments& moments, double* tv) {
+  // Updates a thread's rows; adds the planes' total variations, by parameter, and behind them the
+  // squared slopes of all.
+  void update(int64_t thread, const Gradients& grads, const Moments& moments, double* sums) {
+    double& slopes = sums[parameters_.size()];
     std::vector<float> kept[2];
     for (int64_t number = cuts_[thread]; number < cuts_[thread + 1]; ++number) {
       const size_t index = parameter_of(number);
@@ -137,9 +155,10 @@ class Rows {
       here.assign(p.x + start, p.x + start + n);
       Row row{p.x + start, p.m + start, p.v + start, here.data(), here.data(), here.data(), 0, 0,
               grads.data + p.offset + start, grads.copies, grads.length, p.rate, p.scale, moments};
-      double down = 0, aside = 0;
+      Totals totals;
       if (p.planes == 0) {
-        update_range(row, 0, n, 0, 0, &down, &aside);
+        update_range(row, 0, n, 0, 0, &totals);
+        slopes += totals.slopes;
         continue;
       }
       const bool first = number == cuts_[thread], last = number + 1 == cuts_[thread + 1];
@@ -152,10 +171,11 @@ class Rows {
       row.to_height = static_cast<float>(2 * p.tv / ((H - 1) * W * C));
       row.to_width = static_cast<float>(2 * p.tv / (H * (W - 1) * C));
       const int64_t entry = p.channels;
-      update_range(row, 0, entry, 0, entry, &down, &aside);
-      update_range(row, entry, n - entry, entry, entry, &down, &aside);
-      update_range(row, n - entry, n, entry, 0, &down, &aside);
-      tv[index] += down / ((H - 1) * W * C) + aside / (H * (W - 1) * C);
+      update_range(row, 0, entry, 0, entry, &totals);
+      update_range(row, entry, n - entry, entry, entry, &totals);
+      update_range(row, n - entry, n, entry, 0, &totals);
+      sums[index] += totals.down / ((H - 1) * W * C) + totals.right / (H * (W - 1) * C);
+      slopes += totals.slopes;
     }
   }
 
@@ -211,9 +231,10 @@ std::vector<Parameter> describe(const std::vector<Tensor>& parameters,
   return result;
 }
 
-Tensor adam_tv(std::vector<Tensor> parameters, std::vector<Tensor> exp_avg,
-               std::vector<Tensor> exp_avg_sq, Tensor grads, std::vector<double> tv,
-               std::vector<bool> active, Tensor rates, std::vector<double> betas_eps) {
+std::tuple<Tensor, Tensor> adam_tv(std::vector<Tensor> parameters, std::vector<Tensor> exp_avg,
+                                   std::vector<Tensor> exp_avg_sq, Tensor grads,
+                                   std::vector<double> tv, std::vector<bool> active, Tensor rates,
+                                   std::vector<double> betas_eps) {
   const size_t count = parameters.size();
   STD_TORCH_CHECK(exp_avg.size() == count && exp_avg_sq.size() == count && tv.size() == count &&
                       active.size() == count && betas_eps.size() == 3 &&
@@ -227,19 +248,17 @@ Tensor adam_tv(std::vector<Tensor> parameters, std::vector<Tensor> exp_avg,
                         static_cast<float>(betas_eps[2])};
   const int64_t threads = torch::stable::get_num_threads();
   Rows rows(describe(parameters, exp_avg, exp_avg_sq, tv, active, floats(rates, "rates")), threads);
-  std::vector<double> sums(threads * count, 0.0);
+  std::vector<double> sums(threads * (count + 1), 0.0);
   torch::stable::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t thread = begin; thread < end; ++thread)
-      rows.update(thread, all, moments, sums.data() + thread * count);
+      rows.update(thread, all, moments, sums.data() + thread * (count + 1));
   });
-  Tensor result = new_floats(rates, {static_cast<int64_t>(count)});
-  float* out = static_cast<float*>(result.data_ptr());
-  for (size_t i = 0; i < count; ++i) {
-    double total = 0;
-    for (int64_t thread = 0; thread < threads; ++thread) total += sums[thread * count + i];
-    out[i] = static_cast<float>(total);
-  }
-  return result;
+  for (size_t i = 0; i <= count; ++i)
+    for (int64_t thread = 1; thread < threads; ++thread)
+      sums[i] += sums[thread * (count + 1) + i];
+  Tensor variations = new_floats(rates, {static_cast<int64_t>(count)});
+  std::copy_n(sums.data(), count, static_cast<float*>(variations.data_ptr()));
+  return {variations, scalar(rates, std::sqrt(sums[count]))};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(dac, CPU, m) { m.impl("adam_tv", TORCH_BOX(&adam_tv)); }

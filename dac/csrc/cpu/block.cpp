@@ -69,11 +69,12 @@ Block::Block(const ModelShape& model, const float* const* parameters, const Netw
 }
 
 void Block::begin(const float* rays, int64_t first, int block_rays, const int64_t* key,
-                  float anneal) {
+                  int64_t before, float anneal) {
   rays_ = rays + first * kRayFloats;
   first_ = first;
   count = block_rays;
   key_ = key;
+  before_ = before;
   anneal_ = anneal;
 }
 
@@ -91,7 +92,7 @@ void Block::edges(Samples& samples, int level) {
     float* s = samples.s + r * samples.row;
     uint32_t row = key_ == nullptr ? 0
                                    : jitter_row(static_cast<uint64_t>(*key_), level,
-                                                static_cast<uint32_t>(first_ + r));
+                                                static_cast<uint32_t>(before_ + first_ + r));
     if (level == 0) {
       for (int i = 0; i <= samples.S; ++i)
         s[i] = first_edge(i, samples.S, key_ == nullptr ? 0.5F : jitter(row, i));

@@ -68,7 +68,9 @@ class Block {
   // How many rays keep the matrices tall enough for the products and all of it in the cache.
   static int best_rays(const ModelShape& model);
 
-  void begin(const float* rays, int64_t first, int count, const int64_t* key, float anneal);
+  // `before`: by how much the rays' numbers, which jitter goes by, are above their places.
+  void begin(const float* rays, int64_t first, int count, const int64_t* key, int64_t before,
+             float anneal);
   void forward_level(int level, bool keep);            // keep: for the backward pass
   void sample_field();                                 // from the last level
   void take_samples(const float* s, const float* t);   // (B, S+1), somebody else's
@@ -100,7 +102,7 @@ class Block {
   const Networks& networks_;
   Arena arena_;
   const float* rays_ = nullptr;
-  int64_t first_ = 0;
+  int64_t first_ = 0, before_ = 0;
   const int64_t* key_ = nullptr;
   float anneal_ = 1;
 

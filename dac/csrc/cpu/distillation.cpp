@@ -52,7 +52,7 @@ void check(const Tensor& student, const Tensor& expert) {
 
 Tensor like(const Tensor& x) {
   std::vector<int64_t> sizes(x.sizes().begin(), x.sizes().end());
-  return torch::stable::new_empty(x, sizes, kFloat);
+  return new_floats(x, sizes);
 }
 
 Tensor alpha_loss(const Tensor& student_in, const Tensor& expert_in) {

@@ -131,7 +131,7 @@ void write_rows(const Block& block, const float* from, int width, int64_t first,
 
 std::vector<Tensor> render_rays(std::vector<Tensor> parameters, std::vector<int64_t> shape,
                                 std::vector<double> space, Tensor rays, std::optional<Tensor> key,
-                                Tensor anneal, bool samples) {
+                                Tensor anneal, bool samples, int64_t before) {
   const ModelShape model = checked_shape(parameters, shape, space);
   const std::vector<const float*> values = pointers(parameters);
   const int64_t R = rays_in(rays), S = model.samples;
@@ -151,7 +151,7 @@ std::vector<Tensor> render_rays(std::vector<Tensor> parameters, std::vector<int6
     Block block(model, values.data(), networks, most, false);
     for (int64_t first = begin; first < end; first += most) {
       block.begin(ray_values, first, static_cast<int>(std::min<int64_t>(most, end - first)),
-                  jitter_key, exponent);
+                  jitter_key, before, exponent);
       for (int level = 0; level < kLevels; ++level) block.forward_level(level, false);
       block.sample_field();
       block.forward_field();
@@ -193,7 +193,8 @@ Copies copies_of(const Tensor& grads, int64_t length) {
 template <int kTerms, class Step>
 Tensor learn_rays(const std::vector<Tensor>& parameters, const Tensor& grads, const ModelShape& model,
                   const Tensor& rays, const Tensor& background, const Tensor& key,
-                  const Tensor& anneal, bool with_alpha, bool levels_learn, const Step& step) {
+                  int64_t before, const Tensor& anneal, bool with_alpha, bool levels_learn,
+                  const Step& step) {
   const std::vector<const float*> values = pointers(parameters);
   const std::vector<int64_t> offsets = flat_offsets(parameters);
   const Copies copies = copies_of(grads, offsets.back());
@@ -212,7 +213,7 @@ Tensor learn_rays(const std::vector<Tensor>& parameters, const Tensor& grads, co
     Head head{block, R, behind};
     for (int64_t first = begin; first < end; first += most) {
       block.begin(ray_values, first, static_cast<int>(std::min<int64_t>(most, end - first)),
-                  jitter_key, exponent);
+                  jitter_key, before, exponent);
       step(block, head, first, terms.data() + thread * kTerms);
       block.backward_field(with_alpha, to_networks, offsets.data(), to);
       for (int level = 0; levels_learn && level < kLevels; ++level)
@@ -232,7 +233,8 @@ Tensor learn_rays(const std::vector<Tensor>& parameters, const Tensor& grads, co
 
 Tensor train_rays(std::vector<Tensor> parameters, Tensor grads, std::vector<int64_t> shape,
                   std::vector<double> space, Tensor rays, Tensor target, Tensor background,
-                  Tensor key, Tensor anneal, bool learn, std::vector<double> weights) {
+                  Tensor key, Tensor anneal, bool learn, std::vector<double> weights,
+                  int64_t before) {
   const ModelShape model = checked_shape(parameters, shape, space);
   STD_TORCH_CHECK(weights.size() == 3, "train_rays takes three weights");
   STD_TORCH_CHECK(target.numel() == rays_in(rays) * 3, "target must be (R, 3)");
@@ -240,7 +242,7 @@ Tensor train_rays(std::vector<Tensor> parameters, Tensor grads, std::vector<int6
   const float photometric = static_cast<float>(weights[0]), spread = static_cast<float>(weights[1]),
               interlevel = static_cast<float>(weights[2]);
   return learn_rays<3>(
-      parameters, grads, model, rays, background, key, anneal, false, learn,
+      parameters, grads, model, rays, background, key, before, anneal, false, learn,
       [&](Block& block, Head& head, int64_t first, double* terms) {
         for (int level = 0; level < kLevels; ++level) block.forward_level(level, learn);
         block.sample_field();
@@ -300,7 +302,7 @@ void distill_ray(Block& block, Head& head, const Lesson& lesson, int64_t first, 
 Tensor distill_rays(std::vector<Tensor> parameters, Tensor grads, std::vector<int64_t> shape,
                     std::vector<double> space, Tensor rays, std::vector<Tensor> lesson,
                     Tensor background, Tensor key, Tensor anneal, bool paper,
-                    std::vector<double> weights) {
+                    std::vector<double> weights, int64_t before) {
   ModelShape model = checked_shape(parameters, shape, space);
   STD_TORCH_CHECK(weights.size() == 7 && lesson.size() == 7, "distill_rays takes seven of each");
   const int64_t R = rays_in(rays);
@@ -315,7 +317,7 @@ Tensor distill_rays(std::vector<Tensor> parameters, Tensor grads, std::vector<in
                     floats(lesson[4], "colours"), floats(lesson[5], "rgb"),
                     floats(lesson[6], "accumulation")};
   const std::vector<float> weight(weights.begin(), weights.end());
-  return learn_rays<7>(parameters, grads, model, rays, background, key, anneal, true, true,
+  return learn_rays<7>(parameters, grads, model, rays, background, key, before, anneal, true, true,
                        [&](Block& block, Head& head, int64_t first, double* terms) {
                          for (int level = 0; level < kLevels; ++level)
                            block.forward_level(level, true);

@@ -1,4 +1,4 @@
-// Total variation of planes and Adam in one pass over all parameters.
+// Total variation of planes, the gradient's norm and Adam in one pass over all parameters.
 //
 // A parameter is a stack of planes, each H rows of W x C floats; a weight is one row. A block has a
 // tile: kRows rows of kThreads units (a unit is kWide floats: 4 where that divides everything, else
@@ -15,6 +15,13 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kRows = 32;
 constexpr int kMost = 4;  // floats of a unit
+
+// What tiles add up, each kind side by side in scratch memory: total variation, squared slopes.
+constexpr int kSums = 2;
+
+struct Sums {
+  float variation = 0, squares = 0;
+};
 
 struct Grid {
   int planes, height, wide;  // wide: floats of a unit
@@ -46,7 +53,7 @@ HD int rim_floats(const Grid& g) {
 // Where the tiles, rims and sums of each parameter start.
 struct Layout {
   int first_tile[kMaxParameters + 1];
-  int64_t first_rim[kMaxParameters + 1];  // in scratch memory, after one float a tile
+  int64_t first_rim[kMaxParameters + 1];  // in scratch memory, after the tiles' sums
 };
 
 Layout layout_of(const AdamSet& set) {
@@ -56,7 +63,7 @@ Layout layout_of(const AdamSet& set) {
     l.first_tile[i + 1] = l.first_tile[i] + g.tiles();
     l.first_rim[i + 1] = l.first_rim[i] + static_cast<int64_t>(g.tiles()) * rim_floats(g);
   }
-  int64_t sums = ceil_div(l.first_tile[set.count], kMost) * kMost;  // rims stay aligned
+  int64_t sums = ceil_div(kSums * l.first_tile[set.count], kMost) * kMost;  // rims stay aligned
   for (int i = 0; i <= set.count; ++i) l.first_rim[i] += sums;
   return l;
 }
@@ -129,36 +136,49 @@ struct Moments {
   float beta1, beta2, eps, rate, scale;
 };
 
-// One unit: Adam with slope g, the gradient zeroed, the copy refreshed.
+// One unit: Adam with slope g, the gradient zeroed, the copy refreshed. Where a slope is not finite,
+// or too large for its square, nothing changes. Returns the sum of the squares.
 template <int kWide>
-DEVICE void update(const AdamParameter& p, const Moments& k, int64_t at, const float* old,
-                   const float* to_tv) {
+DEVICE float update(const AdamParameter& p, const Moments& k, int64_t at, const float* old,
+                    const float* to_tv) {
   float x[kWide], m[kWide], v[kWide], g[kWide];
   load<kWide>(p.m + at, m);
   load<kWide>(p.v + at, v);
   load<kWide>(p.g + at, g);
   const float nothing[kWide] = {};
+  float squares = 0;
 #pragma unroll
   for (int i = 0; i < kWide; ++i) {
     x[i] = old[i];
-    adam(x + i, m + i, v + i, g[i] + to_tv[i], k.beta1, k.beta2, k.eps, k.rate, k.scale);
+    squares +=
+        adam(x + i, m + i, v + i, g[i] + to_tv[i], k.beta1, k.beta2, k.eps, k.rate, k.scale);
+  }
+  if (!(squares <= kLargest)) {  // NaN too; memory still holds what was
+#pragma unroll
+    for (int i = 0; i < kWide; ++i) {
+      if (v[i] <= kLargest) continue;
+      x[i] = old[i];
+      m[i] = p.m[at + i];
+      v[i] = p.v[at + i];
+    }
   }
   store<kWide>(x, p.x + at);
   store<kWide>(m, p.m + at);
   store<kWide>(v, p.v + at);
   store<kWide>(nothing, p.g + at);
-  if (p.half == nullptr) return;
+  if (p.half == nullptr) return squares;
   if constexpr (kWide == 4)
     *reinterpret_cast<uint2*>(p.half + at) =
         make_uint2(pack_half(x[0], x[1]), pack_half(x[2], x[3]));
   else
     p.half[at] = static_cast<uint16_t>(pack_half(x[0], 0));
+  return squares;
 }
 
-// A tile of planes; returns this thread's part of the total variation.
+// A tile of planes; returns this thread's part of the sums.
 template <int kWide>
-DEVICE float plane_tile(const AdamParameter& p, const Moments& k, const Grid& g, const Tile& tile,
-                        const float* rim) {
+DEVICE Sums plane_tile(const AdamParameter& p, const Moments& k, const Grid& g, const Tile& tile,
+                       const float* rim) {
   const int C = g.channels, mine = thread() * kWide, row_floats = kThreads * kWide + 2 * C;
   const bool inside = mine < tile.floats;
   const float H = static_cast<float>(g.height), W = static_cast<float>(g.row / C);
@@ -169,7 +189,8 @@ DEVICE float plane_tile(const AdamParameter& p, const Moments& k, const Grid& g,
   float* shared = reinterpret_cast<float*>(shared_memory());
   const int64_t first = tile.plane + tile.row * g.row + tile.column + mine,
                 column = tile.column + mine;
-  float before[kWide] = {}, here[kWide] = {}, after[kWide] = {}, value = 0;
+  float before[kWide] = {}, here[kWide] = {}, after[kWide] = {};
+  Sums sums;
   if (inside) {
     load<kWide>(p.x + first, here);
     if (tile.row > 0) load<kWide>(above + mine, before);
@@ -198,10 +219,10 @@ DEVICE float plane_tile(const AdamParameter& p, const Moments& k, const Grid& g,
         float to_after = bottom ? 0.0F : after[i] - here[i];
         float to_left = column + i < C ? 0.0F : here[i] - row[mine + i - C];
         float to_right = column + i + C < g.row ? row[mine + i + C] - here[i] : 0.0F;
-        value += down * to_after * to_after + along * to_right * to_right;
+        sums.variation += down * to_after * to_after + along * to_right * to_right;
         slope[i] = 2 * p.tv * (down * (to_before - to_after) + along * (to_left - to_right));
       }
-      update<kWide>(p, k, first + j * g.row, here, slope);
+      sums.squares += update<kWide>(p, k, first + j * g.row, here, slope);
     }
 #pragma unroll
     for (int i = 0; i < kWide; ++i) {
@@ -209,65 +230,84 @@ DEVICE float plane_tile(const AdamParameter& p, const Moments& k, const Grid& g,
       here[i] = after[i];
     }
   }
-  return value;
+  return sums;
 }
 
 template <int kWide>
-DEVICE void weight_tile(const AdamParameter& p, const Moments& k, const Tile& tile) {
+DEVICE Sums weight_tile(const AdamParameter& p, const Moments& k, const Tile& tile) {
   const int mine = thread() * kWide;
-  if (mine >= tile.floats) return;
+  Sums sums;
+  if (mine >= tile.floats) return sums;
   const float nothing[kWide] = {};
   float old[kWide];
   load<kWide>(p.x + tile.column + mine, old);
-  update<kWide>(p, k, tile.column + mine, old, nothing);
+  sums.squares = update<kWide>(p, k, tile.column + mine, old, nothing);
+  return sums;
 }
 
-__global__ void __launch_bounds__(kThreads)
+// A block's sum of what its threads hold, in its first thread.
+DEVICE float block_sum(float value) {
+  float* sums = reinterpret_cast<float*>(shared_memory());
+  value = warp_sum(value);
+  sync_block();  // nobody reads this memory any more
+  if (lane() == 0) sums[warp()] = value;
+  sync_block();
+  float total = 0;
+  if (thread() == 0)
+    for (int w = 0; w < kThreads / 32; ++w) total += sums[w];
+  return total;
+}
+
+__global__ void __launch_bounds__(kThreads, 4)  // or registers take the place of warps
     update_kernel(ARGUMENT AdamSet set, ARGUMENT Layout layout, float* scratch) {
   const Tile tile(set, layout);
   const AdamParameter& p = set.of[tile.parameter];
   const Grid g = grid_of(p);
-  float value = 0;
+  Sums sums;
   if (p.active) {
     const float* rate = set.rates + 2 * tile.parameter;
     const Moments k{set.beta1, set.beta2, set.eps, rate[0], rate[1]};
     const float* rim = scratch + tile.rim;
     if (g.channels == 0)
-      g.wide == kMost ? weight_tile<kMost>(p, k, tile) : weight_tile<1>(p, k, tile);
+      sums = g.wide == kMost ? weight_tile<kMost>(p, k, tile) : weight_tile<1>(p, k, tile);
     else
-      value = g.wide == kMost ? plane_tile<kMost>(p, k, g, tile, rim)
-                              : plane_tile<1>(p, k, g, tile, rim);
+      sums = g.wide == kMost ? plane_tile<kMost>(p, k, g, tile, rim)
+                             : plane_tile<1>(p, k, g, tile, rim);
   } else {
     for (int64_t j = 0; j < tile.rows; ++j)
       for (int i = thread(); i < tile.floats; i += kThreads)
         p.g[tile.plane + (tile.row + j) * g.row + tile.column + i] = 0;
   }
-  float* sums = reinterpret_cast<float*>(shared_memory());
-  value = warp_sum(value);
-  sync_block();
-  if (lane() == 0) sums[warp()] = value;
-  sync_block();
+  sums.variation = block_sum(sums.variation);
+  sums.squares = block_sum(sums.squares);
   if (thread() != 0) return;
-  float total = 0;
-  for (int w = 0; w < kThreads / 32; ++w) total += sums[w];
-  scratch[block()] = total;
+  scratch[block()] = sums.variation;
+  scratch[blocks() + block()] = sums.squares;
 }
 
-// A warp a parameter.
-__global__ void __launch_bounds__(32)
-    values_kernel(ARGUMENT Layout layout, const float* sums, float* values) {
+// A block a parameter, and one more for the norm.
+__global__ void __launch_bounds__(kThreads)
+    values_kernel(ARGUMENT Layout layout, int count, const float* sums, float* values,
+                  float* norm) {
+  const bool last = block() == count;
+  const int tiles = layout.first_tile[count];
+  const int begin = last ? tiles : layout.first_tile[block()];
+  const int end = last ? 2 * tiles : layout.first_tile[block() + 1];
   float total = 0;
-  for (int i = layout.first_tile[block()] + lane(); i < layout.first_tile[block() + 1]; i += 32)
-    total += sums[i];
-  total = warp_sum(total);
-  if (lane() == 0) values[block()] = total;
+  for (int i = begin + thread(); i < end; i += kThreads) total += sums[i];
+  total = block_sum(total);
+  if (thread() != 0) return;
+  if (last)
+    *norm = sqrtf(total);
+  else
+    values[block()] = total;
 }
 
 }  // namespace
 
 int64_t adam_scratch(const AdamSet& set) { return layout_of(set).first_rim[set.count]; }
 
-void adam_tv(const AdamSet& set, float* scratch, float* values, Stream stream) {
+void adam_tv(const AdamSet& set, float* scratch, float* values, float* norm, Stream stream) {
   const Layout layout = layout_of(set);
   const int tiles = layout.first_tile[set.count];
   size_t floats = kThreads / 32;
@@ -279,7 +319,8 @@ void adam_tv(const AdamSet& set, float* scratch, float* values, Stream stream) {
   }
   launch(rims_kernel, tiles, kThreads, 0, stream, set, layout, scratch);
   launch(update_kernel, tiles, kThreads, floats * sizeof(float), stream, set, layout, scratch);
-  launch(values_kernel, set.count, 32, 0, stream, layout, scratch, values);
+  launch(values_kernel, set.count + 1, kThreads, kThreads / 32 * sizeof(float), stream, layout,
+         set.count, scratch, values, norm);
 }
 
 }  // namespace dac::cuda

@@ -9,6 +9,7 @@
 // time.
 #include <cstdlib>
 #include <optional>
+#include <tuple>
 
 #include "binding.h"
 #include "steps.h"
@@ -31,8 +32,7 @@ Choices choices() {
 }
 
 Tensor bytes_like(const Tensor& like, size_t count) {
-  std::vector<int64_t> size{static_cast<int64_t>(count)};
-  return torch::stable::new_empty(like, size, ScalarType::Byte);
+  return new_memory(like, {static_cast<int64_t>(count)}, ScalarType::Byte);
 }
 
 // Splits the halves off a list of parameters; null without them.
@@ -62,7 +62,7 @@ Parameters described(std::vector<Tensor> tensors, const std::vector<int64_t>& sh
 }
 
 RaySet ray_set(const ModelShape& shape, const Tensor& rays, const std::optional<Tensor>& key,
-               const Tensor& anneal) {
+               int64_t before, const Tensor& anneal) {
   STD_TORCH_CHECK(rays.dim() == 2 && rays.size(1) == 8, "rays must be (R, 8)");
   RaySet set;
   set.R = rays.size(0);
@@ -72,6 +72,7 @@ RaySet ray_set(const ModelShape& shape, const Tensor& rays, const std::optional<
                     "the key must be one int64 on the GPU");
     set.key = static_cast<const int64_t*>(key->data_ptr());
   }
+  set.first = static_cast<uint32_t>(before);
   STD_TORCH_CHECK(anneal.numel() == 1, "anneal must be one number");
   set.anneal = on_gpu(anneal, "anneal");
   set.space = shape.space;
@@ -95,10 +96,11 @@ void with_memory(const Tensor& like, const Call& call) {
 
 std::vector<Tensor> render_rays_op(std::vector<Tensor> parameters, std::vector<int64_t> shape,
                                    std::vector<double> space, Tensor rays,
-                                   std::optional<Tensor> key, Tensor anneal, bool samples) {
+                                   std::optional<Tensor> key, Tensor anneal, bool samples,
+                                   int64_t before) {
   OnDevice device(rays);
   const Parameters model = described(std::move(parameters), shape, space);
-  const RaySet set = ray_set(model.shape, rays, key, anneal);
+  const RaySet set = ray_set(model.shape, rays, key, before, anneal);
   const int64_t R = set.R, S = model.shape.samples;
   std::vector<Tensor> out{new_floats(rays, {R, 3}), new_floats(rays, {R}), new_floats(rays, {R})};
   if (samples)
@@ -142,10 +144,11 @@ Tensor learn(const Parameters& model, const Tensor& grads, const RaySet& set, Le
 
 Tensor train_rays_op(std::vector<Tensor> parameters, Tensor grads, std::vector<int64_t> shape,
                      std::vector<double> space, Tensor rays, Tensor target, Tensor background,
-                     Tensor key, Tensor anneal, bool learn_levels, std::vector<double> weights) {
+                     Tensor key, Tensor anneal, bool learn_levels, std::vector<double> weights,
+                     int64_t before) {
   OnDevice device(rays);
   const Parameters model = described(std::move(parameters), shape, space);
-  const RaySet set = ray_set(model.shape, rays, key, anneal);
+  const RaySet set = ray_set(model.shape, rays, key, before, anneal);
   STD_TORCH_CHECK(weights.size() == 3, "train_rays takes three weights");
   STD_TORCH_CHECK(target.numel() == set.R * 3, "target must be (R, 3)");
   LearnCall call;
@@ -161,10 +164,10 @@ Tensor train_rays_op(std::vector<Tensor> parameters, Tensor grads, std::vector<i
 Tensor distill_rays_op(std::vector<Tensor> parameters, Tensor grads, std::vector<int64_t> shape,
                        std::vector<double> space, Tensor rays, std::vector<Tensor> lesson,
                        Tensor background, Tensor key, Tensor anneal, bool paper,
-                       std::vector<double> weights) {
+                       std::vector<double> weights, int64_t before) {
   OnDevice device(rays);
   const Parameters model = described(std::move(parameters), shape, space);
-  const RaySet set = ray_set(model.shape, rays, key, anneal);
+  const RaySet set = ray_set(model.shape, rays, key, before, anneal);
   STD_TORCH_CHECK(weights.size() == kTerms && lesson.size() == 7,
                   "distill_rays takes seven of each");
   STD_TORCH_CHECK(lesson[2].dim() == 2, "the lesson's alpha must be (R, S)");
@@ -205,9 +208,10 @@ AdamParameter adam_parameter(const Tensor& x, const Tensor& m, const Tensor& v) 
   return p;
 }
 
-Tensor adam_tv_op(std::vector<Tensor> parameters, std::vector<Tensor> exp_avg,
-                  std::vector<Tensor> exp_avg_sq, Tensor grads, std::vector<double> tv,
-                  std::vector<bool> active, Tensor rates, std::vector<double> betas_eps) {
+std::tuple<Tensor, Tensor> adam_tv_op(std::vector<Tensor> parameters, std::vector<Tensor> exp_avg,
+                                      std::vector<Tensor> exp_avg_sq, Tensor grads,
+                                      std::vector<double> tv, std::vector<bool> active,
+                                      Tensor rates, std::vector<double> betas_eps) {
   OnDevice device(grads);
   uint16_t* half = take_half(&parameters);
   const size_t count = parameters.size();
@@ -233,10 +237,11 @@ Tensor adam_tv_op(std::vector<Tensor> parameters, std::vector<Tensor> exp_avg,
     p.active = active[i];
   }
   Tensor values = new_floats(rates, {static_cast<int64_t>(count)});
+  Tensor norm = new_floats(rates, {});
   Tensor scratch = new_floats(rates, {adam_scratch(set)});
   adam_tv(set, static_cast<float*>(scratch.data_ptr()), static_cast<float*>(values.data_ptr()),
-          device.stream());
-  return values;
+          static_cast<float*>(norm.data_ptr()), device.stream());
+  return {values, norm};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(dac, CUDA, m) {

@@ -53,7 +53,7 @@ std::vector<Tensor> triplane_backward(Tensor grad, std::vector<Tensor> planes, T
   for (int scale = 0; scale < set.scales; ++scale) {
     const int64_t side = set.sizes[scale];
     std::vector<int64_t> size{3, side, side, set.channels};
-    result.push_back(torch::stable::new_zeros(kept[scale], size));
+    result.push_back(zeros(kept[scale], size));
     sums.to[scale] = on_gpu(result.back(), "a gradient");
   }
   Tensor at = dense(points), slopes = dense(grad);

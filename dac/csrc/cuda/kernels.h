@@ -281,7 +281,8 @@ struct AdamSet {
 
 // Floats of scratch memory that adam_tv needs.
 int64_t adam_scratch(const AdamSet& set);
-// One pass over all parameters; values (count,) are the planes' total variations.
-void adam_tv(const AdamSet& set, float* scratch, float* values, Stream stream);
+// One pass over all parameters; values (count,) are the planes' total variations, norm is that of
+// all active parameters' slopes.
+void adam_tv(const AdamSet& set, float* scratch, float* values, float* norm, Stream stream);
 
 }  // namespace dac::cuda

@@ -17,7 +17,7 @@ void render_rays(const Parameters& model, const Choices& choices, const RaySet& 
     RaySet part = rays;
     part.R = std::min(choices.render_rays, rays.R - first);
     part.rays = rays.rays + first * 8;
-    part.first = static_cast<uint32_t>(first);
+    part.first = rays.first + static_cast<uint32_t>(first);
     arena.rewind(start);
     Pass pass(model, choices, part, S, false, arena, stream);
     if (arena.counts()) return;  // the first part is the largest
