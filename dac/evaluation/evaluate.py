@@ -31,6 +31,7 @@ from dac.evaluation.scoring import Scorer, Truth
 from dac.evaluation.truth import mean_image
 from dac.evaluation.views import ScoredView, ViewStore
 from dac.fields.model import default_device, load_model
+from dac.ops.backend import backend
 from dac.provenance import source_digest
 from dac.scenes.scene import SCENE_FILES, Scene
 from dac.settings import EvaluateSettings
@@ -241,6 +242,7 @@ def _score_views(scorer: Scorer, views: Sequence[int], store: ViewStore, picture
     shown = set(scored_views(range(len(views)), pictured)) if pictured else set()
     blank = mean_image(scene)
     before = len(views) - len(missing)
+    backend(default_device().type)  # compiles the kernels, and may be told to go meanwhile
     with deferred() as stop:
         for position in with_progress(missing, f"{scene.name} test views", before):
             view = views[position]
