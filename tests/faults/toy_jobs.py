@@ -113,7 +113,7 @@ class Toys:
         scene = toy.scene()
         scene.save(folder / "scene")
         toy.halves(scene).save(folder / "partition.json")
-        _write_data_set(folder / "data")
+        write_data_set(folder / "data")
 
     def train_inputs(self, server: Server) -> None:
         """Two experts and a student, by the jobs themselves."""
@@ -221,7 +221,7 @@ def write_room(folder: Path, count: int = 8) -> None:
         Image.fromarray(photo).save(folder / f"{number}.png")
 
 
-def _write_data_set(folder: Path) -> None:
+def write_data_set(folder: Path) -> None:
     """The toy scene as a Blender data set."""
     scene = toy.scene()
     poses = scene.cameras.world_from_camera.numpy()
