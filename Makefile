@@ -1,6 +1,7 @@
 # make demo    install what is needed, run the workflow on config/config.yaml, print the table
 # make test    the tests that need no GPU, no data sets and no patience
 # make test-faults   kill jobs, fill disks, damage files; LONG=1 for the long form (docs/faults.md)
+# make fuzz    2,000 damaged data sets and configurations; CASES=10000 for more (docs/security.md)
 # make test-slurm    the workflow on a throw-away Slurm; needs root and Slurm's packages
 # make bench   the kernels' speed against plain PyTorch; writes results/bench.json
 # make lint    style, types, and the workflow's own checks
@@ -11,6 +12,7 @@
 # download of the CUDA libraries: --extra-index-url https://download.pytorch.org/whl/cpu).
 PYTHON ?= python3
 CORES ?= all
+CASES ?= 2000
 PIP_ARGS ?=
 
 BIN := .venv/bin
@@ -20,7 +22,7 @@ REPORT := results/report.html
 SHOWN := results/tables results/figures rules/captions
 
 .DELETE_ON_ERROR:
-.PHONY: demo report test test-faults test-slurm bench lint clean
+.PHONY: demo report test test-faults fuzz test-slurm bench lint clean
 
 demo: .venv/workflow.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
@@ -38,6 +40,9 @@ test: .venv/test.stamp
 
 test-faults: .venv/test.stamp
 	LONG=$(LONG) ONLY=$(ONLY) $(BIN)/python -m pytest -m faults tests/faults
+
+fuzz: .venv/test.stamp
+	$(BIN)/python tests/fuzz --cases $(CASES)
 
 test-slurm: .venv/test.stamp
 	$(BIN)/python -m pytest -x -m slurm tests/slurm

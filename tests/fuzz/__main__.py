@@ -1,6 +1,6 @@
 """Hostile data sets and configurations, many of them: `make fuzz`.
 
-    python tests/fuzz [--cases 2000] [--first 0] [--case 17] [--workers 2]
+    python tests/fuzz [--cases 2000] [--first 0] [--case 17] [--workers 2] [--seconds 20]
 
 Each number is a case, the same in every run. Allowed are success and one line that names the file
 or the key and what to do. Any other exception, a hang, a signal, a memory blow-up, or a file opened
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=2000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first one's number")
     parser.add_argument("--case", type=int, help="this one alone, with all that it says")
+    parser.add_argument("--seconds", type=float, default=20.0, help="that a case may take")
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8))
     chosen = parser.parse_args()
     numbers = range(chosen.first, chosen.first + chosen.cases)
@@ -38,7 +39,7 @@ def main() -> int:
         numbers = range(chosen.case, chosen.case + 1)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dac-fuzz-") as scratch:
-        results = run_cases(numbers, Path(scratch), KEPT.absolute(), chosen.workers)
+        results = run_cases(numbers, Path(scratch), KEPT.absolute(), chosen.workers, chosen.seconds)
         findings = [_told(result, chosen.case is not None) for result in results]
     outcomes = Counter(name for name, _ in findings)
     found = Counter(finding for _, finding in findings if finding)
@@ -60,7 +61,7 @@ def _told(result: Result, all_of_it: bool) -> tuple[str, str | None]:
     if verdict.finding:
         print(f"    repeat: .venv/bin/python tests/fuzz --case {result.number}")
         print(f"    kept:   {KEPT}/{result.number}", flush=True)
-    return verdict.outcome, verdict.finding
+    return "found" if verdict.finding else verdict.outcome, verdict.finding
 
 
 if __name__ == "__main__":

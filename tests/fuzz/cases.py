@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,11 +17,15 @@ import configs
 import hostile
 import pictures
 from bases import HEIGHT, KINDS, VIEWS, WIDTH, Model, model, poses
+from PIL import Image
 
 from dac.settings import SceneSettings
 
 SEED = "hostile input, "
-_TAKEN_AWAY = (OSError, MemoryError, ValueError, LookupError, TypeError)
+_TAKEN_AWAY = (
+    *(OSError, MemoryError, ValueError, LookupError, TypeError),
+    Image.DecompressionBombError,
+)
 # Settings that are allowed and hardly sensible.
 _EXTREMES: dict[str, list[Any]] = {
     "near": [1e-300, 1e-9, 1e8],
@@ -65,19 +70,22 @@ def make_case(number: int, bases: Path, root: Path) -> Case:
     """Write the folder of a case.
 
     Args:
-        number: of the case.
+        number: of the case; the first ones are the bases as they are.
         bases: holds a folder for each kind, as `bases.write_base` makes it.
         root: the folder to make.
     """
     random = Random(SEED + str(number))
-    kind = random.choice([*KINDS, "config", "nerfstudio"])
+    whole = number < len(KINDS)
+    kind = KINDS[number] if whole else random.choice([*KINDS, "config", "nerfstudio"])
     shutil.copytree(bases / kind, root, symlinks=True)
     case = Case(number, kind)
+    if whole:
+        return case
     if kind == "config":
         case.changes += configs.damage(random, root)
         return case
     _choose_settings(random, case)
-    for _ in range(random.choice([0, 1, 1, 1, 2, 3]) if number else 0):
+    for _ in range(random.choice([0, 1, 1, 1, 2, 3])):
         damage = random.choice(_DAMAGES[kind])
         try:
             done = damage(random, root, case)
@@ -238,7 +246,7 @@ def _write_cameras(
 ) -> None:
     """Give a data set other cameras; `lens` is k1, k2, p1, p2."""
     if case.kind in ("blender", "nerfstudio"):
-        rows = iter([[*(m * [1, -1, -1, 1]).tolist(), [0, 0, 0, 1]] for m in matrices])
+        rows = cycle([[*(m * [1, -1, -1, 1]).tolist(), [0, 0, 0, 1]] for m in matrices])
         for file in _files(root, ".json"):
             data = json.loads(file.read_text())
             for frame in data["frames"]:

@@ -27,9 +27,6 @@ import torch
 from bases import KINDS, write_base
 from entries import load_rules
 from judge import Verdict, Watch, judge, limit_process
-from PIL import Image
-
-SECONDS = 20.0
 
 
 @dataclass
@@ -49,7 +46,7 @@ class _Worker:
 
 
 def run_cases(
-    numbers: Sequence[int], scratch: Path, kept: Path, workers: int, seconds: float = SECONDS
+    numbers: Sequence[int], scratch: Path, kept: Path, workers: int, seconds: float
 ) -> Iterator[Result]:
     """Judge cases, in parallel.
 
@@ -60,9 +57,6 @@ def run_cases(
         workers: processes.
         seconds: that a case may take.
     """
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    Image.init()
     _import_lazy()
     rules = load_rules(scratch)
     for kind in KINDS:
@@ -129,6 +123,8 @@ def _work(
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     place = scratch / f"worker{os.getpid()}"
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     watch = Watch()
     limit_process()
     for number in share:

@@ -1,0 +1,118 @@
+"""The fuzzing itself: undamaged data passes, and every kind of bug that is planted is found."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FUZZ = Path(__file__).parent
+ROOT = FUZZ.parents[1]
+
+# Cases 0 to 5 are undamaged: config, blender, nerfstudio, colmap-binary, colmap-text, photos. What
+# stands here is done with a case in the place of what the workflow does.
+PLANTED = """
+import ctypes, os, runpy, subprocess, sys, time
+from pathlib import Path
+sys.path.insert(0, {fuzz!r})
+import numpy as np
+import entries
+import dac.scenes.transforms
+from dac.errors import UserError
+
+real = entries.run
+
+def reader_without_a_guard(case, rules):
+    def rigid(matrix, where):
+        raise KeyError("transform_matrix")
+    dac.scenes.transforms.rigid = rigid
+    real(case, rules)
+
+def raises(*arguments):
+    raise UserError(*arguments)
+
+BUGS = {{
+    1: reader_without_a_guard,
+    6: lambda case, rules: time.sleep(60),
+    7: lambda case, rules: ctypes.string_at(0),
+    8: lambda case, rules: np.ones(215_000_000).sum(),
+    9: lambda case, rules: np.ones(2**30),
+    10: lambda case, rules: Path("outside/secret.txt").read_bytes(),
+    11: lambda case, rules: Path("/etc/hostname").read_bytes(),
+    12: lambda case, rules: subprocess.run(["true"]),
+    13: lambda case, rules: raises("data/transforms.json", "is wrong"),
+    14: lambda case, rules: raises("somewhere", "is wrong", "mend it"),
+    15: lambda case, rules: raises("config/config.yaml", "a bad value", "mend it"),
+    16: lambda case, rules: os._exit(9),
+    17: lambda case, rules: os.listdir("outside/images"),
+}}
+
+def run(case, rules):
+    BUGS.get(case.number, real)(case, rules)
+
+entries.run = run
+sys.argv = ["fuzz", "--cases", "18", "--seconds", "8", "--workers", "2"]
+runpy.run_path({fuzz!r}, run_name="__main__")
+"""
+FOUND = {
+    1: "KeyError at transforms.py:read_frames",
+    6: "took over 8 s",
+    7: "signal SIGSEGV",
+    8: r"took \d+ MiB of memory",
+    9: "MemoryError",
+    10: "opened .*/outside/secret.txt",
+    11: "opened /etc/hostname",
+    12: "opened a process: ",
+    13: "no way out: data/transforms.json: is wrong",
+    14: "neither file nor key: somewhere",
+    15: "no key: config/config.yaml: a bad value",
+    16: "exit with 9",
+    17: "opened .*/outside/images",
+}
+
+
+@pytest.mark.slow
+def test_every_planted_bug_is_found_and_nothing_else(tmp_path: Path) -> None:
+    script = PLANTED.format(fuzz=str(FUZZ))
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    found = dict(re.findall(r"^case (\d+) \(.*\): (.*)$", done.stdout, re.MULTILINE))
+    assert sorted(map(int, found)) == sorted(FOUND), done.stdout
+    for number, finding in FOUND.items():
+        assert re.match(finding, found[str(number)]), (number, found[str(number)])
+        assert f"repeat: .venv/bin/python tests/fuzz --case {number}\n" in done.stdout
+        assert (tmp_path / "results" / "fuzz" / str(number) / "config" / "config.yaml").is_file()
+    assert f"{len(FOUND)} findings." in done.stdout
+    assert "5 success" in done.stdout
+
+
+def test_a_number_is_a_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FUZZ))
+    from bases import KINDS, write_base
+    from cases import make_case
+
+    for kind in KINDS:
+        write_base(kind, tmp_path / "bases" / kind)
+    for number in range(20, 60):
+        twice = [make_case(number, tmp_path / "bases", tmp_path / f"{number}{c}") for c in "ab"]
+        assert twice[0] == twice[1]
+        one, two = (_content(tmp_path / f"{number}{c}") for c in "ab")
+        assert one == two
+
+
+def _content(folder: Path) -> dict[str, object]:
+    content: dict[str, object] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            content[name] = str(path.readlink()).replace(str(folder), "")
+        elif path.is_file() and path.stat().st_size < 2**20:
+            content[name] = path.read_bytes()
+        else:
+            content[name] = path.stat().st_size
+    return content
