@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -32,7 +33,7 @@ print(connection.execute("SELECT COUNT(*) FROM " + sys.argv[2]).fetchone()[0])
 
 
 def load_pycolmap() -> Any:
-    """Import pycolmap, its log limited to warnings.
+    """Import pycolmap, its log limited to warnings and SIGTERM left to us.
 
     Raises:
         UserError: it isn't installed.
@@ -50,6 +51,9 @@ def load_pycolmap() -> Any:
             "install the `workflow` extra: pip install -e .[workflow]",
         ) from None
     pycolmap.logging.minloglevel = pycolmap.logging.WARNING.value
+    if threading.current_thread() is threading.main_thread():
+        # glog takes it for a crash, prints its stack and kills the process: put Python's back.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
     return pycolmap
 
 
