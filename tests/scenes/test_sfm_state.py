@@ -227,9 +227,9 @@ from dac.scenes.sfm import run_sfm
 from dac.settings import SfmSettings
 from dac.signals import listening
 
-load_pycolmap()
 settings = SfmSettings(max_features=800, camera_model="SIMPLE_RADIAL", mapping=sys.argv[1])
 with listening():
+    load_pycolmap()  # it sets handlers of its own
     print("ready", flush=True)
     run_sfm(*map(Path, sys.argv[2:3]), settings, *map(Path, sys.argv[3:]), threads=2)
 """
