@@ -22,7 +22,7 @@ from pathlib import Path
 import cluster
 import page
 from cluster import Job, until
-from project import ROOT, Project
+from project import Project
 
 K = 3
 STEPS = 1500
@@ -54,13 +54,11 @@ class Story:
         jobs: Slurm job number -> all that Slurm said of it in the end.
         first, second: what Snakemake said, until it was killed and after it was started again.
         again: what a third run said.
-        orphans: what `squeue` said of the jobs that ran on when Snakemake was killed.
         devices: expert -> CUDA_VISIBLE_DEVICES of its first attempt.
         hit: `expert 0` or so -> the number of the job that something happened to.
         step: the same -> the newest saved step just before.
         waiting: the jobs that were in the queue while the node was drained.
         kept: the model.json of each training that was done before Snakemake was killed.
-        ran: the page's commands that were run.
         say: called with a line whenever a part of the story is over, and how long it took.
     """
 
@@ -70,13 +68,11 @@ class Story:
     first: str = ""
     second: str = ""
     again: str = ""
-    orphans: str = ""
     devices: dict[int, str] = field(default_factory=dict)
     hit: dict[str, int] = field(default_factory=dict)
     step: dict[str, int] = field(default_factory=dict)
     waiting: dict[int, Job] = field(default_factory=dict)
     kept: dict[str, bytes] = field(default_factory=dict)
-    ran: list[str] = field(default_factory=list)
     clock: float = field(default_factory=time.monotonic)
 
     def done(self, what: str) -> None:
@@ -103,23 +99,18 @@ def tell(project: Project, say: Callable[[str], None]) -> Story:
     """Let it all happen."""
     story = Story(project, say)
     prepare(project)
-    install, activate, plan, run = page.commands()["First run"]
-    look, unlock, rerun = page.commands()["If Snakemake itself was killed"]
-    story.ran = [install, activate, plan, run, look, unlock, rerun]
-    output_of(ROOT, install)
-    (project.folder / ".venv").symlink_to(sys.prefix)
-    output_of(project.folder, f"{activate} && {plan}")
-    with snakemake(project, f"{activate} && exec {run}", "first.log") as driver:
+    run, *_ = page.commands()["First run"][-1:]
+    with snakemake(project, run, "first.log") as driver:
         wait_on_a_drained_node(story, driver)
         lose_jobs(story, driver)
         kill_snakemake(story, driver)
-    story.orphans = output_of(project.folder, look)
-    output_of(project.folder, f"{activate} && {unlock}")
-    with snakemake(project, f"{activate} && exec {rerun}", "second.log") as driver:
+    unlock, rerun = page.commands()["If Snakemake itself was killed"][-2:]
+    output_of(project, unlock)
+    with snakemake(project, rerun, "second.log") as driver:
         let_the_orphan_end(story, driver)
         until("end of the second run", lambda: driver.poll() is not None, 240)
     story.done("the rest, after Snakemake was started again")
-    story.again = output_of(project.folder, f"{activate} && {rerun}")
+    story.again = output_of(project, rerun)
     story.done("a run with nothing to do")
     story.first = (project.folder / "first.log").read_text()
     story.second = (project.folder / "second.log").read_text()
@@ -158,7 +149,7 @@ def wait_on_a_drained_node(story: Story, driver: subprocess.Popen[str]) -> None:
         drained = any("DRAINED" in job["Reason"] for job in found.values())
         return found if drained and {name_of(job) for job in found.values()} >= TRAININGS else {}
 
-    story.waiting = until("queue of all experts and the baseline", waiting, 120)
+    story.waiting = until("queue of all experts and the baseline", waiting, 180)
     story.done("until all trainings wait")
     configure(story.project, 10 * RATE)
     cluster.slurm("scontrol", "update", f"nodename={cluster.NODE}", "state=resume")
@@ -175,7 +166,7 @@ def lose_jobs(story: Story, driver: subprocess.Popen[str]) -> None:
     numbers = {name_of(job): number for number, job in story.waiting.items()}
     while left := [name for name in blows if name not in story.hit]:
         alive(driver)
-        name, step = until("saved step", lambda left=left: saved_step_of_any(story, left), 120)
+        name, step = until("saved step", lambda left=left: saved_step_of_any(story, left), 180)
         number = numbers[name]
         pid = training_of(number)
         if name != "baseline":
@@ -189,21 +180,18 @@ def lose_jobs(story: Story, driver: subprocess.Popen[str]) -> None:
 
 
 def kill_snakemake(story: Story, driver: subprocess.Popen[str]) -> None:
-    """SIGKILL Snakemake while the second attempt of expert 2 trains, which then stands still."""
+    """SIGKILL Snakemake while the second attempt of expert 2 is at work, and stands still."""
+    lock = story.results / "logs" / EXPERTS / "expert2.lock"
 
     def second_attempt() -> int | None:
         alive(driver)
-        for number, job in cluster.jobs().items():
-            if name_of(job) == "expert 2" and number > story.hit["expert 2"]:
-                said = Path(job["StdOut"])
-                if said.exists() and "going on from step" in said.read_text():
-                    return number
-        return None
+        holder = re.search(r"Slurm job (\d+)$", lock.read_text())
+        return int(holder[1]) if holder and int(holder[1]) > story.hit["expert 2"] else None
 
-    number = until("second attempt of expert 2", second_attempt, 120)
+    number = until("second attempt of expert 2", second_attempt, 180)
     os.kill(training_of(number), signal.SIGSTOP)
     story.hit["orphan"] = number
-    until("end of the other experts", lambda: alive(driver) and booked(story, 2), 120)
+    until("end of the other experts", lambda: alive(driver) and booked(story, 2), 180)
     story.done("until the experts have been retried")
     driver.kill()
     driver.wait()
@@ -222,7 +210,7 @@ def let_the_orphan_end(story: Story, driver: subprocess.Popen[str]) -> None:
                     return number
         return None
 
-    story.hit["newcomer"] = until("job that waits for the orphan", newcomer, 120)
+    story.hit["newcomer"] = until("job that waits for the orphan", newcomer, 180)
     story.done("until a second job of the orphan's expert waits")
     os.kill(training_of(story.hit["orphan"]), signal.SIGCONT)
 
@@ -300,11 +288,12 @@ def snakemake(project: Project, command: str, log: str) -> Iterator[subprocess.P
     """Run a command of the page until the block ends, at the latest."""
     with (project.folder / log).open("w") as file:
         driver = subprocess.Popen(
-            ["bash", "-c", f"{command} {OVERRIDES}"],
+            ["bash", "-c", f"exec {command} {OVERRIDES}"],
             cwd=project.folder,
             stdout=file,
             stderr=subprocess.STDOUT,
             text=True,
+            env=environment(),
         )
     try:
         yield driver
@@ -323,16 +312,22 @@ def alive(driver: subprocess.Popen[str]) -> bool:
     return True
 
 
-def output_of(folder: Path, command: str) -> str:
+def output_of(project: Project, command: str) -> str:
     """What a command of the page says; it must succeed."""
     result = subprocess.run(
         ["bash", "-c", command],
-        cwd=folder,
+        cwd=project.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env=environment(),
         timeout=120,
         check=False,
     )
     assert result.returncode == 0, result.stdout
     return result.stdout
+
+
+def environment() -> dict[str, str]:
+    """This one's, as after `source .venv/bin/activate`."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import page
 import pytest
+import yaml
 from story import BASELINE, EXPERTS, RATE, STEPS, TRAININGS, K, Story, name_of
 
 pytestmark = pytest.mark.slurm
 
+ROOT = Path(__file__).resolve().parents[2]
 ON_GPUS = ["expert", "baseline", "distill", "finetune", "evaluate", "evaluate_experts"]
 
 
@@ -48,19 +51,6 @@ def test_only_trainings_and_evaluations_ask_for_gpus(told: Story) -> None:
     }
 
 
-def test_what_jobs_ask_for_is_what_the_page_says(told: Story) -> None:
-    """But for the cores beside a GPU: here one."""
-    rows = page.asked()
-    for rule in ["import_scene", *ON_GPUS]:
-        hung = str(told.hit["expert 2"])  # its end was brought near
-        jobs = told.jobs_of(f"{rule}_wildcards_.*")
-        job = next(job for job in jobs if job["JobId"] != hung)
-        row = rows[rule]
-        assert job["MinMemoryNode"] == f"{row.memory_mb}M", rule
-        hours, minutes = divmod(row.minutes, 60)
-        assert job["TimeLimit"] == f"{hours:02}:{minutes:02}:00", rule
-
-
 def test_rules_of_seconds_need_no_place_in_the_queue(told: Story) -> None:
     made = ["points/points.npz", "covisibility/covisibility.npz", f"azimuth-{K}/partition.json"]
     assert all((told.results / "ball" / file).exists() for file in made)
@@ -79,6 +69,11 @@ def test_a_lost_job_is_retried_with_more_and_goes_on(told: Story, name: str, sta
     assert (retry["JobState"], retry["TimeLimit"]) == ("COMPLETED", "08:00:00")
     assert retry["MinMemoryNode"] == "16000M"
     assert 0 < told.step[name] <= first_step(told.said_by(retry)) < STEPS
+
+
+def test_a_cancelled_training_saves_its_state_before_it_goes(told: Story) -> None:
+    said = told.said_by(told.jobs[told.hit["expert 0"]])
+    assert "stopped with status 143; what is done is kept" in said
 
 
 def test_a_requeued_job_goes_on_within_the_same_attempt(told: Story) -> None:
@@ -123,8 +118,9 @@ def test_no_finished_training_is_repeated_after_snakemake_was_killed(told: Story
                 assert "finished before" in told.said_by(later)
 
 
-def test_every_command_of_the_page_was_run(told: Story) -> None:
-    assert told.ran == [line for lines in page.commands().values() for line in lines]
-    orphan = told.jobs[told.hit["orphan"]]
-    assert f"{told.hit['orphan']} RUNNING {orphan['Comment']}" in told.orphans
-    assert str(told.project.folder) in told.orphans
+def test_the_page_and_the_profile_speak_of_the_same() -> None:
+    profile = (ROOT / "slurm" / "profile.v9+.yaml").read_text()
+    text = page.PAGE.read_text()
+    asked = yaml.safe_load(profile)
+    for rule in ("import_scene", *asked["set-resources"]):
+        assert f"`{rule}`" in text, rule
