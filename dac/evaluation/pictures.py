@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 OPAQUE = 0.5
+_LONGEST_NAME = 80
 # From far (dark) to near (bright), growing in lightness throughout; read at equal distances.
 _RAMP = np.array(
     [
@@ -41,7 +42,7 @@ def save_png(path: Path, image: NDArray[np.uint8]) -> None:
 
 def picture_name(position: int, name: str) -> str:
     """File name of a view's pictures: its position among the scored views, then its own name."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name.rsplit(".", 1)[0]).strip("_")
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name.rsplit(".", 1)[0]).strip("_")[-_LONGEST_NAME:]
     return f"{position:03d}_{stem}.png"
 
 

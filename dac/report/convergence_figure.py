@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from dac.report.methods import METHOD_COLOURS
 from dac.report.runs import SceneRuns, Stretch, load_curve, shifted, stretch
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
+from dac.report.text import for_figure
 
 # What lies further below the best value is the start of training and would flatten the rest.
 SHOWN_DECIBELS = 12.0
@@ -60,7 +61,7 @@ def convergence_figure(runs: SceneRuns, png: Path, pdf: Path) -> None:
         left.set(xlabel="steps, experts side by side", ylabel="held-out PSNR (dB)")
         right.set(xlabel="seconds of training, experts side by side")
         right.tick_params(labelleft=False)
-        figure.text(0.075, 0.985, runs.scene, ha="left", va="top", weight="bold")
+        figure.text(0.075, 0.985, for_figure(runs.scene), ha="left", va="top", weight="bold")
         _legend(figure, len(experts))
         save_figure(figure, png, pdf, dpi=300)
 

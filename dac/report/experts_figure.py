@@ -20,6 +20,7 @@ from dac.errors import UserError
 from dac.evaluation.records import Evaluation
 from dac.report.methods import METHOD_COLOURS
 from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure
+from dac.report.text import for_figure
 
 Floats = NDArray[np.float64]
 
@@ -91,7 +92,7 @@ def experts_figure(experts: Path, baseline: Path, png: Path, pdf: Path) -> None:
         figure = Figure(figsize=(TWO_COLUMNS, 2.7))
         _draw_views(figure.add_axes((0.085, 0.15, 0.53, 0.70)), gains)
         _draw_matrix(figure, gains)
-        figure.text(0.085, 0.985, gains.scene, ha="left", va="top", weight="bold")
+        figure.text(0.085, 0.985, for_figure(gains.scene), ha="left", va="top", weight="bold")
         save_figure(figure, png, pdf, dpi=300)
 
 

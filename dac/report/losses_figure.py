@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from dac.report.runs import SceneRuns, load_curve
 from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure
+from dac.report.text import for_figure
 from dac.training.curve import Curve
 
 # Terms of the conquer phase are solid, what regularises every phase is dashed.
@@ -53,7 +54,7 @@ def losses_figure(runs: SceneRuns, png: Path, pdf: Path) -> None:
                 _draw(axes, curves, name, colours[name])
             _dress(axes, title, first=index == 0)
         panels[0].set_ylabel("weighted loss")
-        figure.text(0.072, 0.985, runs.scene, ha="left", va="top", weight="bold")
+        figure.text(0.072, 0.985, for_figure(runs.scene), ha="left", va="top", weight="bold")
         _legend(figure, colours)
         save_figure(figure, png, pdf, dpi=300)
 

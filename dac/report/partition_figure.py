@@ -27,6 +27,7 @@ from dac.divide.covisibility import covisibility, incidence
 from dac.divide.diagnostics import membership
 from dac.divide.partition import Partition
 from dac.report.style import STYLE, TWO_COLUMNS, UNASSIGNED, group_colours, save_figure
+from dac.report.text import for_figure
 from dac.scenes.scene import Scene
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def partition_figure(
             _draw_azimuths(figure, below, scene, partition, owner, colours)
         handles = [Patch(facecolor=c, label=t) for c, t in zip(colours, labels, strict=True)]
         figure.legend(handles=handles, ncols=columns, **_LEGEND)
-        title = f"{scene.name}: {partition.division}, K = {partition.count}"
+        title = f"{for_figure(scene.name)}: {partition.division}, K = {partition.count}"
         top = 1 - 0.07 / figure.get_figheight()
         figure.text(0.012, top, title, ha="left", va="top", weight="bold")
         save_figure(figure, out_png, out_pdf, dpi=300)

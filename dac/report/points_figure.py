@@ -21,6 +21,7 @@ from dac.evaluation.records import Evaluation
 from dac.report.methods import method_name
 from dac.report.point_scores import point_scores
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
+from dac.report.text import for_figure
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 
@@ -80,7 +81,7 @@ def points_figure(
     low, high = np.percentile(psnr, (3, 97))
     reach = max(0.5, float(np.percentile(abs(gain), 95)))
     sequential = ListedColormap(colormaps["viridis"](np.linspace(0.12, 1.0, 256)))
-    names = [method_name(label.method, label.model) for label in labels]
+    names = [for_figure(method_name(label.method, label.model), 30) for label in labels]
     panels = [
         (names[0], psnr[0], sequential, Normalize(low, high)),
         (names[1], psnr[1], sequential, Normalize(low, high)),
@@ -93,7 +94,7 @@ def points_figure(
             _draw(figure.add_axes(place), picture, values, colours, norm)
             figure.text(place[0], 0.865, title, ha="left", va="bottom")
         _bars(figure, panels)
-        figure.text(0.006, 0.985, scene.name, ha="left", va="top", weight="bold")
+        figure.text(0.006, 0.985, for_figure(scene.name), ha="left", va="top", weight="bold")
         summary = (
             f"{len(seen):,} points, {len(common_views(reference, ours))} test views; "
             f"{names[1]} ahead on {100 * np.mean(gain > 0):.0f} % of the points"

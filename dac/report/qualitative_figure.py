@@ -26,6 +26,7 @@ from dac.evaluation.truth import truth_image, usable_pixels
 from dac.report.methods import METHOD_COLOURS, method_name
 from dac.report.renders import load_array
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
+from dac.report.text import for_figure
 from dac.scenes.scene import Scene
 
 Floats = NDArray[np.float64]
@@ -127,7 +128,8 @@ def choose_rows(comparison: Comparison, views: int) -> list[Row]:
         scores = [
             record.images[place[name]].psnr for record, place in zip(records, places, strict=True)
         ]
-        names = [method_name(record.label.method, record.label.model) for record in records]
+        methods = [method_name(record.label.method, record.label.model) for record in records]
+        names = [for_figure(method, 30) for method in methods]
         rows.append(_row(scene, name, pictures, scores, names))
     return rows
 
@@ -146,7 +148,7 @@ def _row(
         [[error[y : y + side, x : x + side].mean() for error in errors] for y, x in details]
     )
     return Row(
-        title=f"{scene.name}, {Path(name).stem}",
+        title=f"{for_figure(scene.name, 24)}, {for_figure(Path(name).stem, 24)}",
         images=(truth, pictures[0], pictures[1]),
         names=(names[0], names[1]),
         psnr=(scores[0], scores[1]),

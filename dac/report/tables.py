@@ -9,6 +9,7 @@ of a scene is bold; the routed experts are K models, not one, and stand out of t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -20,6 +21,7 @@ from dac.artifacts import write_file
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation
 from dac.report.methods import REFERENCES, method_name, method_rank
+from dac.report.text import one_line
 
 KEY = ["scene", "model", "method", "division", "K", "mode", "steps"]
 METRICS = ["psnr", "ssim", "ms_ssim"]
@@ -93,7 +95,9 @@ def read_main_table(csv: Path) -> pd.DataFrame:
         UserError: the file is missing or is no such table.
     """
     try:
-        table = pd.read_csv(csv, dtype={"scene": str, "model": str}, keep_default_na=True)
+        text = {"scene": str, "model": str}
+        # A scene may be called NA or None: only what is empty doesn't exist.
+        table = pd.read_csv(csv, dtype=text, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise UserError(csv, "no such file", "run the workflow first") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -137,7 +141,7 @@ NOTE = (
 def _note(table: pd.DataFrame) -> str:
     scenes = table.drop_duplicates("scene")
     pairs = zip(scenes["scene"], scenes["mean_image_psnr"], strict=True)
-    return NOTE + ", ".join(f"{scene} {value:.2f} dB" for scene, value in pairs) + "."
+    return NOTE + ", ".join(f"{one_line(scene)} {value:.2f} dB" for scene, value in pairs) + "."
 
 
 def _row(record: Evaluation, order: int) -> dict[str, Any]:
@@ -220,7 +224,7 @@ def _names(table: pd.DataFrame) -> list[str]:
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
     """The printed text of every cell, unescaped."""
-    columns: dict[str, list[str]] = {"Scene": list(table["scene"]), "Model": list(table["name"])}
+    columns = {"Scene": [*map(one_line, table["scene"])], "Model": [*map(one_line, table["name"])]}
     for name, metric in zip(PRINTED[2:5], METRICS, strict=True):
         columns[name] = [
             _number(value, spread, DECIMALS[metric])
@@ -284,7 +288,7 @@ def markdown_table(table: pd.DataFrame, cells: pd.DataFrame) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return "".join("\\" + letter if letter in r"\`*_{}[]<>#|~" else letter for letter in text)
+    return "".join("\\" + letter if letter in r"\`*_{}[]<>#|~&$" else letter for letter in text)
 
 
 def latex_table(table: pd.DataFrame, cells: pd.DataFrame) -> str:
@@ -304,6 +308,8 @@ def latex_table(table: pd.DataFrame, cells: pd.DataFrame) -> str:
     starts = [i for i in range(1, len(shown)) if shown["Scene"].iloc[i]]
     for index in reversed(starts):
         lines.insert(first + index, r"\midrule")
+    # A row break takes what stands in brackets after it, or a star, for its own.
+    lines = [re.sub(r"^(?=[\[*])", "{}", line) for line in lines]
     text = "\n".join(lines) + "\n"
     return text.replace("±", r"$\pm$").replace("↑", r"$\uparrow$")
 

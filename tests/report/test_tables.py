@@ -100,7 +100,7 @@ def test_escape_of_a_hostile_name(record: Recorder, tmp_path: Path) -> None:
     csv, markdown, latex, html = _files(tmp_path)
     write_main_table(_three(record, name, 1.0, 2.0, 3.0), csv, markdown, latex, html)
     row = markdown.read_text().splitlines()[2]
-    assert row.startswith(r"| x\|y\*\<b\>\\z\_$1^\~\{\} |")
+    assert row.startswith(r"| x\|y\*\<b\>\\z\_\$1^\~\{\} |")
     assert r"\$1\textasciicircum \textasciitilde \{\}" in latex.read_text().replace("  ", " ")
     assert read_main_table(csv)["scene"][0] == name
 

@@ -1,0 +1,26 @@
+"""Names that users gave, made fit for the report: one line, printable, of a bounded length.
+
+Views are named by files, and scenes and models by records that anybody may have edited.
+"""
+
+from __future__ import annotations
+
+
+def one_line(text: str, most: int = 60) -> str:
+    """A name without line breaks; what can't be printed is escaped, a long name loses its middle.
+
+    Among the former are the signs that turn the direction of writing.
+
+    Args:
+        text: the name.
+        most: letters.
+    """
+    text = " ".join(text.split())
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    half = most // 2
+    return text if len(text) <= most else f"{text[: half - 1]}…{text[-(most - half) :]}"
+
+
+def for_figure(text: str, most: int = 48) -> str:
+    """A name for matplotlib, which would take what stands between two dollars for mathematics."""
+    return one_line(text, most).replace("$", r"\$")
