@@ -194,11 +194,11 @@ def _evaluate(task: _Task, scorer: Scorer, training: tuple[int, float, float]) -
             if store.missing:
                 _score_views(scorer, views, store, task.settings.pictures)
             record = _record(task, scorer, training, store.views, inputs, device)
-            with deferred():  # a signal while the result is written is too late
-                with new_folder(task.out) as part:
-                    store.link_to(part)
-                    record.save(part)
-                finished.keep(task.out)
+            # A signal while the result is written is too late.
+            with deferred(), new_folder(task.out) as part:
+                store.link_to(part)
+                record.save(part)
+    finished.keep(task.out)
     store.clear()
     return record
 
