@@ -35,7 +35,8 @@ def measure(
     Returns:
         In MB: `peak`; `imports`, resident when everything was imported and nothing done; `images`,
         `parameters` and `optimiser` (Adam's two moments), by their sizes; `beyond`, the peak less
-        images and parameters.
+        images and parameters. `share`, what was taken beyond the imports by the sizes of images,
+        parameters, gradient (one) and moments.
     """
     job = {"scene": str(scene), "model": model.model_dump(mode="json"), "rays": rays}
     done = subprocess.run(
@@ -56,7 +57,8 @@ def line(found: dict[str, Any]) -> str:
         f"peak memory of a training job, {found['backend']}: {found['peak']:.0f} MB, "
         f"of which images {found['images']:.0f}, parameters {found['parameters']:.0f}; "
         f"beyond these {found['beyond']:.0f} "
-        f"(imports {found['imports']:.0f}, Adam's moments {found['optimiser']:.0f})"
+        f"(imports {found['imports']:.0f}, Adam's moments {found['optimiser']:.0f}); "
+        f"without the imports {found['share']:.2f} times images and all of the model"
     )
 
 
@@ -86,7 +88,8 @@ def _job(job: dict[str, Any]) -> dict[str, float]:
         "optimiser": 2 * parameters,
         "beyond": peak - images - parameters,
     }
-    return {name: size / _MB for name, size in sizes.items()}
+    share = (peak - imports) / (images + 4 * parameters)
+    return {**{name: size / _MB for name, size in sizes.items()}, "share": share}
 
 
 def _status(field: str) -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -74,7 +74,7 @@ class Checkpoints:
                 if about["digest"] != self.digest:
                     _log.warning("%s: of other settings, inputs or code; ignored", state)
                     continue
-                loaded = load_file(state / _TENSORS), about["progress"]
+                loaded = _read(state / _TENSORS), about["progress"]
             except (DamagedError, OSError, KeyError, SafetensorError) as error:
                 _log.warning("%s: damaged (%s); trying the one before it", state, error)
                 continue
@@ -94,6 +94,17 @@ class Checkpoints:
                 remove_folder(state)
         for part in self._folder.glob(".step-*"):
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """A file's tensors. It is mapped for one of them at a time: memory holds it once, not twice."""
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+    tensors = {}
+    for name in names:
+        with safe_open(path, framework="pt") as file:
+            tensors[name] = file.get_tensor(name).clone()
+    return tensors
 
 
 class _Adam(Adam):
@@ -132,7 +143,7 @@ def load_optimizer_tensors(model: nn.Module, optimizer: Adam, tensors: dict[str,
         name, kind = key.rsplit(".", 1)
         if name not in expected or (kind != "step" and value.shape != expected[name].shape):
             raise ValueError(f"optimiser state for {key}, which the model does not have")
-        states.setdefault(name, {})[kind] = value.to(expected[name].device, copy=True)
+        states.setdefault(name, {})[kind] = value.to(expected[name].device)
     for name, state in states.items():
         optimizer.state[expected[name]] = state
 
@@ -150,7 +161,7 @@ def load_optimizer(model: nn.Module, optimizer: Adam, folder: Path) -> None:
     """
     source = folder / "optimizer.safetensors"
     try:
-        load_optimizer_tensors(model, optimizer, load_file(source))
+        load_optimizer_tensors(model, optimizer, _read(source))
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
             source, f"can't be continued from ({error})", "delete the folder and run its rule again"

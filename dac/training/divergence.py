@@ -34,7 +34,6 @@ def resume(model: Model, optimizer: Adam, checkpoints: Checkpoints) -> Progress 
     if loaded is None:
         return None
     tensors, progress = loaded
-    optimizer.state.clear()  # a state holds all there were; none, before the first step
     load_run_tensors(model, optimizer, tensors)
     return Progress.from_json(progress)
 
@@ -64,6 +63,7 @@ def roll_back(
     Raises:
         UserError: no state is left that is whole; the disk is full.
     """
+    optimizer.state.clear()  # before any step there was none; and it takes memory
     older = resume(model, optimizer, checkpoints)
     if older is None:
         raise UserError(label, f"{what}, and no saved state is whole", "run again")

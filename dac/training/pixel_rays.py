@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dac.cameras import Cameras
 
-_MOST_BYTES = 1 << 28
+_LITTLE = 1 << 25  # bytes
 _CHUNK = 1 << 16
 
 Floats = NDArray[np.float32]
@@ -27,8 +27,9 @@ Indices = NDArray[np.int64]
 class PixelRays:
     """Rays of some cameras, float32 on the CPU, within 1e-6 of `Cameras.rays`.
 
-    Holds 12 bytes a pixel and lens. Where that were more than 256 MiB (many lenses, vast images),
-    each ray's distortion is undone when it is asked for, as `Cameras.rays` does.
+    Holds 12 bytes a pixel and lens. Where that were more than 32 MiB and more than a tenth of what
+    the pictures take (many lenses), each ray's distortion is undone when it is asked for, as
+    `Cameras.rays` does.
 
     Everything here is one thread's work: for so little, waking a second one costs more.
     """
@@ -46,7 +47,8 @@ class PixelRays:
         self.rotations: Floats = frames[:, :, :3].contiguous().numpy()
         self.centres: Floats = frames[:, :, 3].contiguous().numpy()
         self._table: Floats | None = None
-        if len(first) * self._pixels * 12 <= _MOST_BYTES:
+        pictures = 3 * len(lens) * self._pixels
+        if len(first) * self._pixels * 12 <= max(_LITTLE, pictures // 10):
             self._table = self._directions(np.arange(len(first) * self._pixels))
 
     def local(self, view: Indices, pixel: Indices) -> Floats:

@@ -32,7 +32,7 @@ def test_every_pixels_ray_is_the_cameras(
     model: Lens, lenses: int, table: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of = cameras(model, lenses)
-    monkeypatch.setattr(pixel_rays, "_MOST_BYTES", 40 * 30 * 12 * lenses if table else 0)
+    monkeypatch.setattr(pixel_rays, "_LITTLE", 40 * 30 * 12 * lenses if table else 0)
     monkeypatch.setattr(pixel_rays, "_CHUNK", 999)
     prepared = PixelRays(of)
     assert (prepared._table is not None) == table
@@ -46,6 +46,12 @@ def test_every_pixels_ray_is_the_cameras(
     assert np.abs(made_directions - directions.numpy()).max() < 1e-6
     local = np.einsum("rij,rj->ri", prepared.rotations[view], prepared.local(view, pixel))
     assert np.abs(local - made_directions).max() < 1e-6
+
+
+def test_a_table_is_little_beside_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_rays, "_LITTLE", 0)
+    assert PixelRays(toy.cameras(39))._table is None
+    assert PixelRays(toy.cameras(40))._table is not None  # 12 bytes, and 40 times 3
 
 
 def test_all_that_draw_from_a_scene_share_its_table() -> None:
