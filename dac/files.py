@@ -109,8 +109,9 @@ def files_under(root: Path) -> Iterator[Path]:
     Links are followed where they stay below the folder, and each folder is entered once, so links
     that go in circles come to an end.
     """
-    if root.is_file():
-        yield root
+    if not root.is_dir():
+        if root.is_file():
+            yield root
         return
     top = os.path.realpath(root)
     entered = {top}
@@ -124,5 +125,10 @@ def files_under(root: Path) -> Iterator[Path]:
         folders[:] = kept
         for name in sorted(name for name in names if not name.startswith(".")):
             file = Path(folder, name)
-            if not file.is_symlink() or os.path.realpath(file).startswith(top + os.sep):
+            if not file.is_symlink() or _leads_to_file_in(top, file):
                 yield file
+
+
+def _leads_to_file_in(top: str, link: Path) -> bool:
+    real = Path(os.path.realpath(link))
+    return real.is_relative_to(top) and real.is_file()

@@ -33,7 +33,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9)]
 Vector3 = tuple[Coordinate, Coordinate, Coordinate]
 # A path that every file system can hold, without control characters.
-PathText = Annotated[str, Field(max_length=1024, pattern=r"^(/*[^/\x00-\x1f\x7f]{1,255})+/*$")]
+_PART = r"[^/\x00-\x1f\x7f]{1,255}"
+PathText = Annotated[str, Field(max_length=1024, pattern=rf"^/*{_PART}(/+{_PART})*/*$")]
 
 Format = Literal["blender", "nerfstudio", "colmap", "photos"]
 Division = Literal[
