@@ -20,6 +20,7 @@ monotonic clock; `killed` is null where the job ended first.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib
 import json
 import os
@@ -42,6 +43,7 @@ MODULES = (
     "dac.training.expert",
     "dac.training.finetune",
 )
+LONGEST = 60  # seconds: a job that takes longer hangs
 EFFECTS = ("none", "full", "once", "short", "kill", "torn", "term")
 
 
@@ -136,6 +138,7 @@ def child(request: dict[str, Any]) -> None:
     os.dup2(terminal, 1)
     os.dup2(terminal, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    faulthandler.dump_traceback_later(LONGEST, exit=True)
     if "trace" in request:
         watch(request["trace"])
     if "fault" in request:

@@ -194,7 +194,7 @@ class Toys:
             "train": train,
             "distill": DistillSettings(rays=32, warmup_steps=3),
             "finetune": FinetuneSettings(warmup_steps=3),
-            "evaluate": EvaluateSettings(test_views=2),
+            "evaluate": EvaluateSettings(test_views=2, pictures=1),
             "scene": SceneSettings(),
             "sfm": SfmSettings(max_features=800),
         }
