@@ -19,12 +19,17 @@ ALIGN = 16
 _HUGE = 1 << 21
 
 
-def ran_out(error: BaseException) -> bool:
-    """Whether an error says that there is no more memory, a GPU's above all.
+def ran_out(error: BaseException | None) -> bool:
+    """Whether an error, or what it came of, says that there is no more memory.
 
-    The native operations raise it as a plain RuntimeError: torch's stable ABI has no other.
+    The native operations say it by a plain RuntimeError: torch's stable ABI has no other. Where it
+    breaks the capture of a CUDA graph, ending the capture fails as well.
     """
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
+            return True
+        error = error.__context__
+    return False
 
 
 def zeros(*shape: int) -> Tensor:

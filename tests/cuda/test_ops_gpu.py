@@ -11,6 +11,7 @@ from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, RENDERED, TRAIN_WEIGHT
 from torch import Tensor
 
 from dac import ops
+from dac.ops import memory
 from dac.ops import rays as kernels
 from dac.ops.backend import library, using
 from dac.ops.rays import Lesson
@@ -90,6 +91,30 @@ def test_render_many_rays(monkeypatch: pytest.MonkeyPatch) -> None:
     index = torch.arange(count, device="cuda") % len(on.rays)
     for all_of, some in zip(got, few, strict=True):
         torch.testing.assert_close(all_of, some[index], rtol=0, atol=0)
+
+
+def test_rays_keep_their_number_in_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subject("small")
+    on = OnGPU(it, monkeypatch)
+    _, whole = kernels.sample_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    rest = on.rays[5:].contiguous()
+    _, part = kernels.sample_rays(on.parameters, it.shape, rest, on.key, on.anneal, 5)
+    for some, all_of in zip(part, whole, strict=True):
+        torch.testing.assert_close(some, all_of[5:], rtol=0, atol=0)
+
+
+def test_running_out_of_memory_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subject("small", key=None)
+    on = OnGPU(it, monkeypatch)
+    many = on.rays.repeat(1000, 1)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    try:
+        with pytest.raises(RuntimeError) as told:
+            kernels.render_rays(on.parameters, it.shape, many, None, on.anneal)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert memory.ran_out(told.value)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -255,6 +255,13 @@ def test_gradients_of_a_step_that_failed_are_forgotten(toy_scene: Path, tmp_path
 def test_what_counts_as_out_of_memory() -> None:
     assert memory.ran_out(GPU) and memory.ran_out(KERNEL)
     assert not memory.ran_out(RuntimeError("CUDA error: device-side assert triggered"))
+    try:
+        try:
+            raise GPU
+        finally:
+            raise RuntimeError("CUDA error: the capture was broken")
+    except RuntimeError as error:
+        assert memory.ran_out(error)
 
 
 def test_rays_keep_their_number_in_the_batch() -> None:
