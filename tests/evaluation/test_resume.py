@@ -314,11 +314,11 @@ def test_killed_at_random_moments(toy_runs: Path, tmp_path: Path, whole: dict[st
             start = time.monotonic()
             process.stdout.read()
             status = process.wait(timeout=30)
-        if status == 0:
+        if out.exists():  # told when all was done, perhaps while Python ended
             break
         kills += 1
         assert status in (-signal.SIGKILL, 128 + number) and time.monotonic() - start < 5
         views = len(journal.read_text().splitlines()) if journal.exists() else 0
-        assert views >= done and not out.exists()
+        assert views >= done
         done = views
     assert kills > 1 and contents(out) == whole

@@ -258,9 +258,9 @@ def test_killed_at_random_moments(room: Path, tmp_path: Path, mapping: str) -> N
         told = time.monotonic()
         status = process.wait(timeout=60)
         assert time.monotonic() - told < 10
-        if status == 0:
+        if out.exists():  # told when all was done, perhaps while Python ended
             break
-        assert status in (-signal.SIGKILL, 128 + number) and not out.exists()
+        assert status in (-signal.SIGKILL, 128 + number)
         database = work / "database.db"
         assert not database.exists() or is_whole(database)
     else:
