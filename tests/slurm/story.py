@@ -22,7 +22,7 @@ from pathlib import Path
 import cluster
 import page
 from cluster import Job, until
-from project import Project
+from project import ROOT, Project
 
 K = 3
 STEPS = 1500
@@ -54,11 +54,13 @@ class Story:
         jobs: Slurm job number -> all that Slurm said of it in the end.
         first, second: what Snakemake said, until it was killed and after it was started again.
         again: what a third run said.
+        orphans: what `squeue` said of the jobs that ran on when Snakemake was killed.
         devices: expert -> CUDA_VISIBLE_DEVICES of its first attempt.
         hit: `expert 0` or so -> the number of the job that something happened to.
         step: the same -> the newest saved step just before.
         waiting: the jobs that were in the queue while the node was drained.
         kept: the model.json of each training that was done before Snakemake was killed.
+        ran: the page's commands that were run.
         say: called with a line whenever a part of the story is over, and how long it took.
     """
 
@@ -68,11 +70,13 @@ class Story:
     first: str = ""
     second: str = ""
     again: str = ""
+    orphans: str = ""
     devices: dict[int, str] = field(default_factory=dict)
     hit: dict[str, int] = field(default_factory=dict)
     step: dict[str, int] = field(default_factory=dict)
     waiting: dict[int, Job] = field(default_factory=dict)
     kept: dict[str, bytes] = field(default_factory=dict)
+    ran: list[str] = field(default_factory=list)
     clock: float = field(default_factory=time.monotonic)
 
     def done(self, what: str) -> None:
@@ -99,18 +103,23 @@ def tell(project: Project, say: Callable[[str], None]) -> Story:
     """Let it all happen."""
     story = Story(project, say)
     prepare(project)
-    run, *_ = page.commands()["First run"][-1:]
-    with snakemake(project, run, "first.log") as driver:
+    install, activate, plan, run = page.commands()["First run"]
+    look, unlock, rerun = page.commands()["If Snakemake itself was killed"]
+    story.ran = [install, activate, plan, run, look, unlock, rerun]
+    output_of(ROOT, install)
+    (project.folder / ".venv").symlink_to(sys.prefix)
+    output_of(project.folder, f"{activate} && {plan}")
+    with snakemake(project, f"{activate} && exec {run}", "first.log") as driver:
         wait_on_a_drained_node(story, driver)
         lose_jobs(story, driver)
         kill_snakemake(story, driver)
-    unlock, rerun = page.commands()["If Snakemake itself was killed"][-2:]
-    output_of(project, unlock)
-    with snakemake(project, rerun, "second.log") as driver:
+    story.orphans = output_of(project.folder, look)
+    output_of(project.folder, f"{activate} && {unlock}")
+    with snakemake(project, f"{activate} && exec {rerun}", "second.log") as driver:
         let_the_orphan_end(story, driver)
         until("end of the second run", lambda: driver.poll() is not None, 240)
     story.done("the rest, after Snakemake was started again")
-    story.again = output_of(project, rerun)
+    story.again = output_of(project.folder, f"{activate} && {rerun}")
     story.done("a run with nothing to do")
     story.first = (project.folder / "first.log").read_text()
     story.second = (project.folder / "second.log").read_text()
@@ -288,12 +297,11 @@ def snakemake(project: Project, command: str, log: str) -> Iterator[subprocess.P
     """Run a command of the page until the block ends, at the latest."""
     with (project.folder / log).open("w") as file:
         driver = subprocess.Popen(
-            ["bash", "-c", f"exec {command} {OVERRIDES}"],
+            ["bash", "-c", f"{command} {OVERRIDES}"],
             cwd=project.folder,
             stdout=file,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment(),
         )
     try:
         yield driver
@@ -312,22 +320,16 @@ def alive(driver: subprocess.Popen[str]) -> bool:
     return True
 
 
-def output_of(project: Project, command: str) -> str:
+def output_of(folder: Path, command: str) -> str:
     """What a command of the page says; it must succeed."""
     result = subprocess.run(
         ["bash", "-c", command],
-        cwd=project.folder,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment(),
         timeout=120,
         check=False,
     )
     assert result.returncode == 0, result.stdout
     return result.stdout
-
-
-def environment() -> dict[str, str]:
-    """This one's, as after `source .venv/bin/activate`."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import page
 import pytest
-import yaml
 from story import BASELINE, EXPERTS, RATE, STEPS, TRAININGS, K, Story, name_of
 
 pytestmark = pytest.mark.slurm
 
-ROOT = Path(__file__).resolve().parents[2]
 ON_GPUS = ["expert", "baseline", "distill", "finetune", "evaluate", "evaluate_experts"]
 
 
@@ -49,6 +46,19 @@ def test_only_trainings_and_evaluations_ask_for_gpus(told: Story) -> None:
         "import_scene": {"no GPU", "cpu"},
         **{rule: {"gres:gpu:imagined:1", "gpu"} for rule in ON_GPUS},
     }
+
+
+def test_what_jobs_ask_for_is_what_the_page_says(told: Story) -> None:
+    """But for the cores beside a GPU: here one."""
+    rows = page.asked()
+    for rule in ["import_scene", *ON_GPUS]:
+        hung = str(told.hit["expert 2"])  # its end was brought near
+        jobs = told.jobs_of(f"{rule}_wildcards_.*")
+        job = next(job for job in jobs if job["JobId"] != hung)
+        row = rows[rule]
+        assert job["MinMemoryNode"] == f"{row.memory_mb}M", rule
+        hours, minutes = divmod(row.minutes, 60)
+        assert job["TimeLimit"] == f"{hours:02}:{minutes:02}:00", rule
 
 
 def test_rules_of_seconds_need_no_place_in_the_queue(told: Story) -> None:
@@ -118,9 +128,8 @@ def test_no_finished_training_is_repeated_after_snakemake_was_killed(told: Story
                 assert "finished before" in told.said_by(later)
 
 
-def test_the_page_and_the_profile_speak_of_the_same() -> None:
-    profile = (ROOT / "slurm" / "profile.v9+.yaml").read_text()
-    text = page.PAGE.read_text()
-    asked = yaml.safe_load(profile)
-    for rule in ("import_scene", *asked["set-resources"]):
-        assert f"`{rule}`" in text, rule
+def test_every_command_of_the_page_was_run(told: Story) -> None:
+    assert told.ran == [line for lines in page.commands().values() for line in lines]
+    orphan = told.jobs[told.hit["orphan"]]
+    assert f"{told.hit['orphan']} RUNNING {orphan['Comment']}" in told.orphans
+    assert str(told.project.folder) in told.orphans
