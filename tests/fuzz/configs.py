@@ -180,7 +180,9 @@ def _any_setting(random: Random, data: dict[str, Any], marks: dict[str, str]) ->
     else:
         holder = data.setdefault(section, {})
         if random.random() < 0.4:
-            holder = data["scenes"][0].setdefault("settings", {}).setdefault(section, {})
+            scene = {"settings": {section: {}}}
+            data["scenes"] = [copy.deepcopy(CONFIG["scenes"][0]) | scene]
+            holder = data["scenes"][0]["settings"][section]
         keys = list(SECTIONS[section].model_fields)
     if not isinstance(holder, dict):
         return "no section"
