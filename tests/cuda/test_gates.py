@@ -178,6 +178,8 @@ def cuobjdump() -> tuple[str, str] | None:
         ("field", "90a", r"LDSM\.16\.MT88\.4"),
         ("field", "90a", r"LDG\.E\.128\.CONSTANT"),
         ("adam", "90a", r"STG\.E\.128"),
+        # Above the largest float, or no number at all.
+        ("adam", "90a", r"FSETP\.GTU\.AND P\d, PT, R\d+, 3\.402823"),
     ],
 )
 def test_sass(compiled: Compiled, name: str, arch: str, instruction: str) -> None:
