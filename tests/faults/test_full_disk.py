@@ -87,6 +87,36 @@ def test_each_change_of_a_file_fails(
         figure(f"failing disk, {kind}", end, ends.count(end))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_gets_its_name_was_flushed_before(
+    kind: str, toys: Toys, servers: Servers, tmp_path: Path, figure: Callable[[str, str, Any], None]
+) -> None:
+    """A power cut can't be had here, so the order of the calls is looked at instead."""
+    job = new_job(toys, kind, tmp_path / "r")
+    with servers.one() as server:
+        done = server.attempt(job, fault={"effect": "none", "nth": 0})
+    changes = [change.split(" ", 1) for change in done.changes]
+    dirty: set[str] = set()
+    names = 0
+    for place, (call, name) in enumerate(changes):
+        folder, _, last = name.rpartition("/")
+        if call == "fsync":
+            # safetensors' file has got its name by a call that the library doesn't see.
+            hidden = {other for other in dirty if other.startswith(f"{folder}/.tmp")}
+            dirty -= {name} if name in dirty else hidden
+        elif call in REMOVALS:
+            dirty.discard(name)
+        elif call == "rename" and not last.endswith(".part-gone"):
+            unwritten = {other for other in dirty if other.startswith(f"{folder}/.{last}.part-")}
+            assert not unwritten, f"{name} gets its name, but {unwritten} may still be lost"
+            assert changes[place + 1] == ["fsync", folder], f"the name {name} may still be lost"
+            names += 1
+        elif ".part-" in name and call != "chmod":
+            dirty |= {name, folder} if ".part-" in folder else {name}
+    assert names > 0
+    figure("flushed before named", kind, names)
+
+
 def new_job(toys: Toys, kind: str, place: Path) -> ToyJob:
     return toys.job(kind, place, steps=STEPS, checkpoint_seconds=EVERY_STEP)
 

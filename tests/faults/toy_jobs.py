@@ -72,7 +72,7 @@ class ToyJob:
 
     @property
     def out(self) -> Path:
-        return self.place / "run"
+        return self.place / "runs" / "run"
 
     @property
     def state(self) -> Path:
@@ -159,7 +159,7 @@ class Toys:
         data = {
             "script": script,
             "input": inputs,
-            "output": [str(place / "run" / name) for name in _OUTPUTS[kind]],
+            "output": [str(place / "runs" / "run" / name) for name in _OUTPUTS[kind]],
             "params": {
                 "state": str(place / "state" / "run"),
                 "work": str(place / "state" / "run"),
