@@ -116,9 +116,9 @@ def make_traced(folder: Path, long: bool) -> Traced:
     scenes[1] |= {"division": "louvain", "K": 2}  # type: ignore[dict-item]
     settings = TINY | {
         "scenes": scenes,
-        "train": TINY["train"] | {"steps": 300, "checkpoint_seconds": 0.5},
-        "distill": TINY["distill"] | {"steps": 300},
-        "finetune": TINY["finetune"] | {"steps": 300},
+        "train": TINY["train"] | {"steps": 2000, "checkpoint_seconds": 0.5},
+        "distill": TINY["distill"] | {"steps": 2000},
+        "finetune": TINY["finetune"] | {"steps": 2000},
         "sfm": {"max_features": 800},
         "evaluate": {"test_views": 1},
     }
