@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,9 +48,12 @@ def figure() -> Callable[[str, str, Any], None]:
 @pytest.fixture(scope="session")
 def disk_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`disk.c`, compiled."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler: the disk can't be made to fail")
     library = tmp_path_factory.mktemp("disk") / "disk.so"
     flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run(["cc", *flags, str(HERE / "disk.c"), "-o", str(library), "-ldl"], check=True)
+    subprocess.run([compiler, *flags, str(HERE / "disk.c"), "-o", str(library), "-ldl"], check=True)
     return library
 
 
