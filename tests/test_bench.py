@@ -34,6 +34,7 @@ SIZES = Sizes(
 PROMISED = {"train_step", "train_step_no_proposal", "distill_step", "render_view", "triplane"}
 MEMORY = {
     **dict.fromkeys(("peak", "imports", "images", "parameters", "optimiser", "beyond"), 1.0),
+    "share": 1.0,
     "backend": "native",
 }
 
@@ -224,4 +225,6 @@ def test_a_jobs_memory_is_measured_in_a_process_of_its_own(
     assert found["images"] == setting.scene.images.nbytes / 2**20
     assert found["optimiser"] == 2 * found["parameters"]
     assert found["beyond"] == pytest.approx(found["peak"] - found["images"] - found["parameters"])
+    held = found["images"] + 4 * found["parameters"]
+    assert found["share"] == pytest.approx((found["peak"] - found["imports"]) / held)
     assert "peak memory" in memory.line(found)
