@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_jobs import Server, Servers, Toys
+from attempts import Server, Servers, end_groups
+from toy_jobs import Toys
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE.parents[1] / "results" / "faults.json"
@@ -72,7 +73,7 @@ def toys(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Toys:
     """Inputs for all toy jobs."""
     made = Toys(tmp_path_factory.mktemp("toys"))
     with servers.one() as server:
-        made.train_inputs(server)
+        made.train_inputs(server.attempt)
     return made
 
 
@@ -81,6 +82,13 @@ def workers() -> Iterator[ThreadPoolExecutor]:
     """Threads that each keep one server busy."""
     with ThreadPoolExecutor(WORKERS) as pool:
         yield pool
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    """Whatever a test started ends with it."""
+    yield
+    end_groups()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -6,7 +6,7 @@ object.
 
 Each line of standard input is a request, each line of standard output its answer (both JSON):
 
-    job       see `toy_jobs.Job`
+    job       see `toy_jobs.ToyJob`
     terminal  file that gets what the job says on the terminal
     trace     file that gets a line for each step, save and load, with the time (optional)
     kill      [seconds after the job's start, signal] (optional)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_jobs import Servers, ToyJob, Toys
+from attempts import Servers
+from toy_jobs import ToyJob, Toys
 
 from dac.states import DamagedError, unseal
 from dac.training.checkpoints import Checkpoints

@@ -23,8 +23,9 @@ from typing import Any
 
 import pytest
 import yaml
+from attempts import environment_of_jobs, remember_group
 from project import TINY, Project, new_project
-from toy_jobs import environment_of_jobs, write_data_set, write_room
+from toy_jobs import write_data_set, write_room
 
 KILLS = 20
 # A start of Snakemake takes some seconds, in which no job runs.
@@ -64,6 +65,7 @@ class Traced:
                 | {"DAC_TRACE": str(self.folder / "trace"), "PYTHONPATH": str(HERE)},
                 start_new_session=True,
             )
+        remember_group(driver.pid)
         self.drivers.append(driver)
         return driver, said
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_jobs import Answer, Server, Servers, ToyJob, Toys, is_one_line
+from attempts import Answer, Server, Servers, is_one_line
+from toy_jobs import ToyJob, Toys
 
 from dac.states import unseal
 

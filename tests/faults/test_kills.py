@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attempts import Answer, Server, Servers
 from safetensors.torch import load_file
-from toy_jobs import TRAININGS, Answer, Server, Servers, ToyJob, Toys
+from toy_jobs import TRAININGS, ToyJob, Toys
 
 from dac.states import unseal
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_jobs import Process, Servers, ToyJob, Toys
+from attempts import Process, Servers
+from toy_jobs import ToyJob, Toys
 
 from dac.states import unseal
 
