@@ -27,7 +27,7 @@ from dac.states import unseal
 STEPS = 120
 INTERVAL = 0.1  # seconds between two states
 # Between the clock that the loop reads and the moment that the trace tells, others may run.
-UNFAIR = 0.25
+UNFAIR = 0.5
 MOST_KILLS = 6  # of one run
 
 
