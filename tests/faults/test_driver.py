@@ -28,8 +28,6 @@ from project import TINY, Project, new_project
 from toy_jobs import write_data_set, write_room
 
 KILLS = 20
-# A start of Snakemake takes some seconds, in which no job runs.
-EARLIEST, LATEST = 3.0, 11.0
 HERE = Path(__file__).resolve().parent
 # COLMAP's bundle adjustment gives the same bits each time with one thread only.
 PROFILE = ("--profile", "profiles/local", "--set-threads", "sfm=1", "--cores", "2")
@@ -42,11 +40,14 @@ class Traced:
 
     Attributes:
         target: what Snakemake is asked for.
+        first_job, end: seconds after the start, of a run that nobody disturbed.
     """
 
     project: Project
     target: tuple[str, ...]
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    first_job: float = 0.0
+    end: float = 0.0
 
     @property
     def folder(self) -> Path:
@@ -139,13 +140,15 @@ def undisturbed(
     while not traced.trace():
         assert first.poll() is None, said.read_text()
         time.sleep(0.1)
+    traced.first_job = time.monotonic() - began
     second, said_second = traced.start(*traced.target)
     assert second.wait(timeout=120) != 0
     assert first.wait(timeout=3600) == 0, said.read_text()
+    traced.end = time.monotonic() - began
     (traced.folder / "second.txt").write_text(said_second.read_text())
     figure("two drivers", "the second's exit status", second.returncode)
     figure("two drivers", "the second's lines on the terminal", said_second.read_text().count("\n"))
-    figure("killed driver", "undisturbed run, s", time.monotonic() - began)
+    figure("killed driver", "undisturbed run, s", traced.end)
     return traced
 
 
@@ -167,7 +170,8 @@ def test_drivers_killed_at_random_moments(
     long: bool,
 ) -> None:
     chance = random.Random(0)
-    latest = 60.0 if long else LATEST
+    # Between the start and a sixth of the jobs: so one copy of the workflow sees about all kills.
+    latest = undisturbed.first_job + (undisturbed.end - undisturbed.first_job) / 6
     kills = Counter[str]()
     copies = 0
     while sum(kills.values()) < KILLS:
@@ -177,7 +181,7 @@ def test_drivers_killed_at_random_moments(
             driver, said = traced.start(*traced.target)
             alone = chance.random() < 0.5
             try:
-                after = chance.uniform(EARLIEST, latest)
+                after = chance.uniform(undisturbed.first_job / 2, latest)
                 driver.wait(timeout=after if sum(kills.values()) < KILLS else 3600)
                 assert driver.returncode == 0, said.read_text()
                 break
