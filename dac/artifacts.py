@@ -35,6 +35,7 @@ _DISK_ERRORS = {
     errno.EPERM: ("no permission to write here", "choose another results folder or fix its mode"),
     errno.EROFS: ("the file system is read-only", "choose another results folder"),
     errno.ENOTDIR: ("a file stands where a folder is needed", "move it away"),
+    errno.EEXIST: ("a file stands where a folder is needed", "move it away"),
 }
 
 

@@ -10,6 +10,8 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +96,27 @@ class Finished:
         self._folder = state / "finished"
         self._digest = digest
 
-    def keep(self, out: Path) -> None:
-        """Keep the files of a result's folder; a disk that can't is told of and is no error."""
-        try:
-            remove_leftovers(self._folder)
-            with new_folder(self._folder) as part:
-                _link_all(out, part)
-                seal(part, {"digest": self._digest})
-        except (UserError, OSError) as error:
-            _log.info("%s: not kept (%s); should the workflow die, it is made again", out, error)
+    @contextmanager
+    def new_folder(self, out: Path) -> Iterator[Path]:
+        """As `artifacts.new_folder`, and keeps what becomes `out`.
+
+        It is kept before it appears: from then on, the workflow may remove it at any time. A disk
+        that can't keep it is told of and is no error.
+
+        Raises:
+            UserError: the disk is full, the folder can't be written.
+        """
+        with new_folder(out) as part:
+            yield part
+            try:
+                remove_leftovers(self._folder)
+                with new_folder(self._folder) as kept:
+                    _link_all(part, kept)
+                    seal(kept, {"digest": self._digest})
+            except (UserError, OSError) as error:
+                _log.info(
+                    "%s: not kept (%s); should the workflow die, it is made again", out, error
+                )
 
     def restore(self, out: Path) -> bool:
         """Give the result back, if it is kept, whole and of this digest.

@@ -67,59 +67,73 @@ def test_a_digest_is_of_values_and_not_of_their_order() -> None:
     assert digest_of({"a": 1}) != digest_of({"a": 2}) != digest_of("x") != digest_of("x", None)
 
 
-@pytest.fixture
-def result(tmp_path: Path) -> Path:
-    out = tmp_path / "out"
-    with new_folder(out) as part:
+def publish(finished: Finished, out: Path) -> Path:
+    with finished.new_folder(out) as part:
         (part / "model").write_text("weights")
         (part / "renders").mkdir()
         (part / "renders" / "0.png").write_text("picture")
     return out
 
 
-def test_a_finished_result_comes_back_without_taking_room(result: Path, tmp_path: Path) -> None:
-    finished = Finished(tmp_path / "state", "mine")
-    assert not finished.restore(result)
-    finished.keep(result)
-    inode = (result / "model").stat().st_ino
-    os.utime(result / "model", (0, 0))
-    shutil.rmtree(result)
-    assert finished.restore(result)
-    files = sorted(path.relative_to(result).as_posix() for path in result.rglob("*"))
+def test_a_finished_result_comes_back_without_taking_room(tmp_path: Path) -> None:
+    finished, out = Finished(tmp_path / "state", "mine"), tmp_path / "out"
+    assert not finished.restore(out)
+    publish(finished, out)
+    inode = (out / "model").stat().st_ino
+    os.utime(out / "model", (0, 0))
+    shutil.rmtree(out)
+    assert finished.restore(out)
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*"))
     assert files == ["model", "renders", "renders/0.png"]
-    assert (result / "model").stat().st_ino == inode
-    assert (result / "model").stat().st_mtime > 0
+    assert (out / "model").stat().st_ino == inode
+    assert (out / "model").stat().st_mtime > 0
     finished.forget()
-    assert not finished.restore(result)
+    assert not finished.restore(out)
 
 
-def test_a_result_of_another_digest_stays_away(result: Path, tmp_path: Path) -> None:
-    Finished(tmp_path / "state", "other").keep(result)
+def test_a_result_is_kept_whole_before_it_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it bears its name, the workflow may remove any file of it at any time."""
+    finished, out = Finished(tmp_path / "state", "mine"), tmp_path / "out"
+    kept: list[Path] = []
+    real = os.replace
+
+    def look(source: Path, target: Path) -> None:
+        if target == out:
+            kept.extend((tmp_path / "state" / "finished").iterdir())
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    publish(finished, out)
+    assert {path.name for path in kept} == {"model", "renders", "manifest.json"}
+
+
+def test_a_result_of_another_digest_stays_away(tmp_path: Path) -> None:
+    publish(Finished(tmp_path / "state", "other"), tmp_path / "out")
     assert not Finished(tmp_path / "state", "mine").restore(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
-def test_a_damaged_result_is_made_again(
-    result: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    finished = Finished(tmp_path / "state", "mine")
-    finished.keep(result)
-    (result / "model").write_text("weightz")  # the same file, by its other name
-    shutil.rmtree(result)
-    assert not finished.restore(result) and not result.exists()
+def test_a_damaged_result_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    finished, out = Finished(tmp_path / "state", "mine"), tmp_path / "out"
+    publish(finished, out)
+    (out / "model").write_text("weightz")  # the same file, by its other name
+    shutil.rmtree(out)
+    assert not finished.restore(out) and not out.exists()
     assert "model is damaged" in caplog.text
 
 
 def test_without_links_nothing_is_kept(
-    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*arguments: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "link", refuse)
-    finished = Finished(tmp_path / "state", "mine")
+    finished, out = Finished(tmp_path / "state", "mine"), tmp_path / "out"
     with caplog.at_level(logging.INFO):
-        finished.keep(result)
-    assert "not kept (" in caplog.text
+        publish(finished, out)
+    assert "not kept (" in caplog.text and (out / "model").is_file()
     assert not finished.restore(tmp_path / "new")
     assert list((tmp_path / "state").iterdir()) == []

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dac.artifacts import explained_disk_errors, new_folder, read_json, sha256
+from dac.artifacts import explained_disk_errors, read_json, sha256
 from dac.conquer.routing import owner_of_camera
 from dac.divide.partition import Partition
 from dac.errors import UserError
@@ -195,10 +195,9 @@ def _evaluate(task: _Task, scorer: Scorer, training: tuple[int, float, float]) -
                 _score_views(scorer, views, store, task.settings.pictures)
             record = _record(task, scorer, training, store.views, inputs, device)
             # A signal while the result is written is too late.
-            with deferred(), new_folder(task.out) as part:
+            with deferred(), finished.new_folder(task.out) as part:
                 store.link_to(part)
                 record.save(part)
-    finished.keep(task.out)
     store.clear()
     return record
 

@@ -164,8 +164,9 @@ def triangulate_scene(folder: Path, settings: PointsSettings, out: Path, work: P
     sources = [load_pycolmap().__version__, source_digest("dac.scenes.points")]
     finished = Finished(work, digest_of(settings.model_dump(mode="json"), inputs, sources))
     if not finished.restore(out):
-        triangulate(Scene.load(folder), settings, work).save(out / "points.npz")
-        finished.keep(out)
+        points = triangulate(Scene.load(folder), settings, work)
+        with finished.new_folder(out) as part:
+            points.save(part / "points.npz")
 
 
 def _points_of_tracks(scene: Scene, tracks: Tracks) -> Points:

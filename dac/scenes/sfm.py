@@ -20,7 +20,6 @@ from typing import Any
 
 from dac.artifacts import (
     explained_disk_errors,
-    new_folder,
     read_json,
     require_space,
     sha256,
@@ -112,8 +111,8 @@ def run_sfm(
     best = models[0] if models else None
     check_registered(photos, names, best, settings, how)
     report = make_report(names, models, seconds, run.log, pycolmap.__version__)
-    _write(models[0], report, out)
-    finished.keep(out)
+    with finished.new_folder(out) as part:
+        _write(models[0], report, part)
     return report
 
 
@@ -145,13 +144,12 @@ def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
     _LOG.info("%s: %s", step, duration(seconds[step]))
 
 
-def _write(model: Any, report: dict[str, Any], out: Path) -> None:
-    with new_folder(out) as part:
-        model.write_binary(part)
-        for file in part.iterdir():  # rigs and frames say nothing that the images don't
-            if file.name not in _MODEL_FILES:
-                file.unlink()
-        write_json(part / "report.json", report)
+def _write(model: Any, report: dict[str, Any], folder: Path) -> None:
+    model.write_binary(folder)
+    for file in folder.iterdir():  # rigs and frames say nothing that the images don't
+        if file.name not in _MODEL_FILES:
+            file.unlink()
+    write_json(folder / "report.json", report)
 
 
 @dataclass

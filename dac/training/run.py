@@ -14,7 +14,7 @@ import torch
 from torch.optim import Adam
 
 import dac
-from dac.artifacts import new_folder, require_space, sha256, write_json
+from dac.artifacts import require_space, sha256, write_json
 from dac.fields.model import Model, save_model
 from dac.fields.protocol import over
 from dac.ops.backend import backend, backend_record
@@ -80,11 +80,13 @@ class Run:
         backend(next(model.parameters()).device.type)  # compiles, and may be told to go meanwhile
         with deferred():  # a signal while the result is written is too late to stop the run
             end = train(model, optimizer, phase, probe, plan, checkpoints, start or Progress())
-            self._write(model, optimizer, inputs, end)
-            finished.keep(self.out)
+            with finished.new_folder(self.out) as part:
+                self._write(part, model, optimizer, inputs, end)
         checkpoints.clear()
 
-    def _write(self, model: Model, optimizer: Adam, inputs: dict[str, str], end: Progress) -> None:
+    def _write(
+        self, folder: Path, model: Model, optimizer: Adam, inputs: dict[str, str], end: Progress
+    ) -> None:
         device = next(model.parameters()).device
         record = {
             "stage": self.stage,
@@ -97,10 +99,9 @@ class Run:
             "inputs": inputs,
             "stage_settings": self.settings,
         }
-        with new_folder(self.out) as part:
-            save_model(model, part, record)
-            save_optimizer(model, optimizer, part)
-            write_json(part / "curve.json", asdict(end.curve))
+        save_model(model, folder, record)
+        save_optimizer(model, optimizer, folder)
+        write_json(folder / "curve.json", asdict(end.curve))
 
     def _digest(self, inputs: dict[str, str]) -> str:
         sources = source_digest(self.module)
