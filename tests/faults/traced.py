@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,17 @@ def _watch_training(log: Path) -> None:
     from dac.states import Finished
     from dac.training.console import Console
 
-    step, keep = Console.step, Finished.keep
+    step, new_folder = Console.step, Finished.new_folder
 
     def told_step(self: Any, progress: Any, loss: float) -> None:
         step(self, progress, loss)
         tell("step", log, progress.step)
 
-    def told_keep(self: Any, out: Path) -> None:
-        keep(self, out)
+    @contextmanager
+    def told_new_folder(self: Any, out: Path) -> Iterator[Path]:
+        with new_folder(self, out) as part:
+            yield part
         tell("kept", log)
 
     Console.step = told_step  # type: ignore[method-assign]
-    Finished.keep = told_keep  # type: ignore[method-assign]
+    Finished.new_folder = told_new_folder  # type: ignore[method-assign]
