@@ -93,6 +93,8 @@ class Run:
             "seed": self.seed,
             "steps": end.step,
             "seconds": end.seconds,
+            "rollbacks": end.rollbacks,
+            "parts": end.parts,
             "device": _describe(device),
             "versions": _versions(),
             "kernels": backend_record(),

@@ -254,6 +254,7 @@ def test_the_folder_says_how_it_was_made(toy_scene: Path, tmp_path: Path) -> Non
     record = read_json(tmp_path / "out" / "model.json")
     assert record["stage"] == "expert" and record["stage_settings"]["group"] == 1
     assert record["seed"] == 0 and record["steps"] == 12 and record["seconds"] > 0
+    assert record["rollbacks"] == 0 and record["parts"] == 1
     assert set(record["inputs"]) == {
         "scene/scene.json",
         "scene/images.npy",
