@@ -103,12 +103,16 @@ def inside(root: Path, relative: str, where: str | Path) -> Path:
     return path
 
 
-def files_under(root: Path) -> Iterator[Path]:
+def files_under(root: Path, outside: list[Path] | None = None) -> Iterator[Path]:
     """Every file below a folder, or the file itself; hidden ones are left out.
 
     Links are followed where they stay below the folder, and each folder is entered once, so links
     that go in circles come to an end.
+
+    Args:
+        outside: gets the links that lead out of the folder, or nowhere.
     """
+    outside = [] if outside is None else outside
     if not root.is_dir():
         if root.is_file():
             yield root
@@ -119,7 +123,9 @@ def files_under(root: Path) -> Iterator[Path]:
         kept = []
         for name in sorted(name for name in folders if not name.startswith(".")):
             real = os.path.realpath(Path(folder, name))
-            if real.startswith(top + os.sep) and real not in entered:
+            if not Path(real).is_relative_to(top):
+                outside.append(Path(folder, name))
+            elif real not in entered:
                 entered.add(real)
                 kept.append(name)
         folders[:] = kept
@@ -127,6 +133,8 @@ def files_under(root: Path) -> Iterator[Path]:
             file = Path(folder, name)
             if not file.is_symlink() or _leads_to_file_in(top, file):
                 yield file
+            else:
+                outside.append(file)
 
 
 def _leads_to_file_in(top: str, link: Path) -> bool:

@@ -50,15 +50,21 @@ def list_photos(folder: Path) -> list[str]:
     """Sorted names of the photos in a folder and its subfolders; hidden files are left out.
 
     Raises:
-        UserError: no such folder, or no photo in it; a name that is not UTF-8.
+        UserError: no such folder, or no photo in it; a name that is not UTF-8; a photo or a folder
+            that is a link out of it.
     """
     if not folder.is_dir():
         raise UserError(folder, "no such folder", "check the path")
+    outside: list[Path] = []
     names = sorted(
         file.relative_to(folder).as_posix()
-        for file in files_under(folder)
+        for file in files_under(folder, outside)
         if file.suffix.lower() in SUFFIXES and file.is_file()
     )
+    for link in outside:
+        if link.is_dir() or link.suffix.lower() in SUFFIXES:
+            what = "is a link that leads out of the photos' folder, or nowhere"
+            raise UserError(link, what, "copy the photos into the folder")
     for name in names:
         inside(folder, name, folder)
     if not names:

@@ -103,12 +103,26 @@ def test_photos_have_names_that_can_be_written(tmp_path: Path) -> None:
     photo = Image.new("RGB", (8, 8))
     for name in ("a.png", "b.png"):
         photo.save(tmp_path / name)
-    (tmp_path / "away.png").symlink_to("/etc/hostname")
     (tmp_path / "again").symlink_to(".")
+    (tmp_path / "away.txt").symlink_to("/etc/hostname")
     assert list_photos(tmp_path) == ["a.png", "b.png"]
     os.rename(tmp_path / "b.png", os.fsencode(tmp_path) + b"/caf\xe9.png")  # noqa: PTH104
     with pytest.raises(UserError, match=r"'caf\\udce9\.png' is not UTF-8; rename"):
         list_photos(tmp_path)
+
+
+@pytest.mark.parametrize("link", ["away.png", "folder", "nowhere.jpg"])
+def test_photos_are_no_links_out_of_their_folder(tmp_path: Path, link: str) -> None:
+    photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    photos.mkdir()
+    elsewhere.mkdir()
+    for folder in (photos, elsewhere):
+        Image.new("RGB", (8, 8)).save(folder / "away.png")
+    (photos / "away.png").rename(photos / "here.png")
+    target = {"away.png": elsewhere / "away.png", "folder": elsewhere}.get(link, tmp_path / "no")
+    (photos / link).symlink_to(target)
+    with pytest.raises(UserError, match=rf"{link}: is a link that leads out of the photos' folder"):
+        list_photos(photos)
 
 
 def test_a_pipe_is_no_image(nerfstudio_set: Writer) -> None:
