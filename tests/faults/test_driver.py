@@ -119,9 +119,9 @@ def make_traced(folder: Path, long: bool) -> Traced:
     scenes[1] |= {"division": "louvain", "K": 2}  # type: ignore[dict-item]
     settings = TINY | {
         "scenes": scenes,
-        "train": TINY["train"] | {"steps": 2000, "checkpoint_seconds": 0.5},
-        "distill": TINY["distill"] | {"steps": 2000},
-        "finetune": TINY["finetune"] | {"steps": 2000},
+        "train": TINY["train"] | {"steps": 1000, "checkpoint_seconds": 0.5},
+        "distill": TINY["distill"] | {"steps": 1000},
+        "finetune": TINY["finetune"] | {"steps": 1000},
         "sfm": {"max_features": 800},
         "evaluate": {"test_views": 1},
     }
@@ -170,8 +170,8 @@ def test_drivers_killed_at_random_moments(
     long: bool,
 ) -> None:
     chance = random.Random(0)
-    # Between the start and a sixth of the jobs: so one copy of the workflow sees about all kills.
-    latest = undisturbed.first_job + (undisturbed.end - undisturbed.first_job) / 6
+    # Between the start and an eighth of the jobs: so one copy of the workflow sees all kills.
+    latest = undisturbed.first_job + (undisturbed.end - undisturbed.first_job) / 8
     kills = Counter[str]()
     copies = 0
     while sum(kills.values()) < KILLS:
