@@ -39,11 +39,13 @@ class Stop:
 
 
 _deferred: Stop | None = None
+_told = Stop()  # what came outside of deferred blocks
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if _deferred is None:
-        raise SystemExit(128 + number)
+        _told.received = number
+        _told.leave()
     _deferred.received = number
 
 
@@ -80,8 +82,11 @@ def deferred() -> Iterator[Stop]:
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def listening() -> Iterator[Stop]:
     """A whole job: a signal ends it, by `SystemExit` in the main thread or, failing that, hard.
+
+    Yields what has come: a library within which the exception is raised may make an error of its
+    own of it.
 
     Python runs its handlers between two of its own instructions, so a long call of a library delays
     them. A thread that the signal wakes waits some seconds and then ends the process. It leaves a
@@ -99,9 +104,10 @@ def listening() -> Iterator[None]:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    _told.received = 0
     try:
         with _handled():
-            yield
+            yield _told
     finally:
         ended.set()
         signal.set_wakeup_fd(before)

@@ -58,6 +58,16 @@ def test_a_long_call_is_ended_hard() -> None:
     assert done.returncode == 128 + signal.SIGTERM and 5 < time.monotonic() - start < 10
 
 
+def test_what_a_library_made_of_the_signal_is_known() -> None:
+    with listening() as told:
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        except SystemExit:
+            assert told.received == signal.SIGUSR1
+    with listening() as told:
+        assert told.received == 0
+
+
 def test_a_deferred_block_saves_first() -> None:
     body = (
         "with deferred() as stop:\n        ready()\n"

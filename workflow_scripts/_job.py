@@ -38,6 +38,7 @@ from dac.signals import listening
 
 S = TypeVar("S", bound=Stage)
 
+_STOPPED = "stopped with status {}; what is done is kept"
 _FAILING_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -96,7 +97,7 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
     """Do a script's work; see the module's docstring."""
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
     log = Path(snakemake.log[0])
-    with listening():
+    with listening() as told:
         lock = _open(log, terminal)
         _tell(terminal)
         try:
@@ -107,16 +108,22 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
                 job = Job(snakemake)
                 job.check_sources()
                 main(job)
-        except UserError as error:
-            _end(f"error: {error}", terminal)
         except SystemExit as leaving:
-            print(f"stopped with status {leaving.code}; what is done is kept", file=terminal)
+            _say(_STOPPED.format(leaving.code), terminal)
             raise
         except Exception as error:
-            if explained := _explained(error, log):
-                _end(f"error: {explained}", terminal)
-            _say(traceback.format_exc().rstrip(), sys.stderr)
-            _end(f"error: {type(error).__name__}: {' '.join(str(error).split())}", terminal)
+            if told.received:  # a library has made an error of its own of the signal
+                _say(_STOPPED.format(128 + told.received), terminal)
+                told.leave()
+            _fail(error, log, terminal)
+
+
+def _fail(error: Exception, log: Path, terminal: TextIO) -> NoReturn:
+    """End with one line; what nobody expected leaves its traceback in the log."""
+    if explained := _explained(error, log):
+        _end(f"error: {explained}", terminal)
+    _say("".join(traceback.format_exception(error)).rstrip(), sys.stderr)
+    _end(f"error: {type(error).__name__}: {' '.join(str(error).split())}", terminal)
 
 
 def _open(log: Path, terminal: TextIO) -> TextIO:
@@ -132,7 +139,9 @@ def _open(log: Path, terminal: TextIO) -> TextIO:
 
 
 def _explained(error: Exception, log: Path) -> UserError | None:
-    """What is to be said of a disk that failed where nobody expected it: in the log, mostly."""
+    """A user's mistake; or a disk that failed where nobody expected it: in the log, mostly."""
+    if isinstance(error, UserError):
+        return error
     if not isinstance(error, OSError) or error.errno not in _FAILING_DISK:
         return None
     try:

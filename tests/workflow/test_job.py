@@ -90,6 +90,12 @@ def settings(tmp_path: Path) -> Path:
         ),
         ("raise ValueError('first\\nsecond')", 1, "error: ValueError: first second"),
         ("raise SystemExit(143)", 143, "a line for the log"),
+        (
+            "import signal\n    try: signal.raise_signal(15)\n"
+            "    except SystemExit: raise ValueError",
+            143,
+            "a line for the log",
+        ),
     ],
 )
 def test_a_job_ends_with_one_line(
