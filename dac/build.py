@@ -36,6 +36,7 @@ import torch
 
 from dac.artifacts import explained_disk_errors, read_json, write_json
 from dac.errors import UserError
+from dac.programs import Programs
 
 CSRC = Path(__file__).resolve().parent / "csrc"
 TORCH_ABI = "0x020b000000000000"  # 2.11, the oldest torch that the library loads in
@@ -337,11 +338,11 @@ def _compile(plan: Plan, scratch: Path, workers: int) -> Path:
         out = scratch / f"{source.parent.name}-{source.stem}.o"
         objects.append(str(out))
         commands.append([*_unit_command(plan, source), "-c", str(source), "-o", str(out)])
-    with ThreadPoolExecutor(workers) as pool:
-        results = list(pool.map(_call, commands))
     library = scratch / "dac.so"
-    if not any(status for status, _ in results):
-        results.append(_call(_link_command(plan, objects, library)))
+    with ThreadPoolExecutor(workers) as pool, Programs() as compilers:
+        results = list(pool.map(compilers.run, commands))
+        if not any(status for status, _ in results):
+            results.append(compilers.run(_link_command(plan, objects, library)))
     if any(status for status, _ in results):
         log = scratch.parent / "failed.log"
         log.write_text("\n".join(text for _, text in results))
@@ -355,14 +356,6 @@ def _compile(plan: Plan, scratch: Path, workers: int) -> Path:
             f"the whole log is {log}; try another compiler (CXX), {REFERENCE}",
         )
     return library
-
-
-def _call(command: Sequence[str]) -> tuple[int, str]:
-    """Status and log of one compiler."""
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    return done.returncode, f"{shlex.join(command)}\n{done.stdout}"
 
 
 def _unit_command(plan: Plan, source: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from dac import build
 from dac.errors import UserError
+from dac.signals import listening
 
 compiler = pytest.mark.skipif(build.find_compiler()[0] is None, reason="no C++ compiler")
 
@@ -129,6 +131,33 @@ def test_one_of_several_compiles(
         thread.join()
     assert len(calls) == 1 and build.library_path(plan).is_file()
     assert sum("waiting" in record.message for record in caplog.records) == 2
+
+
+@compiler
+def test_a_signal_ends_the_compilers_too(
+    csrc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    slow = ["sh", "-c", f"sleep 60 & echo $! >> {started}; wait"]
+    monkeypatch.setattr(build, "_unit_command", lambda plan, source: slow)
+
+    def tell() -> None:
+        while not started.is_file() or not started.read_text().endswith("\n"):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    plan = build.make_plan(cuda=False)
+    began = time.monotonic()
+    with pytest.raises(SystemExit), listening():
+        build.build(plan)
+    teller.join()
+    assert time.monotonic() - began < 20
+    for number in started.read_text().split():
+        state = Path(f"/proc/{number}/stat")
+        assert not state.is_file() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert {file.name for file in build.library_path(plan).parent.iterdir()} == {"lock"}
 
 
 def test_without_a_compiler(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
