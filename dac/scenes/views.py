@@ -162,8 +162,8 @@ def checked_lens(
             a number that leaves no digits to compute with.
     """
     if not all(1 <= side <= LARGEST_SIDE for side in size):
-        what = f"the camera has {size[0]:g} x {size[1]:g} pixels"
-        raise UserError(where, what, fix)
+        width, height = (f"{side:g}" if abs(side) <= 1e300 else "impossibly many" for side in size)
+        raise UserError(where, f"the camera has {width} x {height} pixels", fix)
     for focal in lens[:2]:
         if not focal > 0:
             raise UserError(where, f"the focal length is not positive ({focal:g})", fix)

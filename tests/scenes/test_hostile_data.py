@@ -18,7 +18,7 @@ from dac.scenes.importer import import_scene
 from dac.scenes.masks import find_mask
 from dac.scenes.nerfstudio import read_nerfstudio
 from dac.scenes.sfm_photos import list_photos
-from dac.scenes.views import Finder
+from dac.scenes.views import Finder, checked_lens
 from dac.settings import SceneSettings
 
 Writer = Callable[..., Path]
@@ -54,6 +54,12 @@ def test_numbers_that_arithmetic_does_not_survive(
     with pytest.raises(UserError, match=message) as caught:
         read_nerfstudio(root)
     assert str(caught.value).startswith(f"{root}/transforms.json: frame ")
+
+
+@pytest.mark.parametrize("side", [10**400, float("nan"), float("inf")])
+def test_sides_that_no_float_holds(side: float) -> None:
+    with pytest.raises(UserError, match="model: the camera has 24 x impossibly many pixels; mend"):
+        checked_lens("model", (24, side), [20.0, 20.0, 12.0, 12.0], "mend it")
 
 
 def test_a_coefficient_without_effect_is_none(nerfstudio_set: Writer) -> None:
