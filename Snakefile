@@ -30,8 +30,9 @@ rule all:
         FIGURES,
 
 
+# All is in Snakemake's books now: finished results need no second name any more.
 onsuccess:
-    forget_finished()
+    forget_finished(Path(RESULTS, "state"))
 
 
 # Snakemake's own account of a failed job is long: say last what the jobs themselves said.

@@ -163,6 +163,19 @@ def remove_leftovers(path: Path) -> None:
             part.unlink(missing_ok=True)
 
 
+def existing_folder(path: Path) -> Path:
+    """The path itself, or the nearest above it that exists."""
+    path = path.absolute()
+    while not os.path.exists(path):  # noqa: PTH110 (Path.exists raises without permission)
+        path = path.parent
+    return path
+
+
+def free_space(path: Path) -> int:
+    """Bytes that are free where a path lies, or will lie."""
+    return shutil.disk_usage(existing_folder(path)).free
+
+
 def require_space(path: Path, size: int) -> None:
     """Refuse to begin what the disk can't hold.
 
@@ -173,10 +186,7 @@ def require_space(path: Path, size: int) -> None:
     Raises:
         UserError: fewer are free.
     """
-    folder = path.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = free_space(path)
     if free < size:
         what = f"needs about {size / 1e9:.2g} GB of disk space, {free / 1e9:.2g} GB are free"
         raise UserError(path, what, "free some space or choose another results folder")

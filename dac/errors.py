@@ -28,11 +28,16 @@ class UserError(Exception):
 
 
 def _cut(text: str, most: int) -> str:
-    """`text` without its middle, if it is long, and fit for any terminal.
+    """`text` without its middle, if it is long, and fit for any terminal."""
+    text = text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 2) :]}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """`text` with what can't be printed escaped, white space left.
 
     Names and values come from files: they may hold escape sequences, or what no encoding can print.
     """
-    text = text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 2) :]}"
     return "".join(
         letter if letter.isprintable() or letter.isspace() else ascii(letter)[1:-1]
         for letter in text

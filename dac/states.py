@@ -140,9 +140,11 @@ class Finished:
         _log.info("%s: finished before; its result is taken from %s", out, self._folder)
         return True
 
-    def forget(self) -> None:
-        """Remove what is kept."""
-        remove_folder(self._folder)
+
+def forget_finished(states: Path) -> None:
+    """Remove all results that are kept below a folder of jobs' states."""
+    for manifest in states.rglob(f"finished/{_MANIFEST}"):
+        remove_folder(manifest.parent)
 
 
 def _link_all(source: Path, target: Path) -> None:

@@ -1,6 +1,5 @@
 # What the other files share: the checked settings, the paths, and what each stage depends on.
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import get_args
 sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
 
 from dac import settings as dac_settings
+from dac.artifacts import existing_folder, free_space
 from dac.errors import UserError
 from dac.files import files_under
 from dac.preflight import disk_space
 from dac.provenance import source_digest
+from dac.states import forget_finished
 
 # --- The configuration: checked whole before anything runs -------------------------------------
 
@@ -48,9 +49,7 @@ def check_results_folder(settings, source):
     where = f"{source}: results"
     if any(character in settings.results for character in "{}*?"):
         raise UserError(where, "holds one of { } * ?", "choose a plain name")
-    existing = Path(settings.results).absolute()
-    while not os.path.exists(existing):
-        existing = existing.parent
+    existing = existing_folder(Path(settings.results))
     if not existing.is_dir():
         raise UserError(where, f"{existing} is no folder", "choose another folder")
     if not os.access(existing, os.W_OK):
@@ -412,7 +411,7 @@ def experts_before(wildcards):
     return [f"{SEED}/{groups}/expert{group}/model.json" for group in range(K)]
 
 
-# --- The disk, and what killed jobs leave ---------------------------------------------------------
+# --- The disk ------------------------------------------------------------------------------------
 
 
 def warn_of_a_small_disk():
@@ -423,23 +422,16 @@ def warn_of_a_small_disk():
     except UserError:
         return  # an image that can't be read: its import says so, if it is wanted at all
     needed = sum(results + states for results, states in space)
-    existing = Path(RESULTS).absolute()
-    there = sum(file.stat().st_size for file in existing.rglob("*") if file.is_file())
-    while not os.path.exists(existing):
-        existing = existing.parent
-    free = shutil.disk_usage(existing).free
+    free = free_space(Path(RESULTS))
+    if needed <= free:
+        return
+    there = sum(file.stat().st_size for file in Path(RESULTS).rglob("*") if file.is_file())
     if needed > there + free:
         print(
             f"warning: {RESULTS}: will take about {needed / 1e9:.2g} GB, "
             f"{(there + free) / 1e9:.2g} GB are free",
             file=sys.stderr,
         )
-
-
-def forget_finished():
-    """All is in Snakemake's books now: results need no second name any more (`dac.states`)."""
-    for folder in Path(RESULTS, "state").rglob("finished"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if workflow.is_main_process:

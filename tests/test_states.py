@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dac.artifacts import new_folder
-from dac.states import DamagedError, Finished, digest_of, seal, unseal
+from dac.states import DamagedError, Finished, digest_of, forget_finished, seal, unseal
 
 ABOUT = {"step": 3, "digest": "mine", "progress": {"seconds": 1.5, "curve": []}}
 
@@ -87,7 +87,7 @@ def test_a_finished_result_comes_back_without_taking_room(tmp_path: Path) -> Non
     assert files == ["model", "renders", "renders/0.png"]
     assert (out / "model").stat().st_ino == inode
     assert (out / "model").stat().st_mtime > 0
-    finished.forget()
+    forget_finished(tmp_path)
     assert not finished.restore(out)
 
 

@@ -5,6 +5,8 @@ Views are named by files, and scenes and models by records that anybody may have
 
 from __future__ import annotations
 
+from dac.errors import printable
+
 
 def one_line(text: str, most: int = 60) -> str:
     """A name without line breaks; what can't be printed is escaped, a long name loses its middle.
@@ -15,8 +17,7 @@ def one_line(text: str, most: int = 60) -> str:
         text: the name.
         most: letters.
     """
-    text = " ".join(text.split())
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    text = printable(" ".join(text.split()))
     half = most // 2
     return text if len(text) <= most else f"{text[: half - 1]}…{text[-(most - half) :]}"
 

@@ -211,6 +211,11 @@ def test_a_queued_job_refuses_other_code_than_it_was_planned_with(finished, tmp_
     assert line in log.with_name(f"{log.name}.log").read_text()
 
 
+def test_no_second_name_of_a_result_is_left_when_all_is_done(finished) -> None:
+    states = finished.folder / "results" / "state"
+    assert states.is_dir() and not [path for path in states.rglob("*") if path.is_file()]
+
+
 def test_report_is_one_page_with_every_figure(finished) -> None:
     result = finished.snakemake("--report", "results/report.html")
     assert result.returncode == 0, result.stderr
