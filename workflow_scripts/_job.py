@@ -172,12 +172,11 @@ def _only_writer_of(log: Path, terminal: TextIO) -> TextIO:
     The lock is on a file beside the log: Snakemake removes logs and outputs before a job starts.
 
     Returns:
-        The locked file, which tells who holds it; for as long as this process or a child lives.
+        The locked file, which tells who holds it; for as long as it is open.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     lock = log.with_suffix(".lock")
     file = lock.open("a")
-    os.set_inheritable(file.fileno(), True)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
