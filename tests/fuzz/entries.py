@@ -29,14 +29,9 @@ from dac.scenes.views import read_names
 from dac.settings import DivideSettings, SceneSettings, read_yaml, validate
 
 ROOT = Path(__file__).resolve().parents[2]
-_HEAD = """
-import os
-from pathlib import Path
-from types import SimpleNamespace
+# What Snakemake gives its files, and a path that needs no configuration.
+_GIVEN = """
 from snakemake.exceptions import WorkflowError
-from dac import settings as dac_settings
-from dac.errors import UserError
-from dac.files import files_under
 DEFAULT_CONFIG = Path("config/config.yaml")
 SFM_MODEL = [f"sfm/{name}.bin" for name in ("cameras", "images", "points3D")]
 """
@@ -53,9 +48,10 @@ def load_rules(folder: Path) -> ModuleType:
         folder: where its text is written.
     """
     text = (ROOT / "rules" / "common.smk").read_text(encoding="utf-8")
+    imports = "\n".join(re.findall(r"^(?:import|from) .*$", text, re.MULTILINE))
     constants = re.findall(r"^(?:RESERVED|DATA_SUFFIXES) = .*$", text, re.MULTILINE)
     functions = re.findall(r"^def \w+\(.*\n(?:(?: .*)?\n)*", text, re.MULTILINE)
-    parts = [_HEAD, *constants, *functions]
+    parts = [imports, _GIVEN, *constants, *functions]
     file = folder / "common_rules.py"
     file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     spec = importlib.util.spec_from_file_location("common_rules", file)
