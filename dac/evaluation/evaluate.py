@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -175,7 +175,7 @@ def scored_views(test: Sequence[int], wanted: int | None) -> list[int]:
     return [test[(2 * i + 1) * len(test) // (2 * wanted)] for i in range(wanted)]
 
 
-def _evaluate(task: _Task, scorer: Scorer, training: tuple[int, float, float]) -> Evaluation:
+def _evaluate(task: _Task, scorer: Scorer, training: _Training) -> Evaluation:
     """Score what is not yet scored, and write the evaluation's folder."""
     scene = scorer.scene
     views = scored_views(scene.test, task.settings.test_views)
@@ -205,7 +205,7 @@ def _evaluate(task: _Task, scorer: Scorer, training: tuple[int, float, float]) -
 def _record(
     task: _Task,
     scorer: Scorer,
-    training: tuple[int, float, float],
+    training: _Training,
     views: Sequence[ScoredView],
     inputs: dict[str, str],
     device: str,
@@ -222,7 +222,14 @@ def _record(
         test_views=len(scene.test),
         mean_image_psnr=sum(view.blank for view in views) / len(views),
         masked=scene.masks is not None,
-        cost=Cost(*training, rendering_seconds=seconds, rays_per_second=rate),
+        cost=Cost(
+            training_steps=training.steps,
+            training_seconds=training.seconds,
+            longest_path_seconds=training.longest_path,
+            rendering_seconds=seconds,
+            rays_per_second=rate,
+            memory_bytes=training.memory,
+        ),
         parameters=sum(p.numel() for model in scorer.models for p in model.parameters()),
         device=device,
         versions=versions(),
@@ -268,22 +275,34 @@ def _pictures(
     return {f"renders/{name}": render, f"depth/{name}": depth}
 
 
-def _training_cost(
-    one_after_another: Sequence[Path], side_by_side: Sequence[Path]
-) -> tuple[int, float, float]:
-    """Steps and seconds of all runs together, and seconds of the longest path through them."""
-    chain = [_steps_and_seconds(run) for run in one_after_another]
-    parallel = [_steps_and_seconds(run) for run in side_by_side]
-    steps = sum(run[0] for run in chain + parallel)
-    seconds = sum(run[1] for run in chain + parallel)
-    longest = sum(run[1] for run in chain) + max((run[1] for run in parallel), default=0.0)
-    return steps, seconds, longest
+class _Training(NamedTuple):
+    """What training took; see `records.Cost`."""
+
+    steps: int
+    seconds: float
+    longest_path: float
+    memory: int
 
 
-def _steps_and_seconds(run: Path) -> tuple[int, float]:
+def _training_cost(one_after_another: Sequence[Path], side_by_side: Sequence[Path]) -> _Training:
+    """All runs together."""
+    chain = [_training_of(run) for run in one_after_another]
+    parallel = [_training_of(run) for run in side_by_side]
+    runs = chain + parallel
+    longest = sum(run.seconds for run in chain)
+    return _Training(
+        steps=sum(run.steps for run in runs),
+        seconds=sum(run.seconds for run in runs),
+        longest_path=longest + max((run.seconds for run in parallel), default=0.0),
+        memory=max(run.memory for run in runs),
+    )
+
+
+def _training_of(run: Path) -> _Training:
     data = read_json(run / "model.json")
     try:
-        return int(data["steps"]), float(data["seconds"])
+        seconds = float(data["seconds"])
+        return _Training(int(data["steps"]), seconds, seconds, int(data["memory_bytes"]))
     except (KeyError, TypeError, ValueError) as error:
         again = "delete the folder and run its rule again"
         raise UserError(run / "model.json", f"lacks its cost ({error!r})", again) from None

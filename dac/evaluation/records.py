@@ -30,12 +30,15 @@ class Label:
     """What was scored, as the results' paths say it.
 
     Attributes:
-        method: `baseline-1x`, `baseline-2x`, `experts` (routed), `distilled` or `dac`.
+        method: `baseline-1x`, `baseline-2x` (or as many times an expert's steps as it trained),
+            `restart` (the baseline, its learning rate started again), `experts` (routed),
+            `distilled` or `dac`.
         model: the model variant's name.
         seed: of the run.
         steps: of the run itself (of one expert, for `experts`).
         division, K: how the views were divided, where they were.
         mode: of the conquer phase, where there was one.
+        distill_steps: of the distillation that `dac` was fine-tuned from.
     """
 
     method: str
@@ -45,6 +48,7 @@ class Label:
     division: str | None = None
     K: int | None = None
     mode: str | None = None
+    distill_steps: int | None = None
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Label:
@@ -96,6 +100,8 @@ class Cost:
             the experts (one after the other), distillation and fine-tuning.
         longest_path_seconds: the same with the experts side by side.
         rendering_seconds, rays_per_second: of the scored views.
+        memory_bytes: the most that one of these runs held: on a GPU what torch had allocated there,
+            else the process's resident memory.
     """
 
     training_steps: int
@@ -103,6 +109,7 @@ class Cost:
     longest_path_seconds: float
     rendering_seconds: float
     rays_per_second: float
+    memory_bytes: int
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -8,6 +8,8 @@ time on one machine).
 from __future__ import annotations
 
 import mmap
+import resource
+import sys
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -30,6 +32,14 @@ def ran_out(error: BaseException | None) -> bool:
             return True
         error = error.__context__
     return False
+
+
+def peak(device: torch.device) -> int:
+    """Bytes: the most that torch has allocated on a GPU, else the process's resident memory."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else 1024 * used
 
 
 def zeros(*shape: int) -> Tensor:

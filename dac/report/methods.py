@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
 # In the order of the tables; colours keep their distance for colour-blind readers and in grey.
 METHOD_COLOURS = {
     "baseline-1x": "#8E9AA6",
     "baseline-2x": "#2F5D9B",
+    "baseline": "#1B3350",  # of any other length
+    "restart": "#7A5AA6",
     "experts": "#3C9D87",
     "distilled": "#E5A03A",
     "dac": "#C6402D",
 }
 METHODS = tuple(METHOD_COLOURS)
-REFERENCES = {"baseline-2x": "baseline-1x", "distilled": "baseline-2x", "dac": "baseline-2x"}
+REFERENCES = {
+    "baseline-2x": "baseline-1x",
+    "restart": "baseline-2x",
+    "experts": "baseline-1x",
+    "distilled": "baseline-2x",
+    "dac": "baseline-2x",
+}
+_BASELINE = re.compile(r"baseline-([\d.]+)x")
 MODEL_NAMES = {"kplanes": "KPlanes"}
 
 
@@ -23,9 +34,10 @@ def model_name(model: str) -> str:
 def method_name(method: str, model: str) -> str:
     """A method's name as it is printed, after the paper's Table 1."""
     name = model_name(model)
+    if baseline := _BASELINE.fullmatch(method):
+        return f"{name} ({float(baseline[1]):.3g}x)"
     printed = {
-        "baseline-1x": f"{name} (1x)",
-        "baseline-2x": f"{name} (2x)",
+        "restart": f"{name} (restart)",
         "experts": f"Experts-{name}",
         "distilled": f"Distilled-{name}",
         "dac": f"DaC-{name}",
@@ -35,4 +47,15 @@ def method_name(method: str, model: str) -> str:
 
 def method_rank(method: str) -> int:
     """A method's place in the tables; unknown ones come last."""
-    return METHODS.index(method) if method in METHODS else len(METHODS)
+    known = known_method(method)
+    return METHODS.index(known) if known in METHODS else len(METHODS)
+
+
+def method_colour(method: str) -> str:
+    """A method's colour in the figures."""
+    return METHOD_COLOURS.get(known_method(method), "#000000")
+
+
+def known_method(method: str) -> str:
+    """Baselines of other lengths than the table's two count as one method."""
+    return "baseline" if method not in METHODS and _BASELINE.fullmatch(method) else method

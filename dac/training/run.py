@@ -17,6 +17,7 @@ import dac
 from dac.artifacts import require_space, sha256, write_json
 from dac.fields.model import Model, save_model
 from dac.fields.protocol import over
+from dac.ops import memory
 from dac.ops.backend import backend, backend_record
 from dac.provenance import source_digest
 from dac.scenes.scene import SCENE_FILES, Scene
@@ -93,6 +94,7 @@ class Run:
             "seed": self.seed,
             "steps": end.step,
             "seconds": end.seconds,
+            "memory_bytes": memory.peak(device),
             "rollbacks": end.rollbacks,
             "parts": end.parts,
             "device": _describe(device),

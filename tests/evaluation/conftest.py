@@ -21,5 +21,7 @@ def toy_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run = folder / f"run{seed}"
         run.mkdir()
         model = build_model(toy.model_settings(), scene.space, seed)
-        save_model(model, run, {"steps": 10 + seed, "seconds": 2.0 + seed})
+        save_model(
+            model, run, {"steps": 10 + seed, "seconds": 2.0 + seed, "memory_bytes": 10**9 + seed}
+        )
     return folder
