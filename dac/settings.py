@@ -92,13 +92,17 @@ class SceneSettings(Stage):
     """From images and cameras to the arrays that training reads."""
 
     downscale: Count = Field(1, description="images are reduced by this factor (area average)")
-    split: Literal["given", "every-8th", "fraction", "list"] | None = Field(
+    split: Literal["given", "every-8th", "fraction", "list", "farthest-point"] | None = Field(
         None, description="default: as the data set gives it, else every 8th view is a test view"
     )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.125, description="split: fraction")
     test_list: PathText | None = Field(
         None, description="split: list; a text file, one image name a line"
     )
+    train_views: Count = Field(
+        180, description="split: farthest-point; well spread over all of the data set's cameras"
+    )
+    test_views: Count = Field(200, description="split: farthest-point; well spread over the others")
     exclude: PathText | None = Field(None, description="a text file of image names to leave out")
     masks: PathText | None = Field(
         None, description="folder of masks named as the images; white is used"

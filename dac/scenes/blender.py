@@ -1,7 +1,8 @@
 """The Blender format of NeRF-synthetic: `transforms_train.json` and `transforms_test.json`.
 
-Names in it mostly lack their extension. The validation views are left out. Coordinates are kept as
-they are: +z is up and the object lies around the origin.
+Names in it mostly lack their extension. The validation views (`transforms_val.json`) are left out,
+but where the views are split anew. Coordinates are kept as they are: +z is up and the object lies
+around the origin.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from dac.scenes.views import Views, refuse_duplicates
 EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG")
 
 
-def read_blender(path: Path) -> Views:
+def read_blender(path: Path, *, validation: bool = False) -> Views:
     """Views of a Blender-format folder; split as given if it has test views.
+
+    Args:
+        validation: read the validation views too, if there are any; the split is not given then.
 
     Raises:
         UserError: a file is missing or damaged, an image is missing, a pose is impossible.
@@ -34,8 +38,12 @@ def read_blender(path: Path) -> Views:
         found, _, _ = read_frames(file, lambda name, where: find_image(path, name, where))
         frames += found
         parts += [part] * len(found)
+    if validation and (file := inside(path, "transforms_val.json", path)).exists():
+        frames += read_frames(file, lambda name, where: find_image(path, name, where))[0]
     refuse_duplicates((frame.name for frame in frames), path)
     views = views_of(path, frames)
+    if validation:
+        return views
     if "test" not in parts:
         return views.noting("There is no transforms_test.json: the training views are split.")
     return replace(views, given=tuple(parts))

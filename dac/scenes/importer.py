@@ -59,13 +59,18 @@ def import_scene(
     Raises:
         UserError: whatever is wrong with the data set or the settings, in one line.
     """
-    views = _read(path, format, sfm_model)
+    views = _read(path, format, sfm_model, settings)
     views = _exclude(
         views.select(sorted(range(len(views)), key=lambda i: views.names[i])), settings
     )
     if len(views) < 2:
         raise UserError(path, f"holds {len(views)} usable image", "a scene needs several views")
-    train, test, sentence = split(views.names, settings, views.given, path)
+    train, test, sentence = split(
+        views.names, settings, views.given, path, centres=views.poses[:, :, 3]
+    )
+    kept = sorted(train + test)
+    views = views.select(kept)
+    train, test = (np.searchsorted(kept, part).tolist() for part in (train, test))
     headers = [read_header(file) for file in views.files]
     views, turns = match_pixels(views.noting(sentence), headers)
     size = _one_size(views)
@@ -107,16 +112,20 @@ def import_scene(
     )
 
 
-def _read(path: Path, format: str, sfm_model: Path | None) -> Views:
+def _read(path: Path, format: str, sfm_model: Path | None, settings: SceneSettings) -> Views:
     if not path.exists():
         raise UserError(path, "no such data set", "check the scene's path")
     if format == "photos":
         if sfm_model is None:
             raise UserError(path, "photos need a model", "run structure from motion first")
         return read_photos(path, sfm_model)
-    readers = {"blender": read_blender, "nerfstudio": read_nerfstudio, "colmap": read_colmap}
+    if format == "blender":
+        return read_blender(path, validation=settings.split == "farthest-point")
+    readers = {"nerfstudio": read_nerfstudio, "colmap": read_colmap}
     if format not in readers:
-        raise UserError(path, f"unknown format {format!r}", f"known: {', '.join(readers)}, photos")
+        raise UserError(
+            path, f"unknown format {format!r}", f"known: blender, {', '.join(readers)}, photos"
+        )
     return readers[format](path)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dac.errors import UserError
@@ -58,6 +59,29 @@ def test_blender_scene(blender_set: Writer) -> None:
 def test_blender_without_test_views_is_split(blender_set: Writer) -> None:
     scene = load(blender_set(train=9, test=0), "blender")
     assert scene.test == (0, 8) and len(scene.train) == 7
+
+
+def test_a_new_split_takes_the_validation_views_too(blender_set: Writer) -> None:
+    root = blender_set(train=5, test=4)
+    (root / "test").rename(root / "val")
+    listed = (root / "transforms_test.json").read_text().replace("./test/", "./val/")
+    (root / "transforms_test.json").unlink()
+    (root / "transforms_val.json").write_text(listed)
+    settings = SceneSettings(split="farthest-point", train_views=4, test_views=3)
+    scene = import_scene(root, "blender", settings, name="toy")
+    assert len(scene.names) == len(scene.images) == 7
+    assert sorted(scene.train + scene.test) == list(range(7)) and len(scene.train) == 4
+    assert any(name.startswith("val/") for name in scene.names)
+    # Every view kept its own pixels and camera.
+    given = import_scene(root, "blender", SceneSettings(split="fraction"), name="toy")
+    for i, name in enumerate(scene.names):
+        if name in given.names:
+            j = given.names.index(name)
+            assert (scene.images[i] == given.images[j]).all()
+            assert torch.equal(
+                scene.cameras.world_from_camera[i], given.cameras.world_from_camera[j]
+            )
+    assert len(given.names) == 5  # the validation views are left out otherwise
 
 
 def test_a_scene_survives_saving(nerfstudio_set: Writer, tmp_path: Path) -> None:

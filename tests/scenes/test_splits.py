@@ -6,13 +6,22 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dac.errors import UserError
-from dac.scenes.splits import split
+from dac.scenes import splits
 from dac.settings import SceneSettings
 
 WHERE = Path("data")
+
+
+def split(names: list[str], settings: SceneSettings, given: Any, where: Path) -> Any:
+    """As the function, of cameras in a row."""
+    centres = np.arange(3.0 * len(names)).reshape(-1, 3)
+    return splits.split(names, settings, given, where, centres=centres)
 
 
 def names(count: int) -> list[str]:
@@ -74,3 +83,28 @@ def test_no_part_may_be_empty(tmp_path: Path) -> None:
     settings = SceneSettings(split="list", test_list=str(tmp_path / "none.txt"))
     with pytest.raises(UserError, match="no test view is left of 3"):
         split(names(3), settings, None, WHERE)
+
+
+@given(st.integers(2, 60), st.integers(0, 99), st.data())
+def test_farthest_points_are_spread_and_disjoint(
+    count: int, seed: int, data: st.DataObject
+) -> None:
+    training = data.draw(st.integers(1, count - 1))
+    testing = data.draw(st.integers(1, count - training))
+    centres = np.random.default_rng(seed).normal(size=(count, 3))
+    settings = SceneSettings(split="farthest-point", train_views=training, test_views=testing)
+    train, test, sentence = splits.split(names(count), settings, None, WHERE, centres=centres)
+    assert (len(set(train)), len(set(test))) == (training, testing)
+    assert not set(train) & set(test) and train == sorted(train) and test == sorted(test)
+    assert f"{training} training and {testing} test views" in sentence
+    # No camera lies farther from its nearest training view than two training views do.
+    apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
+    if training > 1:
+        between = apart[np.ix_(train, train)] + np.diag(np.full(training, np.inf))
+        assert apart[:, train].min(axis=1).max() <= between.min() + 1e-12
+
+
+def test_farthest_points_need_enough_views() -> None:
+    settings = SceneSettings(split="farthest-point", train_views=4, test_views=2)
+    with pytest.raises(UserError, match="has 5 views, but 4 training and 2 test views are wanted"):
+        split(names(5), settings, None, WHERE)
