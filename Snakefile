@@ -3,7 +3,8 @@
 #   snakemake --cores all                                  the demo in config/config.yaml
 #   snakemake --cores all --configfile config/lego.yaml    another configuration on top of it
 #   snakemake --profile slurm                              the same on a cluster
-#   snakemake --cores all tables                           without the figures
+#   snakemake --cores all tables                           all tables of the configured studies
+#   snakemake --cores all figures                          all figures
 #   snakemake --report results/report.html                 tables and figures in one page
 from snakemake.utils import min_version
 
@@ -20,13 +21,14 @@ include: "rules/divide.smk"
 include: "rules/experts.smk"
 include: "rules/conquer.smk"
 include: "rules/evaluate.smk"
+include: "rules/studies.smk"
 include: "rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        rules.tables.output,
+        TABLES,
         FIGURES,
 
 

@@ -17,13 +17,15 @@ _RENDER_BYTES = 5  # colours and half-precision depth of a pixel
 
 
 def disk_space(
-    scene: ResolvedScene, files: Sequence[str], *, seeds: int, modes: int
+    scene: ResolvedScene, files: Sequence[str], *, trained: int, at_once: int, evaluated: int
 ) -> tuple[int, int]:
     """Bytes of one scene's results, and of the states that exist while its jobs run.
 
     Args:
         files: the data set's files.
-        seeds, modes: how many of each.
+        trained: trainings of the scene.
+        at_once: those of them that wait for no other, and so may run side by side.
+        evaluated: models that are scored.
 
     Raises:
         UserError: the first image can't be read.
@@ -37,12 +39,10 @@ def disk_space(
     array = len(images) * pixels * (channels + (scene.scene.masks is not None))
     share = 2 if scene.format == "blender" else 8  # one of so many views is a test view
     scored = min(scene.evaluate.test_views or len(images), len(images) // share + 1)
-    trained = seeds * (2 + scene.K + 2 * modes)  # baselines, experts, distilled and fine-tuned
-    evaluated = seeds * (3 + modes)  # baselines, experts together, fine-tuned
     run = 3 * 4 * parameters(scene.model)  # with Adam's two moments
     results = array + trained * run + evaluated * scored * pixels * _RENDER_BYTES
-    # Two states of each training and one that is being written; experts and baselines at once.
-    return results, 3 * run * seeds * (2 + scene.K)
+    # Two states of each training, and one that is being written.
+    return results, 3 * run * at_once
 
 
 def parameters(model: ModelSettings) -> int:

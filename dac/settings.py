@@ -30,6 +30,7 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 Side = Annotated[int, Field(ge=2, le=10**9)]
 Whole = Annotated[int, Field(ge=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+GroupCount = Annotated[int, Field(ge=1, le=1000)]
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9)]
 Vector3 = tuple[Coordinate, Coordinate, Coordinate]
 # A path that every file system can hold, without control characters.
@@ -41,6 +42,7 @@ Division = Literal[
     "azimuth", "azimuth-quantile", "azimuth-overlap", "louvain", "spectral", "random", "single"
 ]
 Mode = Literal["paper", "corrected"]
+Study = Literal["main", "controls", "partitions", "overlap", "schedule", "division", "convergence"]
 
 
 class Stage(BaseModel):
@@ -277,6 +279,48 @@ class ReportSettings(Stage):
 
     crops: Count = Field(2, description="test views of a scene in the qualitative figure")
     dpi: Annotated[int, Field(ge=50, le=2400)] = Field(150, description="of the PNG figures")
+    paper_values: bool = Field(
+        False,
+        description="print the paper's values beside ours where a scene is called as one of its; "
+        "only for its own scenes at its own size",
+    )
+
+
+class StudySettings(Stage):
+    """What the studies vary; each looks at every scene, seed and mode."""
+
+    partitions: tuple[GroupCount, ...] = Field(
+        (2, 3, 4, 5), min_length=1, description="`partitions`: numbers of groups (Table 3)"
+    )
+    overlap_groups: GroupCount = Field(
+        6,
+        description="`overlap`: sectors, each `divide.overlap_degrees` wide, against the scene's "
+        "own division (Fig. 6)",
+    )
+    schedule: tuple[tuple[Count, Count], ...] = Field(
+        ((10_000, 50_000), (20_000, 40_000), (30_000, 30_000), (40_000, 20_000), (50_000, 10_000)),
+        min_length=1,
+        description="`schedule`: steps of distillation and of fine-tuning (Table 4)",
+    )
+    divisions: tuple[Division, ...] = Field(
+        ("louvain", "spectral", "azimuth", "random", "single"),
+        min_length=1,
+        description="`division`: each with the scene's K, `single` with one group",
+    )
+    convergence: tuple[Count, ...] = Field(
+        (30_000, 40_000, 50_000, 60_000),
+        min_length=1,
+        description="`convergence`: steps of the one model, distillation included, at which DaC "
+        "and the baseline are compared (Fig. 2)",
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> StudySettings:
+        for key in ("partitions", "schedule", "divisions", "convergence"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key} lists a value twice")
+        return self
 
 
 class SceneEntry(Stage):
@@ -288,7 +332,7 @@ class SceneEntry(Stage):
     path: PathText = Field(description="the data set, relative to the working folder")
     format: Format = Field(description="how the data set is laid out")
     division: Division = Field(description="how the views are divided")
-    K: Annotated[int, Field(ge=1, le=1000)] = Field(description="number of groups and experts")
+    K: GroupCount = Field(description="number of groups and experts")
     settings: dict[str, dict[str, Any]] = Field({}, description="overrides by section")
 
 
@@ -312,7 +356,11 @@ class Settings(Stage):
     results: PathText = Field("results", description="folder that everything is written to")
     seeds: tuple[Seed, ...] = Field((0,), description="every run is repeated with each")
     modes: tuple[Mode, ...] = Field(("corrected",), description="conquer modes, side by side")
+    studies: tuple[Study, ...] = Field(
+        ("main",), description="tables and figures that are made, with the runs that they need"
+    )
     scenes: tuple[SceneEntry, ...] = Field(max_length=1000)
+    study: StudySettings = StudySettings()
     sfm: SfmSettings = SfmSettings()
     points: PointsSettings = PointsSettings()
     scene: SceneSettings = SceneSettings()
@@ -417,7 +465,7 @@ def parse(data: dict[str, Any], source: str = "config") -> Settings:
     settings = validate(Settings, data, source)
     if not settings.scenes:
         raise UserError(f"{source}: scenes", "no scene is listed", "add one (five lines)")
-    for key in ("seeds", "modes"):
+    for key in ("seeds", "modes", "studies"):
         values = getattr(settings, key)
         if not values or len(set(values)) < len(values):
             raise UserError(f"{source}: {key}", "empty, or one twice", "list each once")
@@ -426,8 +474,33 @@ def parse(data: dict[str, Any], source: str = "config") -> Settings:
         if names.count(name) > 1:
             raise UserError(f"{source}: scenes", f"two scenes are named '{name}'", "rename one")
     for entry in settings.scenes:
-        resolve(settings, entry.name, source)
+        _check_studies(settings, resolve(settings, entry.name, source), source)
     return settings
+
+
+def _check_studies(settings: Settings, scene: ResolvedScene, source: str) -> None:
+    """Refuse what a study varies where a scene's schedules don't allow it."""
+    study, horizon = settings.study, scene.distill.horizon
+    continued = scene.finetune.start == "continued"
+    if "schedule" in settings.studies and continued:
+        for pair in study.schedule:
+            if sum(pair) != horizon:
+                raise UserError(
+                    f"{source}: study.schedule",
+                    f"{pair[0]} + {pair[1]} steps are not distill.horizon = {horizon}, which "
+                    f"finetune.start 'continued' needs (scene {scene.name})",
+                    "choose pairs of that sum, or finetune.start: fresh",
+                )
+    if "convergence" in settings.studies:
+        where = f"{source}: study.convergence"
+        if max(study.convergence) < scene.distill.steps:
+            what = (
+                f"ends before the distillation of {scene.name} does ({scene.distill.steps} steps)"
+            )
+            raise UserError(where, what, "list larger numbers")
+        if continued and max(study.convergence) > (horizon or 0):
+            what = f"goes beyond distill.horizon = {horizon} of {scene.name}"
+            raise UserError(where, what, "list smaller numbers, or choose finetune.start: fresh")
 
 
 def resolve(settings: Settings, name: str, source: str = "config") -> ResolvedScene:

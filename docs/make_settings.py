@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from dac.settings import SECTIONS, SceneEntry, Settings, Stage
+from dac.settings import SECTIONS, SceneEntry, Settings, Stage, StudySettings
 
 ROOT = Path(__file__).parent.parent
 HEAD = """# Settings
@@ -75,7 +75,9 @@ def settings_page() -> str:
     parts = [HEAD, "## A scene\n", _table(SceneEntry)]
     for name, model in SECTIONS.items():
         parts += [f"\n## `{name}`\n", model.__doc__ or "", "", _table(model)]
-    top = {k: f for k, f in Settings.model_fields.items() if k not in SECTIONS and k != "scenes"}
+    parts += ["\n## `study`\n", StudySettings.__doc__ or "", "", _table(StudySettings)]
+    shown = {*SECTIONS, "scenes", "study"}
+    top = {k: f for k, f in Settings.model_fields.items() if k not in shown}
     parts.append("\n## Top level\n\n| key | default | meaning |\n|---|---|---|")
     parts += [f"| `{k}` | {_default(f)} | {f.description or ''} |" for k, f in top.items()]
     return "\n".join(parts) + "\n"

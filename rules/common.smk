@@ -8,10 +8,9 @@ from typing import get_args
 sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
 
 from dac import settings as dac_settings
-from dac.artifacts import existing_folder, free_space
+from dac.artifacts import existing_folder
 from dac.errors import UserError
 from dac.files import files_under
-from dac.preflight import disk_space
 from dac.provenance import source_digest
 from dac.states import forget_finished
 
@@ -98,6 +97,7 @@ EXPERTS = f"{SEED}/{{division}}-{{K}}"
 EXPERT = f"{EXPERTS}/expert{{group}}"
 DISTILL = f"{EXPERTS}/{{mode}}/distill-{{distill_steps}}"
 FINETUNE = f"{DISTILL}-finetune-{{finetune_steps}}"
+RESTART = f"{BASELINE}-restart-{{finetune_steps}}"
 RUN = f"{SEED}/{{run}}"  # any of the folders above that holds a model of the whole scene
 
 SCENE_FILES = [f"{SCENE}/scene/{name}" for name in ("scene.json", "images.npy", "masks.npy")]
@@ -106,6 +106,7 @@ RUN_FILES = ("model.safetensors", "model.json", "optimizer.safetensors", "curve.
 
 DIVISION = "|".join(get_args(dac_settings.Division))
 MODE = "|".join(get_args(dac_settings.Mode))
+STUDY = "|".join(get_args(dac_settings.Study))
 
 
 wildcard_constraints:
@@ -119,8 +120,9 @@ wildcard_constraints:
     steps=r"[1-9]\d*",
     distill_steps=r"[1-9]\d*",
     finetune_steps=r"[1-9]\d*",
-    run=rf"baseline-\d+|({DIVISION})-\d+/({MODE})/distill-\d+(-finetune-\d+)?",
+    run=rf"baseline-\d+(-restart-\d+)?|({DIVISION})-\d+/({MODE})/distill-\d+(-finetune-\d+)?",
     stage=r"[a-z_]+",
+    study=STUDY,
 
 
 def beside(kind, pattern, suffix):
@@ -181,7 +183,12 @@ STAGE_MODULES = {
     "distill": ["dac.conquer.distill"],
     "finetune": ["dac.training.finetune"],
     "evaluate": ["dac.evaluation.evaluate"],
-    "tables": ["dac.report.tables"],
+    "main_table": ["dac.report.tables"],
+    "ablation_table": ["dac.report.ablation_tables"],
+    "controls_table": ["dac.report.controls_table"],
+    "budget_figure": ["dac.report.budget_figure"],
+    "overlap_figure": ["dac.report.overlap_figure"],
+    "controls_figure": ["dac.report.controls_figure"],
     "convergence": ["dac.report.convergence_figure"],
     "losses": ["dac.report.losses_figure"],
     "experts_figure": ["dac.report.experts_figure"],
@@ -226,12 +233,17 @@ STAGE_SETTINGS = {
 
 # What looks at all scenes, or only at records, has one file for the whole configuration.
 REPORT_SETTINGS = {
-    "tables": {},
+    "main_table": {"paper_values": SETTINGS.report.paper_values},
+    "ablation_table": {"paper_values": SETTINGS.report.paper_values},
+    "controls_table": {},
+    "budget_figure": {},
+    "overlap_figure": {},
+    "controls_figure": {},
     "convergence": {},
     "losses": {},
     "experts_figure": {},
     "points_figure": {},
-    "qualitative": {"report": values(SETTINGS.report)},
+    "qualitative": {"report": values(SETTINGS.report, "paper_values")},
 }
 
 
@@ -278,11 +290,17 @@ localrules:
     covisibility,
     partition,
     diagnose,
-    tables,
+    main_table,
+    ablation_table,
+    controls_table,
+    budget_figure,
+    overlap_figure,
+    controls_figure,
     convergence,
     losses,
     experts_figure,
     points_figure,
+    points_experts,
     qualitative,
 
 
@@ -350,13 +368,17 @@ def first_half(wildcards):
     return []
 
 
+def expert_folders(scene, division, K):
+    """The run folders of all K experts; the expert of a single group is the 1x baseline."""
+    if division == "single":
+        return [f"{SEED}/baseline-{scene.train.steps}"]
+    return [f"{SEED}/{division}-{K}/expert{group}" for group in range(K)]
+
+
 def experts_of(wildcards):
     """The models of all K experts."""
-    return [
-        f"{EXPERT}/model.{suffix}".replace("{group}", str(group))
-        for group in range(int(wildcards.K))
-        for suffix in ("safetensors", "json")
-    ]
+    folders = expert_folders(scene_of(wildcards), wildcards.division, int(wildcards.K))
+    return [f"{folder}/model.{suffix}" for folder in folders for suffix in ("safetensors", "json")]
 
 
 # --- Runs, as records and tables call them --------------------------------------------------------
@@ -372,15 +394,18 @@ def run_label(wildcards):
     kind, *rest = wildcards.run.split("/")
     label = {"model": wildcards.model, "seed": int(wildcards.seed)}
     if not rest:
-        steps = int(kind.removeprefix("baseline-"))
+        steps, *again = map(int, kind.removeprefix("baseline-").split("-restart-"))
+        if again:
+            return label | {"method": "restart", "steps": again[0]}
         times = steps / scene_of(wildcards).train.steps
         return label | {"method": f"baseline-{times:g}x", "steps": steps}
     mode, phases = rest
     division, K = kind.rsplit("-", 1)
-    method = "dac" if "-finetune-" in phases else "distilled"
-    steps = int(phases.rsplit("-", 1)[1])
-    divided = {"division": division, "K": int(K), "mode": mode}
-    return label | divided | {"method": method, "steps": steps}
+    label |= {"division": division, "K": int(K), "mode": mode}
+    distilled, *finetuned = map(int, phases.removeprefix("distill-").split("-finetune-"))
+    if finetuned:
+        return label | {"method": "dac", "steps": finetuned[0], "distill_steps": distilled}
+    return label | {"method": "distilled", "steps": distilled}
 
 
 def experts_label(wildcards):
@@ -396,10 +421,10 @@ def experts_label(wildcards):
 
 def runs_before(wildcards):
     """The runs that this one builds on, one after the other: they count towards its cost."""
-    if "-finetune-" not in wildcards.run:
-        return []
-    distilled = wildcards.run.split("-finetune-")[0]
-    return f"{SEED}/{distilled}/model.json"
+    for phase in ("-finetune-", "-restart-"):
+        if phase in wildcards.run:
+            return f"{SEED}/{wildcards.run.split(phase)[0]}/model.json"
+    return []
 
 
 def experts_before(wildcards):
@@ -407,35 +432,10 @@ def experts_before(wildcards):
     groups = wildcards.run.split("/")[0]
     if groups.startswith("baseline-"):
         return []
-    K = int(groups.rsplit("-", 1)[1])
-    return [f"{SEED}/{groups}/expert{group}/model.json" for group in range(K)]
+    division, K = groups.rsplit("-", 1)
+    folders = expert_folders(scene_of(wildcards), division, int(K))
+    return [f"{folder}/model.json" for folder in folders]
 
-
-# --- The disk ------------------------------------------------------------------------------------
-
-
-def warn_of_a_small_disk():
-    """One line if the results will probably not fit; a job that can't go on says so itself."""
-    repeated = {"seeds": len(SETTINGS.seeds), "modes": len(SETTINGS.modes)}
-    try:
-        space = [disk_space(scene, scene_data(scene), **repeated) for scene in SCENES.values()]
-    except UserError:
-        return  # an image that can't be read: its import says so, if it is wanted at all
-    needed = sum(results + states for results, states in space)
-    free = free_space(Path(RESULTS))
-    if needed <= free:
-        return
-    there = sum(file.stat().st_size for file in Path(RESULTS).rglob("*") if file.is_file())
-    if needed > there + free:
-        print(
-            f"warning: {RESULTS}: will take about {needed / 1e9:.2g} GB, "
-            f"{(there + free) / 1e9:.2g} GB are free",
-            file=sys.stderr,
-        )
-
-
-if workflow.is_main_process:
-    warn_of_a_small_disk()
 
 # --- Errors --------------------------------------------------------------------------------------
 
@@ -449,88 +449,3 @@ def errors_since_start():
         last = log.read_text(errors="replace").splitlines()[-1:]
         if last and last[0].startswith("error: "):
             yield f"{last[0]} ({log})"
-
-
-# --- What the table and the figures show ----------------------------------------------------------
-
-
-def baselines(scene):
-    """The baseline's runs of a scene at 1x and 2x steps, for every seed."""
-    once = scene.train.steps
-    return [
-        with_values(BASELINE, scene, seed=seed, steps=steps)
-        for seed in SETTINGS.seeds
-        for steps in (once, 2 * once)
-    ]
-
-
-def conquered(scene):
-    """DaC's runs of a scene, for every seed and mode."""
-    return [
-        with_values(FINETUNE, scene, seed=seed, mode=mode)
-        for seed in SETTINGS.seeds
-        for mode in SETTINGS.modes
-    ]
-
-
-MAIN_RECORDS = [
-    f"{run}/evaluation/evaluation.json"
-    for scene in SCENES.values()
-    for run in baselines(scene) + conquered(scene)
-]
-
-# Figures show the first seed; the table, means over all.
-FIGURE = f"{RESULTS}/figures/{{scene}}"
-
-
-def shown(pattern):
-    """An input function: the pattern with the values of the scene, and mode, of a figure."""
-
-    def path(wildcards):
-        scene = scene_of(wildcards)
-        once = scene.train.steps
-        fixed = {"seed": SETTINGS.seeds[0], "once": once, "twice": 2 * once}
-        return with_values(pattern, scene, **fixed, **wildcards)
-
-    return path
-
-
-def shown_experts(wildcards):
-    """The curves of a scene's experts."""
-    scene = scene_of(wildcards)
-    return [
-        shown(f"{EXPERT}/curve.json".replace("{group}", str(group)))(wildcards)
-        for group in range(scene.K)
-    ]
-
-
-def of_all_scenes(pattern):
-    """An input function: as `shown`, for every scene in turn."""
-
-    def paths(wildcards):
-        return [
-            with_values(
-                pattern,
-                scene,
-                seed=SETTINGS.seeds[0],
-                twice=2 * scene.train.steps,
-                mode=wildcards.mode,
-            )
-            for scene in SCENES.values()
-        ]
-
-    return paths
-
-
-def figures_of(scene):
-    """Pictures that the report shows of one scene."""
-    figures = [with_values(f"{GROUPS}/partition.png", scene), f"{FIGURE}-experts.png"]
-    for kind in ("convergence", "losses", "points"):
-        figures += [f"{FIGURE}-{kind}-{mode}.png" for mode in SETTINGS.modes]
-    return [figure.format(scene=scene.name) for figure in figures]
-
-
-FIGURES = [
-    *(f"{RESULTS}/figures/qualitative-{mode}.png" for mode in SETTINGS.modes),
-    *(figure for scene in SCENES.values() for figure in figures_of(scene)),
-]

@@ -38,12 +38,13 @@ def test_what_grows_with_the_scene_and_the_model(tmp_path: Path) -> None:
     files = [str(tmp_path / f"{i}.png") for i in range(10)]
     Image.new("RGBA", (40, 20)).save(files[0])
     one = scene(tmp_path, evaluate={"test_views": 3})
-    results, states = disk_space(one, [*files, "poses.json"], seeds=1, modes=1)
+    counts = {"trained": 8, "at_once": 6, "evaluated": 4}
+    results, states = disk_space(one, [*files, "poses.json"], **counts)
     run = 12 * parameters(one.model)
     assert results == 10 * 800 * 4 + 8 * run + 4 * 3 * 800 * 5
     assert states == 18 * run
-    more, _ = disk_space(one, files, seeds=2, modes=1)
+    more, _ = disk_space(one, files, trained=16, at_once=12, evaluated=8)
     assert more - results == 8 * run + 4 * 3 * 800 * 5
     small = one.model_copy(update={"evaluate": EvaluateSettings(test_views=None)})
-    assert disk_space(small, files, seeds=1, modes=1)[0] == results + 4 * 3 * 800 * 5
-    assert disk_space(one, [], seeds=1, modes=1)[0] == 8 * run
+    assert disk_space(small, files, **counts)[0] == results + 4 * 3 * 800 * 5
+    assert disk_space(one, [], **counts)[0] == 8 * run

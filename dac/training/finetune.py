@@ -1,4 +1,8 @@
-"""Fine-tuning: the distilled student on the images of all training views (Sec. 4.1.2)."""
+"""Fine-tuning: the distilled student on the images of all training views (Sec. 4.1.2).
+
+The control `restart` does the same to a baseline, whose learning rate starts again as DaC's does:
+what that gains owes nothing to division and distillation.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ def finetune(
     train: TrainSettings,
     settings: FinetuneSettings,
     *,
-    distill: DistillSettings,
+    distill: DistillSettings | None,
     seed: int,
     out: Path,
     state: Path,
@@ -32,14 +36,14 @@ def finetune(
 
     Args:
         scene: a scene's folder.
-        student: output of `distill`.
+        student: output of `distill`, or of a baseline.
         train: losses, rays and background; its learning rate and steps are not read.
         settings: `start` fresh: new optimiser, warm-up and cosine over this phase. continued: the
             distillation's optimiser, and its cosine (over `distill.horizon`) goes on.
-        distill: the distillation's settings, for `continued`.
+        distill: the distillation's settings, which `continued` needs; None after a baseline.
 
     Raises:
-        UserError: `continued` without a horizon; and as in `Run.execute`.
+        UserError: `continued` without a horizon or after a baseline; and as in `Run.execute`.
     """
     views = Scene.load(scene)
     device = default_device()
@@ -48,6 +52,9 @@ def finetune(
     optimizer = image_optimizer(model, train, settings.learning_rate)
     before = 0
     if settings.start == "continued":
+        if distill is None:
+            what = "'continued' goes on with a distillation, not with a baseline"
+            raise UserError("finetune.start", what, "set it to fresh")
         before = distill.steps
         inputs["student/optimizer.safetensors"] = student / "optimizer.safetensors"
         load_optimizer(model, optimizer, student)
@@ -58,7 +65,7 @@ def finetune(
         settings={
             "train": train.model_dump(mode="json"),
             "finetune": settings.model_dump(mode="json"),
-            "distill": distill.model_dump(mode="json"),
+            "distill": None if distill is None else distill.model_dump(mode="json"),
         },
         inputs=inputs,
         out=out,
@@ -79,13 +86,15 @@ def finetune(
     run.execute(model, optimizer, steps, probe, plan)
 
 
-def finetune_rate(settings: FinetuneSettings, distill: DistillSettings) -> Callable[[int], float]:
+def finetune_rate(
+    settings: FinetuneSettings, distill: DistillSettings | None
+) -> Callable[[int], float]:
     """Learning rate of a step of fine-tuning.
 
     Raises:
         UserError: `continued`, but the distillation's cosine has no horizon beyond its steps.
     """
-    if settings.start == "fresh":
+    if settings.start == "fresh" or distill is None:
         return lambda step: (
             settings.learning_rate
             * learning_rate_factor(step, warmup=settings.warmup_steps, horizon=settings.steps)

@@ -10,7 +10,7 @@ def main(job: Job) -> None:
 
     records = [Path(record) for record in job.input.records]
     csv, md, tex, html = (Path(job.output[kind]) for kind in ("csv", "md", "tex", "html"))
-    write_main_table(records, csv, md, tex, html)
+    write_main_table(records, csv, md, tex, html, paper=job.value("paper_values"))
 
 
 run(main, snakemake)

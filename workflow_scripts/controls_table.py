@@ -1,0 +1,1 @@
+"""Write the table of the controls, and what they say."""

@@ -1,0 +1,25 @@
+"""Start a baseline's learning rate again, as DaC's fine-tuning does."""
+
+from _job import Job, run
+
+
+def main(job: Job) -> None:
+    from pathlib import Path
+
+    from dac.settings import FinetuneSettings, TrainSettings
+    from dac.training.finetune import finetune
+
+    steps = int(job.wildcards.finetune_steps)
+    finetune(
+        job.folder("scene"),
+        job.folder("baseline"),
+        job.section("train", TrainSettings),
+        job.section("finetune", FinetuneSettings, steps=steps, start="fresh"),
+        distill=None,
+        seed=int(job.wildcards.seed),
+        out=job.out,
+        state=Path(job.params.state),
+    )
+
+
+run(main, snakemake)
