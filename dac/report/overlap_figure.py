@@ -1,4 +1,4 @@
-"""Disjoint or overlapping sectors (the paper's Fig. 6): the 2x baseline and DaC with both.
+"""Disjoint groups or overlapping sectors (the paper's Fig. 6): the 2x baseline and DaC with both.
 
 The paper draws bars. A bar's length is read from zero, and between 25 and 38 dB from zero a tenth
 of a decibel can't be seen; cut off, its length misleads. So these are dots, and all panels span
@@ -34,7 +34,7 @@ from dac.report.scene_records import (
 from dac.report.statistics import Paired, paired_records
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
 from dac.report.tables import write_csv
-from dac.report.text import for_figure
+from dac.report.text import for_figure, signed
 
 OVERLAPPING = "azimuth-overlap"
 NARROW = 4.6  # inches: the width of a single panel, and of the legend below it
@@ -63,7 +63,7 @@ class Panel:
     Attributes:
         records: of the scene.
         dots: what there is of baseline, disjoint and overlapping, mode by mode.
-        differences: mode -> PSNR with overlapping minus with disjoint sectors.
+        differences: mode -> PSNR with overlapping sectors minus with disjoint groups.
     """
 
     records: SceneRecords
@@ -82,7 +82,7 @@ def panels_of(records: Sequence[Path]) -> list[Panel]:
 
     Args:
         records: of the 2x baseline and of DaC, in each mode with at most one division into disjoint
-            and one into overlapping sectors; other methods are ignored.
+            groups and one into overlapping sectors; other methods are ignored.
 
     Raises:
         UserError: as `load_scene_records`; a mode has two runs of one kind; no record is of DaC.
@@ -115,18 +115,20 @@ def panels_of(records: Sequence[Path]) -> list[Panel]:
     return panels
 
 
-def overlap_figure(records: Sequence[Path], csv: Path, png: Path, pdf: Path) -> None:
-    """Draw the PSNR with disjoint and with overlapping sectors, and write the numbers.
+def overlap_figure(records: Sequence[Path], csv: Path | None, png: Path, pdf: Path) -> None:
+    """Draw the PSNR with disjoint groups and with overlapping sectors, and write the numbers.
 
     Args:
         records: `evaluation.json` files.
-        csv, png, pdf: files to write.
+        csv: file for the plotted numbers; None: not wanted.
+        png, pdf: files to write.
 
     Raises:
         UserError: as `panels_of`; the files can't be written.
     """
     panels = panels_of(records)
-    write_csv(overlap_table(panels), csv)
+    if csv is not None:
+        write_csv(overlap_table(panels), csv)
     modes = sorted({mode for panel in panels for mode in panel.modes})
     columns = min(len(panels), 5 if len(modes) == 1 else 3)
     rows = -(-len(panels) // columns)
@@ -243,9 +245,9 @@ def _top(dot: Dot) -> float:
 
 def _write_difference(axes: Any, x: float, y: float, found: Paired) -> None:
     axes.plot([x, x + 1], [y, y], color="#555555", lw=0.7)
-    text = f"{found.mean:+.2f}\n[{found.low:+.2f}, {found.high:+.2f}]".replace("-", "−")
+    mean, low, high = (signed(value, 2) for value in (found.mean, found.low, found.high))
     axes.annotate(
-        text,
+        f"{mean}\n[{low}, {high}]",
         (x + 0.5, y),
         xytext=(0, 2),
         textcoords="offset points",
@@ -260,10 +262,10 @@ def _write_difference(axes: Any, x: float, y: float, found: Paired) -> None:
 
 def _handles(panels: Sequence[Panel]) -> list[Line2D]:
     names = {"baseline": "baseline 2x"}
-    for kind in ("disjoint", "overlapping"):
+    for kind, groups in (("disjoint", "groups"), ("overlapping", "sectors")):
         counts = {d.label.K for panel in panels for d in panel.dots if d.kind == kind}
         one = f"{counts.pop()} {kind}" if len(counts) == 1 else kind
-        names[kind] = f"DaC, {one} sectors"
+        names[kind] = f"DaC, {one} {groups}"
     handles = []
     for kind, name in names.items():
         colour, fill = _colours(kind)

@@ -58,15 +58,15 @@ def load_scene_records(records: Sequence[Path]) -> list[SceneRecords]:
 
     Raises:
         UserError: no record, a damaged one, two of the same run, or records of one scene that score
-            different views, whose means can't be compared.
+            different views, or in another order: their means can't be compared.
     """
     if not records:
         raise UserError("figure", "no evaluation record is given", "run an evaluation first")
     groups: dict[tuple[str, str], dict[Label, list[Evaluation]]] = {}
-    views: dict[str, tuple[Path, set[str]]] = {}
+    views: dict[str, tuple[Path, list[str]]] = {}
     for path in records:
         record = Evaluation.load(path)
-        names = {image.name for image in record.images}
+        names = [image.name for image in record.images]
         first, expected = views.setdefault(record.scene, (path, names))
         if names != expected:
             raise UserError(path, f"scores other views than {first}", "score the same test views")
