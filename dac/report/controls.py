@@ -109,8 +109,8 @@ def _baselines(scene: SceneRecords) -> Iterator[_Run]:
     """Baselines of other lengths than the 2x, the shortest first."""
     labels = [x for x in scene.runs if known_method(x.method) in (FIRST, "baseline")]
     for label in sorted(labels, key=lambda label: label.steps):
-        times = label.method.removeprefix("baseline-")
-        yield f"baseline {times}", label.method, False, scene.runs[label]
+        times = float(label.method.removeprefix("baseline-").removesuffix("x"))
+        yield f"baseline {times:.3g}x", label.method, False, scene.runs[label]
 
 
 def _conquered(scene: SceneRecords, division: str, K: int) -> Iterator[_Run]:
