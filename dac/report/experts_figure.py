@@ -20,7 +20,7 @@ from dac.errors import UserError
 from dac.evaluation.records import Evaluation
 from dac.report.methods import METHOD_COLOURS
 from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure
-from dac.report.text import for_figure
+from dac.report.text import for_figure, signed
 
 Floats = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def _draw_views(axes: Any, gains: ExpertGains) -> None:
         axes.scatter(x, values, s=11, c=colour, linewidths=0, zorder=3)
         mean = values.mean()
         axes.hlines(mean, group - 0.4, group + 0.4, color=colour, lw=1.8, zorder=4)
-        ticks.append(f"sector {group}\n{_signed(mean, 2)} dB")
+        ticks.append(f"sector {group}\n{signed(mean, 2)} dB")
     axes.axhline(0, color="black", lw=0.6)
     axes.set_xticks(range(K), ticks)
     axes.set_xlim(-0.6, K - 0.4)
@@ -119,7 +119,7 @@ def _draw_views(axes: Any, gains: ExpertGains) -> None:
     axes.grid(axis="y", lw=0.4, color="#DDDDDD")
     axes.set_axisbelow(True)
     axes.set_ylabel("expert minus baseline (dB)")
-    routed, oracle = _signed(gains.gain.mean(), 2), _signed(gains.oracle.mean(), 2)
+    routed, oracle = signed(gains.gain.mean(), 2), signed(gains.oracle.mean(), 2)
     axes.set_title(
         f"own expert, view by view: mean {routed} dB, oracle {oracle} dB", loc="left", pad=5
     )
@@ -136,7 +136,7 @@ def _draw_matrix(figure: Figure, gains: ExpertGains) -> None:
     for expert in range(K):
         for sector in range(K):
             value = gains.matrix[expert, sector]
-            text = "–" if np.isnan(value) else _signed(value, 1)
+            text = "–" if np.isnan(value) else signed(value, 1)
             dark = abs(value) > 1.8 * reach
             axes.text(
                 sector,
@@ -156,10 +156,6 @@ def _draw_matrix(figure: Figure, gains: ExpertGains) -> None:
     axes.tick_params(length=0)
     axes.set(xlabel="sector of the test views", ylabel="expert")
     axes.set_title("mean gain over the baseline (dB)", pad=5)
-
-
-def _signed(value: float, decimals: int) -> str:
-    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def gain_colours(middle: str) -> LinearSegmentedColormap:

@@ -25,3 +25,8 @@ def one_line(text: str, most: int = 60) -> str:
 def for_figure(text: str, most: int = 48) -> str:
     """A name for matplotlib, which would take what stands between two dollars for mathematics."""
     return one_line(text, most).replace("$", r"\$")
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign, a true minus; what rounds to zero is +0."""
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")

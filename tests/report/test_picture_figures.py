@@ -103,13 +103,14 @@ def _draw(study: Path, kind: str, png: Path, pdf: Path) -> None:
     if kind == "qualitative":
         comparison = Comparison(study / "scene", reference, ours)
         qualitative_figure([comparison, comparison], 2, png, pdf, dpi=100)
-    elif kind == "points":
+    elif kind.startswith("points"):
+        ours = study / "experts" if kind == "points of experts" else ours
         points_figure(study / "scene", _points(study), reference, ours, png, pdf)
     else:
         experts_figure(study / "experts", reference, png, pdf)
 
 
-@pytest.mark.parametrize("kind", ["qualitative", "points", "experts"])
+@pytest.mark.parametrize("kind", ["qualitative", "points", "points of experts", "experts"])
 def test_figures_are_written_alike_twice(study: Path, tmp_path: Path, kind: str) -> None:
     for name in ("one", "two"):
         _draw(study, kind, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")

@@ -1,0 +1,281 @@
+"""Disjoint groups or overlapping sectors (the paper's Fig. 6): the 2x baseline and DaC with both.
+
+The paper draws bars. A bar's length is read from zero, and between 25 and 38 dB from zero a tenth
+of a decibel can't be seen; cut off, its length misleads. So these are dots, and all panels span
+equally many decibels: equal distances mean equal differences in every scene. The paired difference
+of the two divisions, with its 95 % interval over views and seeds, is written above.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from dac.errors import UserError
+from dac.evaluation.records import Label
+from dac.report.methods import method_colour
+from dac.report.scene_records import (
+    SceneRecords,
+    deviation,
+    load_scene_records,
+    psnr_of_seeds,
+)
+from dac.report.statistics import Paired, paired_records
+from dac.report.style import STYLE, TWO_COLUMNS, save_figure
+from dac.report.tables import write_csv
+from dac.report.text import for_figure, signed
+
+OVERLAPPING = "azimuth-overlap"
+NARROW = 4.6  # inches: the width of a single panel, and of the legend below it
+LEAST_SPAN = 0.5  # dB that a panel shows, so that differences of no account look like it
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One run of a scene, whatever the seed.
+
+    Attributes:
+        kind: `baseline`, `disjoint` or `overlapping`.
+        label: of the run, with seed 0.
+        psnr: (S,) dB, a value each seed.
+    """
+
+    kind: str
+    label: Label
+    psnr: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One scene.
+
+    Attributes:
+        records: of the scene.
+        dots: what there is of baseline, disjoint and overlapping, mode by mode.
+        differences: mode -> PSNR with overlapping sectors minus with disjoint groups.
+    """
+
+    records: SceneRecords
+    dots: list[Dot]
+    differences: dict[str, Paired]
+
+    @property
+    def modes(self) -> list[str]:
+        """DaC's modes, in the order of the dots."""
+        ours = [dot.label.mode or "" for dot in self.dots if dot.kind != "baseline"]
+        return list(dict.fromkeys(ours))
+
+
+def panels_of(records: Sequence[Path]) -> list[Panel]:
+    """The numbers of every scene that has a model of DaC's.
+
+    Args:
+        records: of the 2x baseline and of DaC, in each mode with at most one division into disjoint
+            groups and one into overlapping sectors; other methods are ignored.
+
+    Raises:
+        UserError: as `load_scene_records`; a mode has two runs of one kind; no record is of DaC.
+    """
+    panels = []
+    for scene in load_scene_records(records):
+        chosen: dict[tuple[str, str], Label] = {}
+        for label in scene.select("baseline-2x") + scene.select("dac"):
+            kind, mode = _kind(label), label.mode or ""
+            if (kind, mode) in chosen:
+                what = f"has two runs of one kind: {kind}, {mode or 'no'} mode"
+                raise UserError(f"scene {scene.scene}", what, "give one of them")
+            chosen[kind, mode] = label
+        dots = [
+            Dot(kind, label, psnr_of_seeds(scene.runs[label]))
+            for (kind, _), label in chosen.items()
+        ]
+        dots.sort(key=lambda dot: (dot.label.mode or "", dot.kind))
+        differences = {}
+        for (kind, mode), label in chosen.items():
+            disjoint = chosen.get(("disjoint", mode))
+            if kind == "overlapping" and disjoint is not None:
+                found = paired_records(scene.runs[label], scene.runs[disjoint])
+                if found is not None:
+                    differences[mode] = found
+        if any(dot.kind != "baseline" for dot in dots):
+            panels.append(Panel(scene, dots, differences))
+    if not panels:
+        raise UserError("overlap figure", "no record is of DaC", "evaluate a fine-tuned model")
+    return panels
+
+
+def overlap_figure(records: Sequence[Path], csv: Path | None, png: Path, pdf: Path) -> None:
+    """Draw the PSNR with disjoint groups and with overlapping sectors, and write the numbers.
+
+    Args:
+        records: `evaluation.json` files.
+        csv: file for the plotted numbers; None: not wanted.
+        png, pdf: files to write.
+
+    Raises:
+        UserError: as `panels_of`; the files can't be written.
+    """
+    panels = panels_of(records)
+    if csv is not None:
+        write_csv(overlap_table(panels), csv)
+    modes = sorted({mode for panel in panels for mode in panel.modes})
+    columns = min(len(panels), 5 if len(modes) == 1 else 3)
+    rows = -(-len(panels) // columns)
+    span = max(LEAST_SPAN, *(np.ptp(_all_values(panel)) for panel in panels))
+    with rc_context(STYLE):
+        width = TWO_COLUMNS if columns > 1 else NARROW
+        figure = Figure(figsize=(width, 2.1 * rows + 0.6), layout="constrained")
+        grid: Any = figure.subplots(rows, columns, squeeze=False).flatten()
+        for place, panel in enumerate(panels):
+            _draw(grid[place], panel, modes, 1.6 * span)
+            if place % columns == 0:
+                grid[place].set_ylabel("test PSNR (dB)")
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        legend = figure.legend(
+            handles=_handles(panels),
+            loc="outside lower left",
+            ncols=3,
+            title=textwrap.fill(small_print(panels), round(22 * width)),
+            title_fontsize=6,
+            frameon=False,
+            alignment="left",
+        )
+        legend.get_title().set_color("#555555")
+        save_figure(figure, png, pdf, dpi=300)
+
+
+def overlap_table(panels: Sequence[Panel]) -> pd.DataFrame:
+    """The plotted numbers: one row a dot, the difference in the row of the overlapping sectors."""
+    rows = []
+    for panel in panels:
+        for dot in panel.dots:
+            row: dict[str, Any] = {
+                "scene": panel.records.scene,
+                "model": dot.label.model,
+                "method": dot.label.method,
+                "division": dot.label.division,
+                "K": dot.label.K,
+                "mode": dot.label.mode,
+                "psnr": dot.psnr.mean(),
+                "psnr_std": deviation(dot.psnr),
+                "seeds": len(dot.psnr),
+            }
+            found = panel.differences.get(dot.label.mode or "")
+            shown = found if dot.kind == "overlapping" else None
+            for column in ("mean", "low", "high"):
+                name = f"over_disjoint_{column}"
+                row[name] = None if shown is None else getattr(shown, column)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _kind(label: Label) -> str:
+    if label.method != "dac":
+        return "baseline"
+    return "overlapping" if label.division == OVERLAPPING else "disjoint"
+
+
+def _all_values(panel: Panel) -> NDArray[np.float64]:
+    return np.concatenate([dot.psnr for dot in panel.dots])
+
+
+def small_print(panels: Sequence[Panel]) -> str:
+    """How the figure is read."""
+    parts = ["All panels span equally many dB."]
+    if any(len(dot.psnr) > 1 for panel in panels for dot in panel.dots):
+        parts.append("Whiskers: standard deviation over seeds.")
+    if any(panel.differences for panel in panels):
+        text = "Above: overlapping minus disjoint, paired, 95 % interval (bold: without zero)."
+        parts.append(text)
+    return " ".join(parts)
+
+
+def _draw(axes: Any, panel: Panel, modes: Sequence[str], span: float) -> None:
+    """Dots of one scene: the baseline, then a pair each mode."""
+    left = {mode: 1.0 + 2.6 * place for place, mode in enumerate(modes)}
+    for dot in panel.dots:
+        pair = left.get(dot.label.mode or "", 0.0)
+        _draw_dot(axes, {"baseline": 0.0, "overlapping": pair + 1.0}.get(dot.kind, pair), dot)
+    values = _all_values(panel)
+    middle = (values.max() + values.min()) / 2
+    # The differences are written above the dots.
+    axes.set_ylim(middle - 0.4 * span, middle + 0.6 * span)
+    axes.set_xlim(-0.6, left[modes[-1]] + 1.95)
+    for mode, found in panel.differences.items():
+        highest = max(_top(dot) for dot in panel.dots if (dot.label.mode or "") == mode)
+        _write_difference(axes, left[mode], highest + 0.06 * span, found)
+    if len(modes) > 1:
+        axes.set_xticks(
+            [at + 0.5 for at in left.values()], [for_figure(f"{mode} mode", 20) for mode in left]
+        )
+    else:
+        axes.set_xticks([])
+    axes.tick_params(axis="x", length=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", lw=0.4, color="#DDDDDD")
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_title(panel.records.title, loc="left", weight="bold")
+
+
+def _draw_dot(axes: Any, x: float, dot: Dot) -> None:
+    colour, fill = _colours(dot.kind)
+    mean, spread = dot.psnr.mean(), deviation(dot.psnr)
+    if spread is not None:
+        axes.errorbar(x, mean, spread, color=colour, lw=1.0, capsize=2, zorder=2)
+    axes.plot(x, mean, "o", ms=5.5, color=fill, mec=colour, mew=1.1, zorder=3)
+
+
+def _top(dot: Dot) -> float:
+    """The whisker's end."""
+    return float(dot.psnr.mean()) + (deviation(dot.psnr) or 0.0)
+
+
+def _write_difference(axes: Any, x: float, y: float, found: Paired) -> None:
+    axes.plot([x, x + 1], [y, y], color="#555555", lw=0.7)
+    mean, low, high = (signed(value, 2) for value in (found.mean, found.low, found.high))
+    axes.annotate(
+        f"{mean}\n[{low}, {high}]",
+        (x + 0.5, y),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=6,
+        linespacing=1.1,
+        weight="bold" if found.sure else "normal",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+    )
+
+
+def _handles(panels: Sequence[Panel]) -> list[Line2D]:
+    names = {"baseline": "baseline 2x"}
+    for kind, groups in (("disjoint", "groups"), ("overlapping", "sectors")):
+        counts = {d.label.K for panel in panels for d in panel.dots if d.kind == kind}
+        one = f"{counts.pop()} {kind}" if len(counts) == 1 else kind
+        names[kind] = f"DaC, {one} {groups}"
+    handles = []
+    for kind, name in names.items():
+        colour, fill = _colours(kind)
+        handles.append(
+            Line2D([], [], color=fill, mec=colour, mew=1.1, marker="o", ms=5.5, ls="", label=name)
+        )
+    return handles
+
+
+def _colours(kind: str) -> tuple[str, str]:
+    """Of the edge and of the face."""
+    colour = method_colour("baseline-2x" if kind == "baseline" else "dac")
+    return colour, "white" if kind == "overlapping" else colour

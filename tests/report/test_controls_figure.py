@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dac.errors import UserError
+from dac.evaluation.records import Evaluation
+from dac.report.controls import oracle
+from dac.report.controls_figure import Controls, controls, controls_figure, small_print
+
+Recorder = Callable[..., Path]
+GROUPS = (0, 0, 1, 1)
+# The second expert is 2 dB better than the first's own on the first view, 3 dB worse elsewhere.
+EACH = ((30.0, 32.0), (30.0, 27.0), (27.0, 30.0), (27.0, 30.0))
+
+
+def _study(
+    record: Recorder,
+    scene: str,
+    seeds: int = 1,
+    modes: tuple[str, ...] = ("paper",),
+    stride: int = 1,
+) -> list[Path]:
+    """Every method is off the 2x baseline by one number on all views and seeds."""
+    files = []
+    base = (-1.0, 0.0, 1.0, 2.0)
+
+    def add(method: str, gain: float, spread: tuple[float, ...] = base, **kept: object) -> None:
+        files.append(record(scene, method, 30.0 + gain, spread=spread, **kept))
+
+    for seed in range(seeds):
+        add("baseline-1x", -0.5, seed=seed, steps=100)
+        add("baseline-2x", 0.0, seed=seed, steps=200)
+        add("baseline-5.66667x", 0.3, seed=seed, steps=567)
+        add("restart", 0.05, seed=seed, steps=200)
+        routed = {"groups": GROUPS, "expert_psnr": EACH, "division": "azimuth", "K": 2}
+        settings = {"evaluate": {"expert_stride": stride}}
+        # Sector 0 gains 0.2 and sector 1 0.6 over the 2x baseline.
+        add("experts", 0.2, (-1.0, 0.0, 1.4, 2.4), seed=seed, settings=settings, **routed)
+        for mode in modes:
+            kept = {"seed": seed, "mode": mode}
+            add("distilled", -0.7, division="azimuth", K=2, **kept)
+            for division, K, gain in (
+                ("single", 1, 0.02),
+                ("random", 2, 0.04),
+                ("azimuth", 2, 0.1),
+            ):
+                add("dac", gain, division=division, K=K, distill_steps=100, **kept)
+    return files
+
+
+def _gains(scene: Controls) -> dict[str, float]:
+    return {row.name: row.gain.mean for row in scene.rows if row.gain is not None}
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_rows_are_the_differences_of_the_records(record: Recorder, seeds: int) -> None:
+    (scene,) = controls(_study(record, "lego", seeds), "azimuth", 2)
+    expected = {
+        "baseline 1x": -0.5,
+        "baseline 5.67x": 0.3,
+        "restart": 0.05,
+        "2 experts, routed": 0.4,
+        "2 experts, oracle": 0.4 + 2.0 / 4,
+        "distilled": -0.7,
+        "DaC, K = 1": 0.02,
+        "DaC, random, K = 2": 0.04,
+        "DaC, azimuth, K = 2": 0.1,
+    }
+    assert _gains(scene) == pytest.approx(expected) and list(_gains(scene)) == list(expected)
+    for row in scene.rows:
+        assert row.gain is not None and row.gain.seeds == seeds
+        if "experts" not in row.name:  # equal on all views: the interval is a point
+            assert row.gain.low == pytest.approx(row.gain.high) and row.gain.sure
+    assert [row.name for row in scene.rows if row.control] == ["DaC, K = 1", "DaC, random, K = 2"]
+
+
+def test_the_oracle_takes_from_the_grid_how_far_the_best_is_ahead(record: Recorder) -> None:
+    kept = {"groups": GROUPS, "expert_psnr": EACH, "spread": (0.0, 0.1, 0.2, 0.3)}
+    routed = Evaluation.load(record("lego", "experts", 29.0, **kept))
+    assert [image.psnr for image in oracle(routed).images] == pytest.approx(
+        [31.0, 29.1, 29.2, 29.3]
+    )
+    with pytest.raises(UserError, match="lacks the single experts' scores"):
+        oracle(Evaluation.load(record("lego", "experts", 29.0)))
+    wrong = record("lego", "experts", 29.0, groups=(0, 0, 7, 1), expert_psnr=EACH, spread=[0] * 4)
+    with pytest.raises(UserError, match="lacks the single experts' scores"):
+        oracle(Evaluation.load(wrong))
+
+
+def test_stages_add_up(record: Recorder) -> None:
+    (scene,) = controls(_study(record, "lego", 2), "azimuth", 2)
+    (fall,) = scene.waterfalls
+    assert [stage.mean for stage in fall.stages] == pytest.approx([0.9, -1.1, 0.8])
+    assert sum(stage.mean for stage in fall.stages) == pytest.approx(0.1 + 0.5)
+    assert fall.twice == pytest.approx(0.5)
+    assert fall.sectors == pytest.approx(np.array([[0.7, -0.2, 0.6], [1.1, -0.2, 0.6]]))
+
+
+def test_stages_rest_on_the_seeds_that_all_share(record: Recorder) -> None:
+    files = _study(record, "lego", 1)
+    files.append(record("lego", "baseline-1x", 99.0, seed=1, spread=(-1, 0, 1, 2)))
+    (scene,) = controls(files, "azimuth", 2)
+    assert {stage.seeds for stage in scene.waterfalls[0].stages} == {1}
+    assert scene.waterfalls[0].stages[0].mean == pytest.approx(0.9)
+
+
+def test_every_mode_has_its_rows_and_stages(record: Recorder) -> None:
+    (scene,) = controls(_study(record, "lego", modes=("corrected", "paper")), "azimuth", 2)
+    assert [fall.mode for fall in scene.waterfalls] == ["corrected", "paper"]
+    names = [row.name for row in scene.rows]
+    assert names[-2:] == ["DaC, azimuth, K = 2, corrected", "DaC, azimuth, K = 2, paper"]
+    assert len(names) == 5 + 2 * 4
+
+
+def test_a_control_may_be_the_division_itself(record: Recorder) -> None:
+    (scene,) = controls(_study(record, "lego"), "random", 2)
+    assert [row.name for row in scene.rows][-2:] == ["DaC, K = 1", "DaC, random, K = 2"]
+    assert not scene.rows[-1].control and not scene.waterfalls
+
+
+def test_each_scene_may_have_its_own_division(record: Recorder) -> None:
+    files = _study(record, "lego")
+    experts = {"groups": (0, 1, 2), "expert_psnr": [(20.0, 20.0, 20.0)] * 3}
+    files += [
+        record("fox", "baseline-2x", 20.0),
+        record("fox", "experts", 20.1, division="louvain", K=3, **experts),
+        record("fox", "dac", 20.2, division="louvain", K=3, mode="paper"),
+        record("bare", "baseline-2x", 20.0),
+    ]
+    scenes = controls(files, None, None)
+    last = [scene.rows[-1].name for scene in scenes if scene.rows]
+    assert last == ["DaC, azimuth, K = 2", "DaC, louvain, K = 3"] and not scenes[2].rows
+    files.append(record("fox", "experts", 20.1, division="random", K=3, **experts))
+    with pytest.raises(UserError, match="routed experts of several divisions"):
+        controls(files, None, None)
+
+
+def test_small_print_says_what_to_be_careful_about(record: Recorder) -> None:
+    one = small_print(controls(_study(record, "lego", stride=4), "azimuth", 2))
+    assert "speaks of the views alone" in one and "stride 4" in one
+    three = small_print(controls(_study(record, "lego", 3), "azimuth", 2))
+    assert "alone" not in three and "Oracle" not in three
+
+
+def test_what_is_missing(record: Recorder, tmp_path: Path) -> None:
+    targets = (tmp_path / "a.png", tmp_path / "a.pdf")
+    first, second = record("a", "baseline-1x", 20.0), record("a", "baseline-2x", 21.0)
+    with pytest.raises(UserError, match="no record of the 2x baseline"):
+        controls_figure([first], "azimuth", 2, *targets)
+    assert not targets[0].exists()
+    other = record("a", "restart", 21.0, seed=1)
+    (scene,) = controls([first, second, other], "azimuth", 2)
+    assert [row.gain is None for row in scene.rows] == [False, True] and not scene.waterfalls
+    for files in ([second], [first, second, other]):
+        controls_figure(files, "azimuth", 2, *targets)
+        assert targets[0].stat().st_size > 5000
+    twice = [record("a", "dac", 21.0, steps=n, division="azimuth", K=2, mode="m") for n in (1, 2)]
+    with pytest.raises(UserError, match="two runs of dac azimuth 2 m"):
+        controls([second, *twice], "azimuth", 2)
+
+
+def test_a_run_that_is_far_off(record: Recorder, tmp_path: Path) -> None:
+    files = [record("a", "baseline-2x", 20.0)]
+    files += [record("a", "baseline-1x", 5.0), record("a", "restart", 60.0)]
+    controls_figure(files, "azimuth", 2, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("scenes", [1, 5])
+def test_files_are_written_alike_twice(record: Recorder, tmp_path: Path, scenes: int) -> None:
+    files = []
+    for i in range(scenes):
+        modes = ("corrected", "paper") if i == 2 else ("paper",)
+        files += _study(record, f"scene{i}", 1 + 2 * (i % 2), modes)
+    for name in ("one", "two"):
+        controls_figure(files, "azimuth", 2, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
+    for kind in ("png", "pdf"):
+        one, two = (tmp_path / f"{name}.{kind}" for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes() and one.stat().st_size > 5000
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_hostile_names(record: Recorder, tmp_path: Path) -> None:
+    for name in ("$x^{2$ \x1b\u202eשלום\n\\", "x" * 3000):
+        files = _study(record, name, modes=(name, "paper"))
+        controls_figure(files, "azimuth", 2, tmp_path / "a.png", tmp_path / "a.pdf")
+        assert (tmp_path / "a.png").stat().st_size > 5000

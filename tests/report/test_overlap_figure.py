@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dac.errors import UserError
+from dac.report.overlap_figure import overlap_figure, overlap_table, panels_of, small_print
+
+Recorder = Callable[..., Path]
+
+
+def _study(
+    record: Recorder, scene: str, seeds: int = 1, modes: tuple[str, ...] = ("paper",)
+) -> list[Path]:
+    """Overlapping sectors are ahead of disjoint groups by 0.2 dB on every view and seed."""
+    files = []
+    for seed in range(seeds):
+        psnr = 30.0 + 0.1 * seed
+        files.append(record(scene, "baseline-2x", psnr, seed=seed, steps=200))
+        for place, mode in enumerate(modes):
+            ours = {"seed": seed, "mode": mode, "distill_steps": 100}
+            disjoint = psnr + 0.5 + place
+            files.append(record(scene, "dac", disjoint, division="azimuth", K=4, **ours))
+            overlapping = {"division": "azimuth-overlap", "K": 6}
+            files.append(record(scene, "dac", disjoint + 0.2, **overlapping, **ours))
+    return files
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_dots_are_the_records(record: Recorder, seeds: int) -> None:
+    (panel,) = panels_of(_study(record, "chair", seeds, ("corrected", "paper")))
+    middle = 30 + 0.1 * (seeds - 1) / 2
+    kinds = [(dot.kind, dot.label.mode, dot.psnr.mean()) for dot in panel.dots]
+    assert kinds == [
+        ("baseline", None, pytest.approx(middle)),
+        ("disjoint", "corrected", pytest.approx(middle + 0.5)),
+        ("overlapping", "corrected", pytest.approx(middle + 0.7)),
+        ("disjoint", "paper", pytest.approx(middle + 1.5)),
+        ("overlapping", "paper", pytest.approx(middle + 1.7)),
+    ]
+    assert list(panel.differences) == ["corrected", "paper"]
+    for found in panel.differences.values():
+        assert [found.mean, found.low, found.high] == pytest.approx([0.2] * 3)
+        assert found.sure and found.seeds == seeds
+
+
+def test_the_table_holds_dots_and_differences(record: Recorder) -> None:
+    table = overlap_table(panels_of(_study(record, "chair", 3)))
+    assert list(table["division"])[1:] == ["azimuth", "azimuth-overlap"]
+    assert table["psnr"].to_numpy() == pytest.approx([30.1, 30.6, 30.8])
+    assert table["psnr_std"].to_numpy() == pytest.approx([0.1] * 3)
+    difference = table["over_disjoint_mean"].astype(float).to_numpy()
+    assert np.isnan(difference[:2]).all() and difference[2] == pytest.approx(0.2)
+    one = overlap_table(panels_of(_study(record, "chair")))
+    assert one["psnr_std"].isna().all()
+
+
+def test_small_print_explains_what_is_drawn(record: Recorder) -> None:
+    assert "Whiskers" in small_print(panels_of(_study(record, "chair", 2)))
+    alone = small_print(panels_of(_study(record, "chair")[:2]))
+    assert "Whiskers" not in alone and "interval" not in alone
+
+
+def test_what_is_missing(record: Recorder, tmp_path: Path) -> None:
+    baseline, disjoint, overlapping = _study(record, "chair")
+    for files in ([baseline, disjoint], [overlapping], [baseline, overlapping]):
+        (panel,) = panels_of(files)
+        assert len(panel.dots) == len(files) and not panel.differences
+        overlap_figure(files, None, tmp_path / "a.png", tmp_path / "a.pdf")
+        assert (tmp_path / "a.png").stat().st_size > 5000
+    # A scene without a model of DaC's has no panel.
+    panels = panels_of([baseline, disjoint, record("ship", "baseline-2x", 30.0)])
+    assert [panel.records.scene for panel in panels] == ["chair"]
+    with pytest.raises(UserError, match="no record is of DaC"):
+        panels_of([baseline])
+    with pytest.raises(UserError, match="two runs of one kind: disjoint, paper mode"):
+        panels_of([disjoint, record("chair", "dac", 30.0, division="azimuth", K=3, mode="paper")])
+
+
+def test_seeds_that_are_not_shared_are_not_compared(record: Recorder) -> None:
+    ours = {"mode": "paper", "distill_steps": 100}
+    files = [
+        record("a", "dac", 30.0, seed=0, division="azimuth", K=4, **ours),
+        record("a", "dac", 31.0, seed=1, division="azimuth-overlap", K=6, **ours),
+    ]
+    (panel,) = panels_of(files)
+    assert len(panel.dots) == 2 and not panel.differences
+
+
+@pytest.mark.parametrize("scenes", [1, 7])
+def test_files_are_written_alike_twice(record: Recorder, tmp_path: Path, scenes: int) -> None:
+    files = [file for i in range(scenes) for file in _study(record, f"scene{i}", seeds=1 + i % 3)]
+    for name in ("one", "two"):
+        overlap_figure(files, *(tmp_path / f"{name}.{kind}" for kind in ("csv", "png", "pdf")))
+    for kind in ("csv", "png", "pdf"):
+        one, two = (tmp_path / f"{name}.{kind}" for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes() and one.stat().st_size > 200
+    assert len(pd.read_csv(tmp_path / "one.csv")) == 3 * scenes
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_hostile_names(record: Recorder, tmp_path: Path) -> None:
+    for count, name in enumerate(("$x^{2$ \x1b\u202eשלום\n\\", "x" * 3000)):
+        files = _study(record, name, modes=(name, "paper"))
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        overlap_figure(files, *(folder / f"a.{kind}" for kind in ("csv", "png", "pdf")))
+        assert (folder / "a.png").stat().st_size > 5000
