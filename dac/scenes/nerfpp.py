@@ -1,8 +1,8 @@
 """The layout of NeRF++ (Zhang et al., arXiv:2010.07492), in which Tanks and Temples circulates.
 
 `{train,test}/{rgb,pose,intrinsics}/`: an image, its pose and its intrinsics have one stem. A folder
-`mask/` beside them is used, white where a pixel is. `validation/` repeats other views and
-`camera_path/` has no images; both are left out.
+`mask/` beside them is used, white where a pixel is. `validation/`, which not all scenes have, and
+`camera_path/`, which has no images, are left out.
 """
 
 from __future__ import annotations

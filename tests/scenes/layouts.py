@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
+COUNT, WIDTH, HEIGHT = 10, 24, 20
 
 
 def looking_at_origin(count: int, radius: float = 4.0, height: float = 1.5) -> Array:
@@ -62,6 +63,16 @@ def encoded(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def known_ring(
+    poses: Array | None = None, lens: tuple[float, ...] = (30, 30, 11.5, 10.25)
+) -> Known:
+    """Ten views of one lens, of which 4 to 6 test."""
+    images = [encoded(pixels(i, WIDTH, HEIGHT)) for i in range(COUNT)]
+    poses = looking_at_origin(COUNT) if poses is None else poses
+    lenses = np.tile(np.array(lens, np.float64), (COUNT, 1))
+    return Known(images, ".png", (WIDTH, HEIGHT), poses, lenses, range(4, 7))
 
 
 def flat(matrix: Array) -> str:

@@ -10,9 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import (
+    COUNT,
+    HEIGHT,
+    WIDTH,
     Known,
     encoded,
     flat,
+    known_ring,
     looking_at_origin,
     pixels,
     write_colmap,
@@ -29,22 +33,11 @@ from dac.scenes.nsvf import read_nsvf
 from dac.scenes.views import Views
 from dac.settings import SceneSettings
 
-COUNT, WIDTH, HEIGHT = 10, 24, 20
 READERS: dict[str, Callable[[Path], Views]] = {"nerfpp": read_nerfpp, "nsvf": read_nsvf}
 WRITERS: dict[str, Callable[[Path, Known], list[str]]] = {
     "nerfpp": write_nerfpp,
     "nsvf": write_nsvf,
 }
-IMAGES = [encoded(pixels(i, WIDTH, HEIGHT)) for i in range(COUNT)]
-
-
-def known(
-    poses: np.ndarray | None = None, lens: tuple[float, ...] = (30, 30, 11.5, 10.25)
-) -> Known:
-    """Ten views of one lens, of which 4 to 6 test."""
-    poses = looking_at_origin(COUNT) if poses is None else poses
-    lenses = np.tile(np.array(lens, np.float64), (COUNT, 1))
-    return Known(IMAGES, ".png", (WIDTH, HEIGHT), poses, lenses, range(4, 7))
 
 
 @pytest.fixture(params=["nerfpp", "nsvf"])
@@ -65,7 +58,7 @@ def assert_comes_back(root: Path, format: str, truth: Known, names: list[str]) -
 
 
 def test_as_written(tmp_path: Path, format: str) -> None:
-    assert_comes_back(tmp_path, format, known(), WRITERS[format](tmp_path, known()))
+    assert_comes_back(tmp_path, format, known_ring(), WRITERS[format](tmp_path, known_ring()))
     views = READERS[format](tmp_path)
     assert views.model == "perspective" and views.sparse is None and views.masks is None
 
@@ -90,17 +83,19 @@ def test_any_cameras_come_back(
     poses[:, :3, 3] = centres
     for format, write in WRITERS.items():
         root = tmp_path_factory.mktemp(format)
-        assert_comes_back(root, format, known(poses, lens), write(root, known(poses, lens)))
+        assert_comes_back(
+            root, format, known_ring(poses, lens), write(root, known_ring(poses, lens))
+        )
 
 
 def test_each_view_of_nerfpp_has_its_own_lens(tmp_path: Path) -> None:
-    truth = known()
+    truth = known_ring()
     truth.lenses[:, 0] += np.arange(COUNT)
     assert_comes_back(tmp_path, "nerfpp", truth, write_nerfpp(tmp_path, truth))
 
 
 def test_nerfpp_leaves_validation_and_camera_path_out(tmp_path: Path) -> None:
-    write_nerfpp(tmp_path, known())
+    write_nerfpp(tmp_path, known_ring())
     assert (tmp_path / "validation" / "rgb" / "000005.png").is_file()
     views = read_nerfpp(tmp_path)
     assert {name.split("/")[0] for name in views.names} == {"train", "test"}
@@ -108,7 +103,7 @@ def test_nerfpp_leaves_validation_and_camera_path_out(tmp_path: Path) -> None:
 
 
 def test_nsvf_leaves_other_test_views_out(tmp_path: Path) -> None:
-    write_nsvf(tmp_path, known())
+    write_nsvf(tmp_path, known_ring())
     for part, suffix in (("rgb", "png"), ("pose", "txt")):
         content = (tmp_path / part / f"1_000005.{suffix}").read_bytes()
         (tmp_path / part / f"2_000001.{suffix}").write_bytes(content)
@@ -119,34 +114,34 @@ def test_nsvf_leaves_other_test_views_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["matrix", "flat", "3x3", "first line"])
 def test_forms_of_nsvf_s_intrinsics(tmp_path: Path, form: str) -> None:
-    assert_comes_back(tmp_path, "nsvf", known(), write_nsvf(tmp_path, known(), form))
+    assert_comes_back(tmp_path, "nsvf", known_ring(), write_nsvf(tmp_path, known_ring(), form))
 
 
 def test_the_split_is_as_given_and_the_world_is_known(tmp_path: Path, format: str) -> None:
-    names = WRITERS[format](tmp_path, known())
+    names = WRITERS[format](tmp_path, known_ring())
     scene = import_scene(tmp_path, format, SceneSettings(), name="toy")
     order = [scene.names.index(name) for name in names]
     assert [scene.names[i] for i in scene.test] == names[4:7]
     assert scene.space.kind == "contraction"
-    moved = scene.world_from_data @ known().poses
+    moved = scene.world_from_data @ known_ring().poses
     np.testing.assert_allclose(scene.cameras.centres[order], moved[:, :3, 3], atol=1e-6)
     for i, name in enumerate(scene.names):
         np.testing.assert_array_equal(scene.images[i], np.asarray(Image.open(tmp_path / name)))
 
 
 def test_published_coordinates_can_be_kept(tmp_path: Path, format: str) -> None:
-    names = WRITERS[format](tmp_path, known())
+    names = WRITERS[format](tmp_path, known_ring())
     kept = SceneSettings(recentre=False, orientation="keep")
     scene = import_scene(tmp_path, format, kept, name="toy")
     np.testing.assert_array_equal(scene.world_from_data, np.eye(4))
     order = [scene.names.index(name) for name in names]
     found = scene.cameras.world_from_camera[order]
-    np.testing.assert_allclose(found, known().poses[:, :3], atol=1e-9)
+    np.testing.assert_allclose(found, known_ring().poses[:, :3], atol=1e-9)
 
 
 def test_nerfpp_s_own_masks_are_used(tmp_path: Path) -> None:
     """Those of the training views alone, then a folder that the settings name in their place."""
-    names = write_nerfpp(tmp_path, known())
+    names = write_nerfpp(tmp_path, known_ring())
     folders = {"own": tmp_path / "train" / "mask", "named": tmp_path.parent / "masks"}
     for i, name in enumerate(names):
         mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
@@ -175,7 +170,7 @@ def test_nerfpp_s_own_masks_are_used(tmp_path: Path) -> None:
 
 def test_splatting_s_model_of_larger_images(tmp_path: Path) -> None:
     """Every 8th view tests; lenses are scaled to the images that are there."""
-    truth = known()
+    truth = known_ring()
     xyz = np.random.default_rng(0).uniform(-1, 1, (30, 3))
     write_colmap(tmp_path, truth, xyz, [[i % COUNT, (i + 1) % COUNT] for i in range(30)])
     scene = import_scene(tmp_path, "colmap", SceneSettings(), name="toy")
@@ -240,7 +235,7 @@ POSE: list[tuple[Change, str]] = [
 def test_mistakes_in_a_pose_are_one_line(
     tmp_path: Path, format: str, change: Change, message: str
 ) -> None:
-    WRITERS[format](tmp_path, known())
+    WRITERS[format](tmp_path, known_ring())
     folder, stem = ("train/pose", "000003") if format == "nerfpp" else ("pose", "0_000003")
     change(tmp_path / folder / f"{stem}.txt")
     with pytest.raises(UserError, match=message) as caught:
@@ -271,7 +266,7 @@ LENS: list[tuple[Change, str]] = [
 def test_mistakes_in_a_lens_are_one_line(
     tmp_path: Path, format: str, change: Change, message: str
 ) -> None:
-    WRITERS[format](tmp_path, known())
+    WRITERS[format](tmp_path, known_ring())
     file = "test/intrinsics/000005.txt" if format == "nerfpp" else "intrinsics.txt"
     (tmp_path / file).write_text((tmp_path / file).read_text().replace("\n", " "))
     change(tmp_path / file)
@@ -307,7 +302,7 @@ def as_folder(file: Path) -> None:
 def test_files_that_are_missing_or_elsewhere(
     tmp_path: Path, format: str, file: str, change: Change, message: str
 ) -> None:
-    WRITERS[format](tmp_path, known())
+    WRITERS[format](tmp_path, known_ring())
     change(tmp_path / file)
     with pytest.raises(UserError, match=message) as caught:
         import_scene(tmp_path, format, SceneSettings(), name="toy")
@@ -321,7 +316,7 @@ def test_folders_that_are_missing_empty_or_elsewhere(
     tmp_path: Path, format: str, folder: str
 ) -> None:
     root = tmp_path / "data"
-    WRITERS[format](root, known())
+    WRITERS[format](root, known_ring())
     (root / folder).rename(tmp_path / "away")
     with pytest.raises(UserError, match=rf"{folder}: can't be listed \(No such file"):
         READERS[format](root)
@@ -335,7 +330,7 @@ def test_folders_that_are_missing_empty_or_elsewhere(
 
 
 def test_another_format_s_folder_is_one_line(tmp_path: Path) -> None:
-    write_nerfpp(tmp_path, known())
+    write_nerfpp(tmp_path, known_ring())
     with pytest.raises(UserError, match=r"rgb: can't be listed .* check the data set's layout"):
         read_nsvf(tmp_path)
     for file in (tmp_path / "train" / "rgb").iterdir():
@@ -345,14 +340,14 @@ def test_another_format_s_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_images_of_one_scene_have_one_size(tmp_path: Path, format: str) -> None:
-    names = WRITERS[format](tmp_path, known())
+    names = WRITERS[format](tmp_path, known_ring())
     (tmp_path / names[3]).write_bytes(encoded(pixels(0, 2 * WIDTH, 2 * HEIGHT)))
     with pytest.raises(UserError, match=rf"{names[3]}: has 48 x 40 pixels, but .* has 24 x 20"):
         import_scene(tmp_path, format, SceneSettings(), name="toy")
 
 
 def test_small_errors_of_printed_rotations_are_mended(tmp_path: Path, format: str) -> None:
-    truth = known(np.round(looking_at_origin(COUNT), 5))
+    truth = known_ring(np.round(looking_at_origin(COUNT), 5))
     names = WRITERS[format](tmp_path, truth)
     views = READERS[format](tmp_path)
     order = [views.names.index(name) for name in names]
