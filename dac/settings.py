@@ -37,7 +37,7 @@ Vector3 = tuple[Coordinate, Coordinate, Coordinate]
 _PART = r"[^/\x00-\x1f\x7f]{1,255}"
 PathText = Annotated[str, Field(max_length=1024, pattern=rf"^/*{_PART}(/+{_PART})*/*$")]
 
-Format = Literal["blender", "nerfstudio", "colmap", "photos"]
+Format = Literal["blender", "nerfstudio", "colmap", "nerfpp", "nsvf", "photos"]
 Division = Literal[
     "azimuth", "azimuth-quantile", "azimuth-overlap", "louvain", "spectral", "random", "single"
 ]

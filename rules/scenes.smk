@@ -85,7 +85,7 @@ rule triangulate:
     benchmark:
         benchmark_of(f"{SCENE}/points")
     wildcard_constraints:
-        scene=names_of("blender", "nerfstudio"),
+        scene=names_of("blender", "nerfstudio", "nerfpp", "nsvf"),
     conda:
         "../envs/scenes.yaml"
     threads: 2

@@ -9,6 +9,7 @@ Each step writes what it decided into the scene's log.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,24 @@ from dac.scenes.blender import read_blender
 from dac.scenes.colmap import read_colmap
 from dac.scenes.images import Pixels, decode, read_header, store
 from dac.scenes.masks import find_mask, lens_masks, read_mask
+from dac.scenes.nerfpp import read_nerfpp
 from dac.scenes.nerfstudio import read_nerfstudio
 from dac.scenes.normalize import normalise
+from dac.scenes.nsvf import read_nsvf
 from dac.scenes.orientation import match_pixels
 from dac.scenes.photos import read_photos
 from dac.scenes.scene import Scene
 from dac.scenes.splits import split
 from dac.scenes.views import Finder, Views, read_names
 from dac.settings import SceneSettings
+
+READERS: dict[str, Callable[[Path], Views]] = {
+    "blender": read_blender,
+    "nerfstudio": read_nerfstudio,
+    "colmap": read_colmap,
+    "nerfpp": read_nerfpp,
+    "nsvf": read_nsvf,
+}
 
 
 def import_scene(
@@ -45,7 +56,7 @@ def import_scene(
 
     Args:
         path: its folder; for `photos`, the folder of the photos.
-        format: `blender`, `nerfstudio`, `colmap` or `photos`.
+        format: one of `READERS`, or `photos`.
         settings: how.
         name: the scene's name.
         sfm_model: for `photos`, the folder of the COLMAP model that structure from motion wrote.
@@ -84,7 +95,8 @@ def import_scene(
     if work is not None:
         # Twice: the pixels lie in the file without a name until the scene that is saved is whole.
         pixels = 2 * len(views) * cameras.height * cameras.width
-        require_space(work, pixels * (channels + (settings.masks is not None)))
+        masked = settings.masks is not None or views.masks is not None
+        require_space(work, pixels * (channels + masked))
     masks = _masks(views, turns, size, cameras, settings, work, log)
     log.append(
         f"Images: {cameras.width} x {cameras.height} pixels"
@@ -119,14 +131,11 @@ def _read(path: Path, format: str, sfm_model: Path | None, settings: SceneSettin
         if sfm_model is None:
             raise UserError(path, "photos need a model", "run structure from motion first")
         return read_photos(path, sfm_model)
-    if format == "blender":
-        return read_blender(path, validation=settings.split == "farthest-point")
-    readers = {"nerfstudio": read_nerfstudio, "colmap": read_colmap}
-    if format not in readers:
-        raise UserError(
-            path, f"unknown format {format!r}", f"known: blender, {', '.join(readers)}, photos"
-        )
-    return readers[format](path)
+    if format == "blender" and settings.split == "farthest-point":
+        return read_blender(path, validation=True)
+    if format not in READERS:
+        raise UserError(path, f"unknown format {format!r}", f"known: {', '.join(READERS)}, photos")
+    return READERS[format](path)
 
 
 def _exclude(views: Views, settings: SceneSettings) -> Views:
@@ -187,17 +196,20 @@ def _masks(
             f"Masked: {100 * share:.2g} % of the pixels, where the lens distortion folds back and "
             "no ray leads to a pixel."
         )
-    files = None
+    files: Sequence[Path | None] | None = views.masks
     if settings.masks is not None:
         files = [find_mask(Path(settings.masks), name) for name in views.names]
         log.append(f"Masked: what the masks in {settings.masks} leave out.")
+    elif files is not None:
+        log.append("Masked: what the data set's own masks leave out, in training and scoring.")
     elif share == 0:
         return None
 
-    def make(files: list[Path] | None, i: int) -> Pixels:
+    def make(files: Sequence[Path | None] | None, i: int) -> Pixels:
         mask = reached[lens[i]]
-        if files is not None:
-            mask = np.minimum(mask, read_mask(files[i], turns[i], size, settings.downscale))
+        file = None if files is None else files[i]
+        if file is not None:
+            mask = np.minimum(mask, read_mask(file, turns[i], size, settings.downscale))
         return mask
 
     shape = (cameras.height, cameras.width)

@@ -53,6 +53,7 @@ class Views:
         sizes: (N, 2) int64 width and height that the intrinsics refer to.
         intrinsics, distortion, poses: (N, 4), (N, 6), (N, 3, 4), see `dac.cameras`.
         given: each view's part in the data set's own split, None without one.
+        masks: each view's own mask, None for those that have none; None for a data set without.
         upright: the cameras are known to mean pixels after their EXIF orientation; else the sizes
             tell (see `dac.scenes.orientation`).
         sparse: sparse points, if the data set has them.
@@ -68,6 +69,7 @@ class Views:
     distortion: Array
     poses: Array
     given: tuple[Literal["train", "test"], ...] | None = None
+    masks: tuple[Path | None, ...] | None = None
     upright: bool = False
     sparse: Sparse | None = None
     log: tuple[str, ...] = ()
@@ -93,6 +95,7 @@ class Views:
             distortion=self.distortion[index],
             poses=self.poses[index],
             given=None if self.given is None else tuple(self.given[i] for i in index),
+            masks=None if self.masks is None else tuple(self.masks[i] for i in index),
             sparse=sparse,
         )
 

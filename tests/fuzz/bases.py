@@ -20,8 +20,12 @@ import yaml
 from PIL import Image
 
 VIEWS, WIDTH, HEIGHT = 8, 24, 20
+TRAIN = 5  # of the views, where the layout gives the split
 CANARY = (13, 77, 201)  # the colour of every image that lies outside
-KINDS = ("config", "blender", "nerfstudio", "colmap-binary", "colmap-text", "photos")
+KINDS = (
+    *("config", "blender", "nerfstudio", "colmap-binary", "colmap-text", "photos"),
+    *("nerfpp", "nsvf"),
+)
 
 
 @dataclass
@@ -179,6 +183,32 @@ def transforms(count: int, pattern: str, first: int = 0, **keys: Any) -> dict[st
     return {**keys, "frames": frames}
 
 
+def matrix_files(kind: str, i: int) -> tuple[str, str, str]:
+    """Image, pose and intrinsics of a view, in the layout of NeRF++ or NSVF."""
+    if kind == "nsvf":
+        stem = f"{int(i >= TRAIN)}_{i}"
+        return f"rgb/{stem}.png", f"pose/{stem}.txt", "intrinsics.txt"
+    part = "test" if i >= TRAIN else "train"
+    return f"{part}/rgb/{i}.png", f"{part}/pose/{i}.txt", f"{part}/intrinsics/{i}.txt"
+
+
+def intrinsics(fx: float, fy: float, width: int, height: int) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2] = fx, fy, width / 2, height / 2
+    return matrix
+
+
+def write_matrices(kind: str, data: Path, matrices: Iterable[np.ndarray], lens: np.ndarray) -> None:
+    """All views' cameras, in the layout of NeRF++ or NSVF."""
+    for i, pose in enumerate(matrices):
+        _, pose_file, lens_file = matrix_files(kind, i)
+        rows = [*pose[:3].tolist(), [0.0, 0.0, 0.0, 1.0]]
+        for name, matrix in ((pose_file, rows), (lens_file, lens.tolist())):
+            file = data / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n".join(" ".join(map(repr, row)) for row in matrix) + "\n")
+
+
 CONFIG: dict[str, Any] = {
     "results": "results",
     "seeds": [0, 1],
@@ -209,7 +239,7 @@ def write_base(kind: str, root: Path) -> None:
     for folder in ("data", "masks", "lists", "config", "work", "outside/images"):
         (root / folder).mkdir(parents=True)
     if kind == "blender":
-        for part, count, first in (("train", 5, 0), ("test", 3, 5)):
+        for part, count, first in (("train", TRAIN, 0), ("test", VIEWS - TRAIN, TRAIN)):
             (root / "data" / part).mkdir()
             for i in range(count):
                 _save(root / "data" / part / f"r_{i}.png", pixels(first + i, 4))
@@ -221,6 +251,13 @@ def write_base(kind: str, root: Path) -> None:
         _dump(root / "data" / "transforms.json", transforms(VIEWS, "images/{}.jpg", **lens))
         for i in range(VIEWS):
             _save(root / "data" / "images" / f"{i}.jpg", pixels(i))
+    elif kind in ("nerfpp", "nsvf"):
+        for i in range(VIEWS):
+            _save(root / "data" / matrix_files(kind, i)[0], pixels(i))
+            if kind == "nerfpp" and i < TRAIN:
+                mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+                _save(root / "data" / "train" / "mask" / f"{i}.png", mask)
+        write_matrices(kind, root / "data", poses(VIEWS), intrinsics(30.0, 31.0, WIDTH, HEIGHT))
     elif kind == "photos":
         model().write(root / "sfm", binary=True)
         for i in range(VIEWS):
@@ -247,7 +284,8 @@ def _write_outside(folder: Path) -> None:
 
 def _write_named(kind: str, root: Path) -> None:
     """Masks, a list of test views and one of excluded views, which some cases' settings name."""
-    files = [f for f in (root / "data").rglob("*") if f.suffix in (".png", ".jpg")]
+    pictures = [f for f in (root / "data").rglob("*") if f.suffix in (".png", ".jpg")]
+    files = [file for file in pictures if file.parent.name != "mask"]
     above = root / "data" / "images" if kind.startswith("colmap") else root / "data"
     names = sorted(file.relative_to(above).as_posix() for file in files)
     for i, name in enumerate(names):

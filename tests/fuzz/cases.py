@@ -16,7 +16,7 @@ from typing import Any
 import configs
 import hostile
 import pictures
-from bases import HEIGHT, KINDS, VIEWS, WIDTH, Model, model, poses
+from bases import HEIGHT, KINDS, VIEWS, WIDTH, Model, intrinsics, model, poses, write_matrices
 from PIL import Image
 
 from dac.settings import SceneSettings
@@ -256,6 +256,9 @@ def _write_cameras(
             data |= keys | dict(zip(("k1", "k2", "p1", "p2"), lens, strict=True))
             file.write_text(json.dumps(data))
         return
+    if case.kind in ("nerfpp", "nsvf"):  # which have no distortion
+        write_matrices(case.kind, root / "data", matrices, intrinsics(focal, focal, *size))
+        return
     changed = model(matrices)
     changed.cameras[0][3:5] = size
     changed.cameras[0][5] = [focal, focal, size[0] / 2, size[1] / 2, *lens]
@@ -420,6 +423,46 @@ def _emptied(random: Random, changed: Model) -> str:
 _MODEL_CHANGES = [_camera_number, _image_entry, _image_entry, _point_entry, _count, _emptied]
 
 
+def _matrix(random: Random, root: Path, case: Case) -> str:
+    """A camera's text with another number, count of numbers, form or text."""
+    file = random.choice(_files(root, ".txt") or [None])
+    if file is None:
+        return ""
+    text = file.read_bytes().decode("utf-8", "replace")
+    if random.random() < 0.5:
+        lines = [line.split() for line in text.splitlines()]
+        row = random.choice(lines)
+        at = random.randrange(len(row))
+        row[at] = str(random.choice([hostile.value(random), *hostile.NUMBERS]))
+        done = f"{at} = {ascii(row[at])[:40]}"
+        data = "\n".join(map(" ".join, lines)).encode("utf-8", "surrogatepass")
+    else:
+        done, data = hostile.damage_text(random, text, [_other_token(random), *_MATRIX_FORMS])
+    file.write_bytes(data)
+    return f"{file.relative_to(root)}: {done}"
+
+
+_MATRIX_FORMS: list[Callable[[str], str]] = [
+    lambda text: " ".join(text.split()),
+    lambda text: " ".join(text.split()[:12]),
+    lambda text: "30. 12. 10. 0.\n0. 0. 0.\n0.1\n1.\n20 24\n",
+    lambda text: "30 0 12\n0 30 10\n0 0 1\n",
+    lambda text: text * 3000,
+    lambda text: "0 " * 30_000,
+]
+
+
+def _view_name(random: Random, root: Path, case: Case) -> str:
+    """An image or a camera's file under another name."""
+    file = random.choice(_files(root, ".txt", ".png"))
+    name = random.choice(_VIEW_NAMES) + random.choice([file.suffix, ".jpg", ".txt", ".PNG"])
+    file.rename(os.fsencode(file.parent) + b"/" + os.fsencode(name))
+    return f"{file.relative_to(root)} is now {name!a}"
+
+
+_VIEW_NAMES = ["0", "7", "2_0", "3_0", "0_", "_", "0_1", "1_1", ".0", "caf\udce9", "a\nb", "0.0"]
+
+
 LINKS = {
     "link outside": "{outside}/secret{suffix}",
     "relative link outside": "../../../../../../etc/hostname",
@@ -497,10 +540,13 @@ def _folder(random: Random, root: Path, case: Case) -> str:
 _SHARED: list[Damage] = [*[_picture] * 3, *[_extreme] * 2, _file, _folder, _mask, _list]
 _TRANSFORMS: list[Damage] = [_transforms_tree] * 3 + [_transforms_names] * 4 + [_transforms_text]
 _COLMAP: list[Damage] = [_colmap_bytes] * 4 + [_colmap_model] * 5
+_MATRICES: list[Damage] = [_matrix] * 7 + [_view_name] * 2
 _DAMAGES: dict[str, list[Damage]] = {
     "blender": _SHARED + _TRANSFORMS,
     "nerfstudio": _SHARED + _TRANSFORMS,
     "colmap-binary": _SHARED + _COLMAP,
     "colmap-text": _SHARED + _COLMAP,
     "photos": [*_SHARED, _picture, _picture, _folder, _colmap_bytes, _colmap_model],
+    "nerfpp": _SHARED + _MATRICES,
+    "nsvf": _SHARED + _MATRICES,
 }

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from layouts import Array, looking_at_origin, pixels
 from PIL import Image
-
-Array = NDArray[np.float64]
-
-
-def looking_at_origin(count: int, radius: float = 4.0, height: float = 1.5) -> Array:
-    """(N, 4, 4) camera-to-world poses on a circle, OpenCV axes, level, looking at the origin."""
-    poses = np.zeros((count, 4, 4))
-    for i in range(count):
-        angle = 2 * math.pi * i / count
-        centre = np.array([radius * math.cos(angle), radius * math.sin(angle), height])
-        forward = -centre / np.linalg.norm(centre)
-        right = np.cross(forward, [0.0, 0.0, 1.0])
-        right /= np.linalg.norm(right)
-        poses[i, :3] = np.column_stack([right, np.cross(forward, right), forward, centre])
-        poses[i, 3, 3] = 1.0
-    return poses
-
-
-def pixels(seed: int, width: int, height: int, channels: int = 3) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
 def opengl(pose: Array) -> list[list[float]]:
