@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ Recorder = Callable[..., Path]
 
 @pytest.fixture
 def record(tmp_path: Path) -> Recorder:
-    """`record(scene, method, psnr, seed=0, ...)` writes a record and returns its file."""
+    """`record(scene, method, psnr, seed=0, ...)` writes a record and returns its file.
+
+    Each view's PSNR is `psnr` plus its value in `spread`.
+    """
     count = iter(range(10_000))
 
     def write(
@@ -36,23 +40,40 @@ def record(tmp_path: Path) -> Recorder:
         division: str | None = None,
         K: int | None = None,
         model: str = "kplanes",
+        distill_steps: int | None = None,
+        total_steps: int | None = None,
+        seconds: float = 61.4,
+        spread: Sequence[float] = (-1, 0, 1),
+        groups: Sequence[int] | None = None,
+        expert_psnr: Sequence[Sequence[float]] | None = None,
+        settings: dict[str, Any] | None = None,
     ) -> Path:
-        images = tuple(ImageScore(f"v{i}", psnr + i, ssim, ms_ssim) for i in (-1, 0, 1))
+        images = tuple(
+            ImageScore(
+                f"v{i - 1}",
+                psnr + off,
+                ssim,
+                ms_ssim,
+                groups[i] if groups else None,
+                tuple(expert_psnr[i]) if expert_psnr else None,
+            )
+            for i, off in enumerate(spread)
+        )
         evaluation = Evaluation(
             scene=scene,
-            label=Label(method, model, seed, steps, division, K, mode),
+            label=Label(method, model, seed, steps, division, K, mode, distill_steps),
             mean=mean_of(images),
             images=images,
-            test_views=3,
+            test_views=len(images),
             mean_image_psnr=12.5,
             masked=False,
-            cost=Cost(steps * 3, 61.4, 30.0, 2.0, 5e4, 2 * 10**9),
+            cost=Cost(total_steps or steps * 3, seconds, 30.0, 2.0, 5e4, 2 * 10**9),
             parameters=1000,
             device="cpu",
             versions={},
             git_commit=None,
             inputs={},
-            settings={},
+            settings=settings or {},
         )
         folder = tmp_path / f"record{next(count)}"
         folder.mkdir()
