@@ -17,6 +17,7 @@ from dac.artifacts import write_file
 
 MISSING = "--"
 UNSURE = "†"
+ONE_SEED_NOTE = "(One seed: how much another training would differ is not in the interval.)"
 Value = float | None
 
 

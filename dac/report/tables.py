@@ -31,6 +31,7 @@ from dac.report.rows import (
     row_names,
 )
 from dac.report.table_writers import (
+    ONE_SEED_NOTE,
     UNSURE,
     PrintedTable,
     best,
@@ -226,7 +227,6 @@ GAIN_NOTE = (
     "all else, with its 95 % interval over views and seeds; Won: on how many test views."
 )
 UNSURE_NOTE = f"{UNSURE} the interval includes zero: not a gain."
-ONE_SEED_NOTE = "(One seed: how much another training would differ is not in the interval.)"
 SATURATION_NOTE = (
     f"The 2x baseline still gains over {SATURATED} dB, so that rows compare training speed, on: "
 )
