@@ -18,6 +18,7 @@ from dac.artifacts import write_file
 MISSING = "--"
 UNSURE = "†"
 ONE_SEED_NOTE = "(One seed: how much another training would differ is not in the interval.)"
+SCORES = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "ms_ssim": "MS-SSIM ↑"}
 Value = float | None
 
 

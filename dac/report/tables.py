@@ -32,6 +32,7 @@ from dac.report.rows import (
 )
 from dac.report.table_writers import (
     ONE_SEED_NOTE,
+    SCORES,
     UNSURE,
     PrintedTable,
     best,
@@ -50,7 +51,6 @@ COLUMNS = [
     *("parameters", "memory_bytes", "rays_per_second"),
 ]
 PAPER_COLUMNS = [f"paper_{metric}" for metric in METRICS]
-SCORES = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "ms_ssim": "MS-SSIM ↑"}
 PRINTED = [
     *("Scene", "Model", *SCORES.values(), "Gain", "Won"),
     *("Steps", "Seconds", "Path", "s/dB", "Params", "Memory", "Mrays/s"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dac.errors import UserError
@@ -15,6 +15,7 @@ from dac.evaluation.records import Evaluation
 from dac.report.statistics import paired, paired_records, pooled
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 40), st.floats(-3, 3), st.integers(0, 99))
 def test_a_constant_gain_is_sure(S: int, V: int, gain: float, seed: int) -> None:
     scores = np.random.default_rng(seed).normal(30, 5, (S, V))
@@ -24,6 +25,7 @@ def test_a_constant_gain_is_sure(S: int, V: int, gain: float, seed: int) -> None
     assert (result.views, result.seeds) == (V, S)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(2, 30), st.integers(0, 99))
 def test_swapped_methods_swap_the_interval(S: int, V: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -52,6 +54,7 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert not paired(disagreeing, zero).sure
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3), st.integers(2, 9), st.integers(0, 99))
 def test_every_scene_counts_alike_whatever_its_views(S: int, V: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
