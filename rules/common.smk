@@ -235,7 +235,9 @@ STAGE_SETTINGS = {
 REPORT_SETTINGS = {
     "main_table": {"paper_values": SETTINGS.report.paper_values},
     "ablation_table": {"paper_values": SETTINGS.report.paper_values},
-    "controls_table": {},
+    "controls_table": {
+        "divisions": {scene.name: [scene.division, scene.K] for scene in SCENES.values()}
+    },
     "budget_figure": {},
     "overlap_figure": {},
     "controls_figure": {},

@@ -9,7 +9,7 @@ def main(job: Job) -> None:
     from dac.report.overlap_figure import overlap_figure
 
     records = [Path(record) for record in job.input.records]
-    overlap_figure(records, Path(job.output.png), Path(job.output.pdf))
+    overlap_figure(records, None, Path(job.output.png), Path(job.output.pdf))
 
 
 run(main, snakemake)

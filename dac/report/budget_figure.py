@@ -32,7 +32,7 @@ from dac.report.scene_records import (
     psnr_of_seeds,
 )
 from dac.report.style import ONE_COLUMN, STYLE, TWO_COLUMNS, save_figure
-from dac.report.tables import write_csv
+from dac.report.table_writers import write_csv
 from dac.report.text import for_figure
 
 # Of DaC's lines, one a mode.

@@ -18,7 +18,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dac.report.controls import STAGES, Row, Waterfall, division_of, rows_of, strides, waterfalls
+from dac.report.gains import STAGES, Row, Waterfall, division_of, rows_of, strides, waterfalls
 from dac.report.methods import method_colour
 from dac.report.scene_records import SceneRecords, load_scene_records
 from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure

@@ -15,8 +15,10 @@ METHOD_COLOURS = {
     "dac": "#C6402D",
 }
 METHODS = tuple(METHOD_COLOURS)
+# What each method's gain is over.
 REFERENCES = {
     "baseline-2x": "baseline-1x",
+    "baseline": "baseline-2x",
     "restart": "baseline-2x",
     "experts": "baseline-1x",
     "distilled": "baseline-2x",
@@ -39,6 +41,7 @@ def method_name(method: str, model: str) -> str:
     printed = {
         "restart": f"{name} (restart)",
         "experts": f"Experts-{name}",
+        "oracle": f"Oracle-{name}",  # of each view's best expert, where a table derives it
         "distilled": f"Distilled-{name}",
         "dac": f"DaC-{name}",
     }

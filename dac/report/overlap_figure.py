@@ -33,7 +33,7 @@ from dac.report.scene_records import (
 )
 from dac.report.statistics import Paired, paired_records
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
-from dac.report.tables import write_csv
+from dac.report.table_writers import write_csv
 from dac.report.text import for_figure, signed
 
 OVERLAPPING = "azimuth-overlap"

@@ -17,7 +17,7 @@ rests on so few; `docs/method.md` has its measured coverage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from dac.errors import UserError
 from dac.evaluation.records import Evaluation
 
 Floats = NDArray[np.float64]
+ViewScores = Mapping[int, Mapping[str, float]]  # seed -> view -> PSNR, dB
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -57,7 +58,7 @@ class Paired:
 
 
 def paired(ours: Floats, reference: Floats) -> Paired:
-    """Compare two methods; the same numbers give the same interval.
+    """Compare two methods on one scene; the same numbers give the same interval.
 
     Args:
         ours, reference: (S, V) scores, seeds and views in the same order.
@@ -65,26 +66,47 @@ def paired(ours: Floats, reference: Floats) -> Paired:
     Raises:
         ValueError: the shapes differ, or there is nothing to compare.
     """
-    if ours.shape != reference.shape or ours.ndim != 2 or ours.size == 0:
-        raise ValueError(f"can't pair {ours.shape} with {reference.shape}")
-    difference = np.asarray(ours, np.float64) - np.asarray(reference, np.float64)
-    S, V = difference.shape
-    means = _resampled_means(difference)
+    return pooled([(ours, reference)])
+
+
+def pooled(scenes: Sequence[tuple[Floats, Floats]]) -> Paired:
+    """Compare two methods on several scenes, each of which counts alike.
+
+    Scenes aren't drawn: the interval speaks of these, not of others. Seeds and views are drawn for
+    each scene on its own, since trainings on two scenes share nothing but their seed's number.
+
+    Args:
+        scenes: what `paired` takes, of every scene.
+
+    Returns:
+        The mean over the scenes; `won` and `views` count all scenes' views, `seeds` is the fewest.
+
+    Raises:
+        ValueError: as `paired`; there is no scene.
+    """
+    if not scenes:
+        raise ValueError("no scene to compare on")
+    differences = []
+    for ours, reference in scenes:
+        if ours.shape != reference.shape or ours.ndim != 2 or ours.size == 0:
+            raise ValueError(f"can't pair {ours.shape} with {reference.shape}")
+        differences.append(np.asarray(ours, np.float64) - np.asarray(reference, np.float64))
+    rng = np.random.default_rng(0)
+    means = np.mean([_resampled_means(difference, rng) for difference in differences], axis=0)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Paired(
-        mean=float(difference.mean()),
+        mean=float(np.mean([difference.mean() for difference in differences])),
         low=float(low),
         high=float(high),
-        won=int((difference.mean(axis=0) > 0).sum()),
-        views=V,
-        seeds=S,
+        won=sum(int((difference.mean(axis=0) > 0).sum()) for difference in differences),
+        views=sum(difference.shape[1] for difference in differences),
+        seeds=min(difference.shape[0] for difference in differences),
     )
 
 
-def _resampled_means(difference: Floats) -> Floats:
+def _resampled_means(difference: Floats, rng: np.random.Generator) -> Floats:
     """(B,) means of resampled differences (S, V); see the module's text."""
     S, V = difference.shape
-    rng = np.random.default_rng(0)
     # How often each is drawn, as shares.
     seeds = rng.multinomial(S, np.full(S, 1 / S), RESAMPLES) / S
     views = rng.multinomial(V, np.full(V, 1 / V), RESAMPLES) / V
@@ -112,22 +134,42 @@ def paired_records(ours: Sequence[Evaluation], reference: Sequence[Evaluation]) 
     Raises:
         UserError: records of one seed share no view.
     """
-    first = {record.label.seed: _scores(record) for record in ours}
-    second = {record.label.seed: _scores(record) for record in reference}
-    seeds = sorted(first.keys() & second.keys())
+    where = f"scene {ours[0].scene}" if ours else "records"
+    both = common_scores(view_scores(ours), view_scores(reference), where)
+    return None if both is None else paired(*both)
+
+
+def view_scores(records: Sequence[Evaluation]) -> ViewScores:
+    """The PSNR of every view, by the records' seeds."""
+    return {
+        record.label.seed: {image.name: image.psnr for image in record.images} for record in records
+    }
+
+
+def common_scores(
+    ours: ViewScores, reference: ViewScores, where: str
+) -> tuple[Floats, Floats] | None:
+    """What `paired` takes: both methods' scores on the seeds and views that they share.
+
+    Args:
+        where: what an error names.
+
+    Returns:
+        Two arrays (S, V); None where no seed is shared.
+
+    Raises:
+        UserError: no view is shared.
+    """
+    seeds = sorted(ours.keys() & reference.keys())
     if not seeds:
         return None
-    common = [set(scores[seed]) for scores in (first, second) for seed in seeds]
+    common = [set(scores[seed]) for scores in (ours, reference) for seed in seeds]
     views = sorted(set.intersection(*common))
     if not views:
         what = "two methods score no common view"
-        raise UserError(f"scene {ours[0].scene}", what, "score the same test views")
-    pairs = [
+        raise UserError(where, what, "score the same test views")
+    first, second = (
         np.array([[scores[seed][view] for view in views] for seed in seeds])
-        for scores in (first, second)
-    ]
-    return paired(*pairs)
-
-
-def _scores(record: Evaluation) -> dict[str, float]:
-    return {image.name: image.psnr for image in record.images}
+        for scores in (ours, reference)
+    )
+    return first, second

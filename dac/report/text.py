@@ -27,6 +27,6 @@ def for_figure(text: str, most: int = 48) -> str:
     return one_line(text, most).replace("$", r"\$")
 
 
-def signed(value: float, decimals: int) -> str:
+def signed(value: float, decimals: int = 2) -> str:
     """A difference with its sign, a true minus; what rounds to zero is +0."""
     return f"{round(value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")

@@ -8,8 +8,8 @@ import pytest
 
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation
-from dac.report.controls import oracle
 from dac.report.controls_figure import Controls, controls, controls_figure, small_print
+from dac.report.gains import oracle
 
 Recorder = Callable[..., Path]
 GROUPS = (0, 0, 1, 1)

@@ -18,6 +18,8 @@ from docutils.core import publish_parts
 from matplotlib.text import Text
 
 from dac.evaluation.pictures import picture_name
+from dac.report.ablation_tables import write_ablation_table
+from dac.report.controls_table import write_controls_table
 from dac.report.convergence_figure import convergence_figure
 from dac.report.experts_figure import experts_figure
 from dac.report.losses_figure import losses_figure
@@ -50,6 +52,11 @@ NAMES = [
     "{{ 7 * 7 }}{% for x in y %}",
     "| --- |\n|**b**|![](http://x)",
 ]
+LATEX_COMMANDS = {
+    *(r"\begin", r"\end", r"\toprule", r"\midrule", r"\bottomrule", r"\footnotesize", r"\par"),
+    *(r"\textbf", r"\uparrow", r"\dagger", r"\pm", r"\ldots", r"\textbackslash"),
+    *(r"\textasciitilde", r"\textasciicircum", r"\textless", r"\textgreater", r"\textbar"),
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,36 +126,63 @@ class _Tags(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.cells: list[str] = []
+        self.heads: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         if tag == "td":
             self.cells.append("")
+        if tag == "th":
+            self.heads.append("")
 
     def handle_data(self, data: str) -> None:
         if self.cells and self.tags[-1] in ("td", "b"):
             self.cells[-1] += data
+        if self.heads and self.tags[-1] == "th":
+            self.heads[-1] += data
 
 
-def _tables(record: Callable[..., Path], folder: Path, name: str) -> dict[str, str]:
-    methods = ("baseline-1x", "baseline-2x", "dac")
-    records = [record(name, method, 20.0 + i, model=name) for i, method in enumerate(methods)]
-    records += [record("zoo", "dac", 20.0)]
-    files = [folder / f"main.{kind}" for kind in ("csv", "md", "tex", "html")]
-    write_main_table(records, *files)
-    assert list(read_main_table(files[0])["scene"]) == [name] * 3 + ["zoo"]
+def _main(records: list[Path], files: list[Path], name: str) -> None:
+    write_main_table(records, *files, paper=True)
+    assert list(read_main_table(files[0])["scene"]) == [name] * 4 + ["zoo"]
     format_main_table(files[0])
+
+
+def _ablation(records: list[Path], files: list[Path], name: str) -> None:
+    write_ablation_table("division", records, *files, paper=True)
+
+
+def _controls(records: list[Path], files: list[Path], name: str) -> None:
+    write_controls_table(records, *files, {name: (name, 3), "zoo": (name, 3)})
+
+
+Writer = Callable[[list[Path], list[Path], str], None]
+WRITERS = [_main, _ablation, _controls]
+
+
+def _tables(
+    write: Writer, record: Callable[..., Path], folder: Path, name: str, mode: str
+) -> dict[str, str]:
+    """A table's files where scene, model, division and mode are called `name`, as text."""
+    divided = {"division": name, "K": 3, "mode": name, "distill_steps": 50}
+    records = [record(name, f"baseline-{i}x", 20.0 + i, model=name) for i in (1, 2)]
+    records += [record(name, "dac", 20.0, model=name, **divided)]
+    records += [record(name, "dac", 20.0, model=name, **(divided | {"mode": mode}))]
+    records += [record("zoo", "dac", 20.0, **divided)]
+    files = [folder / f"table.{kind}" for kind in ("csv", "md", "tex", "html")]
+    write(records, files, name)
     return {file.suffix: file.read_text(encoding="utf-8") for file in files}
 
 
+@pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("name", NAMES)
-def test_tables(record: Callable[..., Path], tmp_path: Path, name: str) -> None:
-    texts = _tables(record, tmp_path, name)
-    plain = _tables(record, tmp_path, "plain")
+def test_tables(write: Writer, record: Callable[..., Path], tmp_path: Path, name: str) -> None:
+    texts = _tables(write, record, tmp_path, name, "other")
+    plain = _tables(write, record, tmp_path, "plain", "other")
     page, usual = _Tags(texts[".html"]), _Tags(plain[".html"])
     assert page.tags == usual.tags
-    assert page.cells[0] == one_line(name)
+    assert one_line(name) in (*page.cells, *page.heads)
     for suffix, cell in ((".md", r"(?<!\\)(?:\\\\)*\|"), (".tex", r"(?<!\\)(?:\\\\)*&")):
         lines, expected = texts[suffix].splitlines(), plain[suffix].splitlines()
         assert len(lines) == len(expected)
@@ -156,15 +190,8 @@ def test_tables(record: Callable[..., Path], tmp_path: Path, name: str) -> None:
             assert len(re.findall(cell, line)) == len(re.findall(cell, other))
     rows = [line for line in texts[".tex"].splitlines() if "&" in line]
     assert not any(row.lstrip().startswith(("[", "*")) for row in rows)
-    for row in rows:
-        commands = set(re.findall(r"\\[a-zA-Z]+", row))
-        assert commands <= {
-            *(r"\textbf", r"\uparrow", r"\pm", r"\textbackslash", r"\textasciitilde"),
-            *(
-                r"\textasciicircum",
-                r"\space",
-            ),
-        }
+    for line in texts[".tex"].splitlines():
+        assert set(re.findall(r"\\[a-zA-Z]+", line)) <= LATEX_COMMANDS
     for sign in ("$", "&", "<", "`"):
         unescaped = rf"(?<!\\){re.escape(sign)}"
         assert not re.search(unescaped, texts[".md"].replace("| ", ""))
@@ -172,7 +199,8 @@ def test_tables(record: Callable[..., Path], tmp_path: Path, name: str) -> None:
 
 def test_scenes_called_like_missing_values(record: Callable[..., Path], tmp_path: Path) -> None:
     for name in ("NA", "None", "nan", "null", "007"):
-        _tables(record, tmp_path, name)
+        for write in WRITERS:
+            _tables(write, record, tmp_path, name, "other")
 
 
 def test_names_of_pictures_are_plain_and_short() -> None:

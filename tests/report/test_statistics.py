@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation
-from dac.report.statistics import paired, paired_records
+from dac.report.statistics import paired, paired_records, pooled
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 40), st.floats(-3, 3), st.integers(0, 99))
 def test_a_constant_gain_is_sure(S: int, V: int, gain: float, seed: int) -> None:
     scores = np.random.default_rng(seed).normal(30, 5, (S, V))
@@ -24,6 +25,7 @@ def test_a_constant_gain_is_sure(S: int, V: int, gain: float, seed: int) -> None
     assert (result.views, result.seeds) == (V, S)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(2, 30), st.integers(0, 99))
 def test_swapped_methods_swap_the_interval(S: int, V: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -52,6 +54,28 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert not paired(disagreeing, zero).sure
 
 
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(2, 9), st.integers(0, 99))
+def test_every_scene_counts_alike_whatever_its_views(S: int, V: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    small, large = rng.normal(0.5, 1, (S, V)), rng.normal(-0.1, 1, (S, 5 * V))
+    result = pooled([(small, np.zeros_like(small)), (large, np.zeros_like(large))])
+    assert result.mean == pytest.approx((small.mean() + large.mean()) / 2)
+    assert result.low <= result.mean <= result.high
+    assert (result.views, result.seeds) == (6 * V, S)
+    assert result.won == (small.mean(axis=0) > 0).sum() + (large.mean(axis=0) > 0).sum()
+    assert pooled([(small, large[:, :V])]) == paired(small, large[:, :V])
+
+
+def test_scenes_errors_are_independent() -> None:
+    """n alike scenes narrow the interval by sqrt(n), even where their numbers are the same."""
+    difference = np.random.default_rng(1).normal(0.3, 1.0, (1, 200))
+    one = (difference, np.zeros_like(difference))
+    alone, four = paired(*one), pooled([one] * 4)
+    assert four.mean == pytest.approx(alone.mean)
+    assert (alone.high - alone.low) / (four.high - four.low) == pytest.approx(2, rel=0.06)
+
+
 # Shares of seeds' and views' variance; the coverage that was measured, less three standard errors.
 @pytest.mark.parametrize(
     ("S", "seed_spread", "least"), [(1, 0.0, 0.92), (3, 0.0, 0.92), (3, 0.1, 0.86), (8, 0.3, 0.87)]
@@ -74,6 +98,8 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says(
 def test_what_has_no_pairs_is_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
     with pytest.raises(ValueError, match="can't pair"):
         paired(*(np.zeros(shape) for shape in shapes))
+    with pytest.raises(ValueError, match="no scene"):
+        pooled([])
 
 
 def test_records_are_paired_by_seed_and_view(record: Callable[..., Path]) -> None:

@@ -65,7 +65,8 @@ def test_means_over_seeds_and_paired_gains(record: Recorder) -> None:
     assert dac["psnr"] == pytest.approx(np.mean(values))
     assert dac["psnr_std"] == pytest.approx(np.std(values, ddof=1))
     assert dac["gain_psnr"] == pytest.approx(0.6)
-    assert dac["gain_std"] == pytest.approx(0.1)
+    assert dac["gain_low"] < 0.6 < dac["gain_high"]
+    assert (dac["gain_won"], dac["gain_views"], dac["gain_seeds"]) == (3, 3, 3)
     fewer = main_table(records[:-3] + records[-1:]).set_index("method").loc["dac"]
     assert fewer["gain_psnr"] == pytest.approx(0.55)  # over the seeds that both have
 
@@ -86,13 +87,15 @@ def test_the_files(record: Recorder, tmp_path: Path) -> None:
     assert rows[2].startswith(r"| a\_b | KPlanes (1x) | 30.00 | 0.900 | -- |")
     assert "**30.50**" in rows[3] and "**30.50**" in rows[4]  # equal as printed: both
     assert "**20.60**" in rows[7] and "**" not in rows[6] + rows[2]
-    assert "| +0.20 |" in rows[6] and "| +0.40 |" in rows[7]
-    assert {row.count("|") - row.count(r"\|") for row in rows[:8]} == {10}
+    assert r"| +0.20 \[+0.20, +0.20\] | 3/3 |" in rows[6] and "| +0.40 " in rows[7]
+    assert {row.count("|") - row.count(r"\|") for row in rows[:8]} == {15}
     text = latex.read_text()
     for part in (r"\toprule", r"\bottomrule", r"a\_b", r"R\&D\_50\%", r"\textbf{20.60}", " -- "):
         assert part in text
     assert text.count(r"\midrule") == 2
     assert not re.search(r"(?<!\\)[_%#]", text)
+    assert {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")} == {13}
+    assert text.startswith(r"\begin{tabular}{llrrrrrrrrrrrr}")
 
 
 def test_escape_of_a_hostile_name(record: Recorder, tmp_path: Path) -> None:
@@ -101,7 +104,8 @@ def test_escape_of_a_hostile_name(record: Recorder, tmp_path: Path) -> None:
     write_main_table(_three(record, name, 1.0, 2.0, 3.0), csv, markdown, latex, html)
     row = markdown.read_text().splitlines()[2]
     assert row.startswith(r"| x\|y\*\<b\>\\z\_\$1^\~\{\} |")
-    assert r"\$1\textasciicircum \textasciitilde \{\}" in latex.read_text().replace("  ", " ")
+    assert r"\textless{}b\textgreater{}\textbackslash{}z\_\$1" in latex.read_text()
+    assert r"\$1\textasciicircum{}\textasciitilde{}\{\}" in latex.read_text()
     assert read_main_table(csv)["scene"][0] == name
 
 
@@ -168,3 +172,101 @@ def test_mistakes(record: Recorder, tmp_path: Path) -> None:
     (tmp_path / "main.csv").write_text("")
     with pytest.raises(UserError, match="is no table"):
         format_main_table(tmp_path / "main.csv")
+
+
+def test_gains_whose_interval_holds_zero_are_marked(record: Recorder, tmp_path: Path) -> None:
+    spread = (0.0, 1.0, 2.0, 3.0)
+    records = [record("zoo", "baseline-1x", 29.0, spread=spread)]
+    records += [record("zoo", "baseline-2x", 30.0, spread=spread)]
+    records += [record("zoo", "dac", 30.1, spread=(2.0, 3.0, 0.0, 1.0))]
+    csv, markdown, latex, html = _files(tmp_path)
+    write_main_table(records, csv, markdown, latex, html)
+    rows = markdown.read_text().splitlines()
+    assert "†" not in rows[3] and r"\]† | 2/4 |" in rows[4]
+    assert "† the interval includes zero: not a gain." in markdown.read_text()
+    assert "(One seed: " in markdown.read_text()
+    assert r"]$\dagger$ & 2/4" in latex.read_text() and "]†</td>" in html.read_text()
+    assert "+0.10 [−" in format_main_table(csv) and "]†" in format_main_table(csv)
+    again = [
+        record("zoo", "baseline-2x", 30.0, spread=spread, seed=1),
+        record("zoo", "baseline-1x", 29.0, spread=spread, seed=1),
+        record("zoo", "dac", 30.5, spread=spread, seed=1),
+    ]
+    write_main_table([*records, *again], csv, markdown, latex, html)
+    assert "(One seed: " not in markdown.read_text()
+
+
+def test_what_a_sure_decibel_costs(record: Recorder) -> None:
+    records = [record("zoo", "baseline-1x", 30.0, seconds=10.0)]
+    records += [record("zoo", "baseline-2x", 30.5, seconds=20.0)]
+    records += [record("zoo", "restart", 30.4, seconds=40.0)]  # behind
+    records += [record("zoo", "dac", 30.75, seconds=70.0)]
+    prices = main_table(records).set_index("method")["seconds_per_db"]
+    assert prices["baseline-2x"] == pytest.approx(10 / 0.5)
+    assert prices["dac"] == pytest.approx(50 / 0.25)
+    assert prices[["baseline-1x", "restart"]].isna().all()
+    unsure = [*records[:2], record("zoo", "dac", 30.6, spread=(1.0, 0.0, -1.0), seconds=70.0)]
+    assert main_table(unsure)["seconds_per_db"].isna().tolist() == [True, False, True]
+    cheaper = [*records[:2], record("zoo", "dac", 30.6, seconds=5.0)]
+    assert np.isnan(main_table(cheaper)["seconds_per_db"].iloc[-1])
+
+
+def test_any_methods_in_their_order_and_over_their_references(record: Recorder) -> None:
+    methods = ["dac", "baseline-6x", "distilled", "restart", "baseline-2x", "experts"]
+    methods += ["baseline-1x", "baseline-3x"]
+    records = [record("zoo", name, 30.0 + i, steps=100 * i + 1) for i, name in enumerate(methods)]
+    table = main_table(records)
+    expected = ["baseline-1x", "baseline-2x", "baseline-6x", "baseline-3x"]
+    expected += ["restart", "experts", "distilled", "dac"]
+    assert list(table["method"]) == expected  # 6x has fewer steps than 3x here
+    over = table.set_index("method")["gain_over"]
+    assert over["experts"] == over["baseline-2x"] == "baseline-1x"
+    assert set(over[2:].drop("experts")) == {"baseline-2x"}
+
+
+def test_the_papers_values_beside_ours(record: Recorder, tmp_path: Path) -> None:
+    records = _three(record, "M60", 18.0, 18.2, 18.3) + _three(record, "zoo", 30.0, 30.5, 30.4)
+    records += [record("M60", "dac", 18.1, division="random", K=4)]
+    csv, markdown, latex, html = _files(tmp_path)
+    write_main_table(records, csv, markdown, latex, html, paper=True)
+    table = read_main_table(csv)
+    assert table["paper_psnr"][:3].tolist() == [18.43, 18.59, 19.14]
+    assert table["paper_ssim"][1] == 0.872 and table["paper_ms_ssim"][2] == 0.772
+    assert table["paper_psnr"][3:].isna().all()
+    rows = markdown.read_text().splitlines()
+    assert "| Paper |" in rows[0] and "| 18.59 |" in rows[3] and "| -- |" in rows[6]
+    assert "printed 0.872, is very likely 0.672" in markdown.read_text()
+    assert "Paper" not in format_main_table(csv)
+
+
+def test_scenes_on_which_the_baseline_still_learns_fast_are_named(
+    record: Recorder, tmp_path: Path
+) -> None:
+    records = _three(record, "slow", 30.0, 30.5, 30.7) + _three(record, "fast", 20.0, 20.7, 20.8)
+    csv, markdown, *others = _files(tmp_path)
+    write_main_table(records, csv, markdown, *others)
+    assert "so that rows compare training speed, on: fast." in markdown.read_text()
+    write_main_table(records[:3], csv, markdown, *others)
+    assert "training speed" not in markdown.read_text()
+
+
+def test_whole_numbers_stay_whole(record: Recorder, tmp_path: Path) -> None:
+    records = _three(record, "zoo", 30.0, 30.5, 30.4)
+    records += [record("ant", "dac", 30.0, steps=1_234_567, distill_steps=7_654_321, K=4)]
+    csv, *others = _files(tmp_path)
+    write_main_table(records, csv, *others)
+    last = pd.read_csv(csv, dtype=str).iloc[-1]
+    assert (last["steps"], last["distill_steps"], last["K"]) == ("1234567", "7654321", "4")
+
+
+def test_the_terminals_table_fits_a_screen(record: Recorder, tmp_path: Path) -> None:
+    records = []
+    for seed in range(3):
+        more = {"seed": seed, "steps": 60_000, "seconds": 21_234.0}
+        values = (25.86 + seed, 27.65 + seed, 27.91 + seed)
+        records += _three(record, "pocket_lighthouse", *values, mode="paper", **more)
+        records += [record("pocket_lighthouse", "dac", 26.9, mode="corrected", **more)]
+    csv, *others = _files(tmp_path)
+    write_main_table(records, csv, *others)
+    lines = format_main_table(csv).splitlines()[:6]
+    assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 132
