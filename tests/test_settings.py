@@ -72,7 +72,7 @@ def test_five_lines_are_enough() -> None:
         (configuration(finetune={"start": "continued"}), "needs distill.horizon = 60000"),
         (
             configuration(render={"test_views": 300, "candidates": 299}),
-            "config: scenes.lego: render.candidates must be at least 300, the number of views",
+            "render.candidates must be at least 300, the number of views",
         ),
         (configuration(render={"camera_angle_x": 3.2}), "config: render.camera_angle_x"),
         (configuration(render={"minimum_elevation": 90}), "config: render.minimum_elevation"),
