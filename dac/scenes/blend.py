@@ -236,7 +236,7 @@ def _render(
 
     def heard(line: str) -> None:
         nonlocal rendered, fault, last
-        if line.startswith("Fra:"):  # several a second
+        if "Fra:" in line:  # how far a view is, several times a second
             return
         print(line, end="")
         last = line.strip() or last

@@ -68,7 +68,8 @@ def open_scene(blend: str) -> Any:
     try:
         bpy.ops.wm.open_mainfile(filepath=blend, load_ui=False, use_scripts=False)
     except RuntimeError as error:
-        fail(f"can't be opened ({error})")
+        reason = str(error).rpartition(blend)[2].strip("'\": ,\n")  # the path is said anyway
+        fail(f"can't be opened ({reason or error})")
     scene = bpy.context.scene
     if not any(is_seen(item) for item in scene.objects):
         fail(f"holds no object that can be rendered (scene {scene.name!r})")
@@ -105,6 +106,8 @@ def set_up(scene: Any, job: dict[str, Any]) -> None:
     render.use_file_extension = render.use_placeholder = False
     render.use_overwrite = True
     image = render.image_settings
+    if bpy.app.version >= (5, 0, 0):  # there, a film's settings know no formats of pictures
+        image.media_type = "IMAGE"
     image.file_format, image.color_mode, image.color_depth = "PNG", "RGBA", "8"
     image.color_management = "FOLLOW_SCENE"
     scene.timeline_markers.clear()  # they may switch cameras

@@ -54,7 +54,6 @@ scene.render.resolution_percentage = 50
 scene.render.pixel_aspect_x = 2
 scene.render.use_border, scene.render.border_max_x = True, 0.5
 scene.render.use_multiview = True
-scene.render.image_settings.file_format = "JPEG"
 bpy.ops.object.camera_add(location=(0, 0, 9))
 camera = scene.camera = bpy.context.object
 camera.data.type, camera.data.shift_x = "ORTHO", 0.3
@@ -65,10 +64,15 @@ script.use_module = True
 box["trap"] = 1.0
 driver = box.driver_add('["trap"]').driver  # scripted, unless told otherwise
 driver.expression = f"open({{trap!r}}, 'w') and 0"
-scene.use_nodes = True
-output = scene.node_tree.nodes.new("CompositorNodeOutputFile")
-output.base_path = trap
-scene.node_tree.links.new(scene.node_tree.nodes["Render Layers"].outputs[0], output.inputs[0])
+if bpy.app.version >= (5, 0, 0):
+    scene.render.image_settings.media_type = "VIDEO"
+else:
+    scene.render.image_settings.file_format = "FFMPEG"
+    scene.use_nodes = True
+    nodes, links = scene.node_tree.nodes, scene.node_tree.links
+    output = nodes.new("CompositorNodeOutputFile")
+    output.base_path = trap
+    links.new(nodes["Render Layers"].outputs[0], output.inputs[0])
 bpy.ops.wm.save_as_mainfile(filepath=file)
 os._exit(0)  # such a file keeps Blender from ending
 """

@@ -76,6 +76,8 @@ def _camera(name: str, lens: Any) -> Any:
 
 
 class _App:
+    version = (4, 5, 15)
+
     @property
     def tempdir(self) -> str:
         if _WHAT == "crash":
