@@ -31,14 +31,21 @@ def disk_space(
         UserError: the first image can't be read.
     """
     images = [file for file in files if Path(file).suffix.lower() in _IMAGES]
+    count = len(images)
     pixels = channels = 0
-    if images:
+    if scene.format == "blend":
+        count = scene.render.train_views + scene.render.test_views
+        pixels, channels = (scene.render.size // scene.scene.downscale) ** 2, 4
+    elif images:
         header = read_header(Path(images[0]))
         pixels = header.size[0] * header.size[1] // scene.scene.downscale**2
         channels = 4 if header.alpha else 3
-    array = len(images) * pixels * (channels + (scene.scene.masks is not None))
-    share = 2 if scene.format == "blender" else 8  # one of so many views is a test view
-    scored = min(scene.evaluate.test_views or len(images), len(images) // share + 1)
+    array = count * pixels * (channels + (scene.scene.masks is not None))
+    if scene.format == "blend":  # the PNGs
+        array += count * channels * scene.render.size**2
+    # One of so many views is a test view.
+    share = 2 if scene.format in ("blender", "blend") else 8
+    scored = min(scene.evaluate.test_views or count, count // share + 1)
     run = 3 * 4 * parameters(scene.model)  # with Adam's two moments
     results = array + trained * run + evaluated * scored * pixels * _RENDER_BYTES
     # Two states of each training, and one that is being written.

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -31,24 +31,39 @@ class Programs:
             self._ended = True
             self._kill()
 
-    def run(self, command: Sequence[str]) -> tuple[int, str]:
+    def run(
+        self, command: Sequence[str], heard: Callable[[str], object] | None = None
+    ) -> tuple[int, str]:
         """Run a program to its end; may be called from several threads.
+
+        Args:
+            heard: is given each line that the program says, as it says it.
 
         Returns:
             Status, and the command with what the program said.
+
+        Raises:
+            OSError: it can't be started.
         """
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             start_new_session=True,
         )
         self._running.append(process)
         if self._ended:  # it was started while the others were killed
             self._kill()
-        said, _ = process.communicate()
-        return process.returncode, f"{shlex.join(command)}\n{said}"
+        assert process.stdout is not None
+        said = [shlex.join(command) + "\n"]
+        with process.stdout:
+            for line in process.stdout:
+                said.append(line)
+                if heard is not None:
+                    heard(line)
+        return process.wait(), "".join(said)
 
     def _kill(self) -> None:
         for process in self._running:

@@ -37,7 +37,7 @@ Vector3 = tuple[Coordinate, Coordinate, Coordinate]
 _PART = r"[^/\x00-\x1f\x7f]{1,255}"
 PathText = Annotated[str, Field(max_length=1024, pattern=rf"^/*{_PART}(/+{_PART})*/*$")]
 
-Format = Literal["blender", "nerfstudio", "colmap", "nerfpp", "nsvf", "photos"]
+Format = Literal["blender", "nerfstudio", "colmap", "nerfpp", "nsvf", "photos", "blend"]
 Division = Literal[
     "azimuth", "azimuth-quantile", "azimuth-overlap", "louvain", "spectral", "random", "single"
 ]
@@ -49,6 +49,43 @@ class Stage(BaseModel):
     """Base of every section: unknown keys, NaN and later changes are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class RenderSettings(Stage):
+    """Rendering a `.blend` file: views on the upper hemisphere by farthest point sampling."""
+
+    train_views: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        180, description="more of them keep those that are there"
+    )
+    test_views: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        200, description="as `train_views`; from candidates of their own"
+    )
+    size: Annotated[int, Field(ge=2, le=12_000)] = Field(
+        800, description="pixels, width and height of a view"
+    )
+    camera_angle_x: Annotated[float, Field(ge=0.01, le=3)] = Field(
+        0.6911112, description="field of view, radians; the default is NeRF-synthetic's"
+    )
+    centre: Vector3 = Field(
+        (0.0, 0.0, 0.0), description="what all cameras look at, in the file's units"
+    )
+    radius: Positive = Field(
+        4.0311289, description="of the hemisphere, in the file's units; default: NeRF-synthetic's"
+    )
+    candidates: Annotated[int, Field(ge=1, le=10**6)] = Field(
+        20_000, description="camera positions, uniform on the hemisphere, to choose from"
+    )
+    minimum_elevation: Annotated[float, Field(ge=0, lt=90)] = Field(
+        0.0, description="degrees above the horizon"
+    )
+    samples: Annotated[int, Field(ge=1, le=10**6)] = Field(
+        128, description="of Cycles, a pixel; nothing is denoised"
+    )
+    seed: Seed = Field(0, description="of the cameras and of Cycles")
+    chunk: Annotated[int, Field(ge=1, le=100_000)] = Field(20, description="views a job")
+    executable: PathText = Field(
+        "blender", description="Blender, or a Python that has bpy; changed, nothing runs again"
+    )
 
 
 class SfmSettings(Stage):
@@ -337,6 +374,7 @@ class SceneEntry(Stage):
 
 
 SECTIONS: dict[str, type[Stage]] = {
+    "render": RenderSettings,
     "sfm": SfmSettings,
     "points": PointsSettings,
     "scene": SceneSettings,
@@ -361,6 +399,7 @@ class Settings(Stage):
     )
     scenes: tuple[SceneEntry, ...] = Field(max_length=1000)
     study: StudySettings = StudySettings()
+    render: RenderSettings = RenderSettings()
     sfm: SfmSettings = SfmSettings()
     points: PointsSettings = PointsSettings()
     scene: SceneSettings = SceneSettings()
@@ -381,6 +420,7 @@ class ResolvedScene(Stage):
     format: Format
     division: Division
     K: int
+    render: RenderSettings
     sfm: SfmSettings
     points: PointsSettings
     scene: SceneSettings
@@ -391,6 +431,14 @@ class ResolvedScene(Stage):
     finetune: FinetuneSettings
     evaluate: EvaluateSettings
     report: ReportSettings
+
+    @model_validator(mode="after")
+    def _enough_candidates(self) -> ResolvedScene:
+        # Here and not in the section: the views stand in paths, not in a stage's frozen settings.
+        views = max(self.render.train_views, self.render.test_views)
+        if self.render.candidates < views:
+            raise ValueError(f"render.candidates must be at least {views}, the number of views")
+        return self
 
     @model_validator(mode="after")
     def _schedules_join(self) -> ResolvedScene:

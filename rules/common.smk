@@ -12,6 +12,7 @@ from dac.artifacts import existing_folder
 from dac.errors import UserError
 from dac.files import files_under
 from dac.provenance import source_digest
+from dac.scenes.blend import chunks_of
 from dac.states import forget_finished
 
 # --- The configuration: checked whole before anything runs -------------------------------------
@@ -70,6 +71,9 @@ def check_scene(scene, source):
         if path is not None and not os.path.exists(path):
             where = f"{source}: scenes.{scene.name}.{key}"
             raise UserError(where, f"no such file or folder: {path}", "check the path")
+    if scene.format == "blend" and not os.path.isfile(scene.path):
+        where = f"{source}: scenes.{scene.name}.path"
+        raise UserError(where, f"{scene.path} is no file", "name a .blend file")
 
 
 # Read once by hand first: Snakemake doesn't say where broken YAML is broken.
@@ -100,7 +104,12 @@ FINETUNE = f"{DISTILL}-finetune-{{finetune_steps}}"
 RESTART = f"{BASELINE}-restart-{{finetune_steps}}"
 RUN = f"{SEED}/{{run}}"  # any of the folders above that holds a model of the whole scene
 
+RENDERED = f"{SCENE}/rendered/{{part}}-{{first}}-{{last}}"
+VIEWS = f"{SCENE}/views"
+
 SCENE_FILES = [f"{SCENE}/scene/{name}" for name in ("scene.json", "images.npy", "masks.npy")]
+VIEW_FILES = [f"{VIEWS}/transforms_train.json", f"{VIEWS}/transforms_test.json"]
+VIEW_FOLDERS = [f"{VIEWS}/train", f"{VIEWS}/test"]
 SFM_MODEL = [f"{SCENE}/sfm/{name}.bin" for name in ("cameras", "images", "points3D")]
 RUN_FILES = ("model.safetensors", "model.json", "optimizer.safetensors", "curve.json")
 
@@ -116,6 +125,9 @@ wildcard_constraints:
     division=DIVISION,
     K=r"[1-9]\d*",
     group=r"\d+",
+    part="train|test",
+    first=r"\d+",
+    last=r"\d+",
     mode=MODE,
     steps=r"[1-9]\d*",
     distill_steps=r"[1-9]\d*",
@@ -171,6 +183,9 @@ def values(section, *left_out):
 # Stage -> the modules of dac that its script calls. Their import closures are hashed, so that an
 # edit reruns the stages that can run the edited line, and no others.
 STAGE_MODULES = {
+    "blender": [],
+    "render_views": ["dac.scenes.blend", "dac.scenes.render_in_blender"],
+    "views": ["dac.scenes.blend"],
     "sfm": ["dac.scenes.sfm", "dac.scenes.views"],
     "import_scene": ["dac.scenes.importer"],
     "read_points": ["dac.scenes.colmap_model", "dac.scenes.points"],
@@ -198,14 +213,18 @@ STAGE_MODULES = {
 
 # Stage -> its settings, from a scene's resolved ones and the wildcards.
 STAGE_SETTINGS = {
+    "blender": lambda s, w: {"executable": s.render.executable},
+    "render_views": lambda s, w: {
+        "render": values(s.render, "train_views", "test_views", "chunk", "executable")
+    },
+    "views": lambda s, w: {},
     "sfm": lambda s, w: {
         "path": s.path,
         "exclude": s.scene.exclude,
         "sfm": values(s.sfm),
     },
     "import_scene": lambda s, w: {
-        "path": s.path,
-        "format": s.format,
+        **data_set(s),
         "scene": values(s.scene),
     },
     "read_points": lambda s, w: {},
@@ -288,6 +307,7 @@ TRAINING_THREADS = 1
 # cost more than they do. Not as groups of jobs: if one of a group fails, Snakemake deletes what the
 # others made, and each still starts a Snakemake of its own.
 localrules:
+    views,
     read_points,
     covisibility,
     partition,
@@ -324,14 +344,53 @@ def names_of(*formats):
     return "|".join(names) or "(?!)"
 
 
+def blend_file(wildcards):
+    """The .blend file of a scene that comes as one."""
+    return scene_of(wildcards).path
+
+
+def rendered(name):
+    """An input function: a file or folder of every chunk of a scene's views, in order."""
+
+    def paths(wildcards):
+        return [
+            f"{RENDERED}/{name}".format(
+                scene=wildcards.scene, part=chunk.part, first=chunk.first, last=chunk.last
+            )
+            for chunk in chunks_of(scene_of(wildcards).render)
+        ]
+
+    return paths
+
+
+def data_set(scene):
+    """Where a scene's images and poses lie, and in what format: those of a .blend file are made."""
+    if scene.format == "blend":
+        return {"path": VIEWS.format(scene=scene.name), "format": "blender"}
+    return {"path": scene.path, "format": scene.format}
+
+
 def data_files(wildcards):
     """Images, poses and models of a scene, and the files that its settings name."""
-    return scene_data(scene_of(wildcards))
+    scene = scene_of(wildcards)
+    if scene.format == "blend":
+        return [*VIEW_FILES, *VIEW_FOLDERS, *named_files(scene)]
+    return scene_data(scene)
 
 
 def scene_data(scene):
-    named = [scene.scene.masks, scene.scene.test_list, scene.scene.exclude]
-    roots = [Path(scene.path), *(Path(path) for path in named if path is not None)]
+    """Files that are there before anything runs: as `data_files`, but for a .blend file itself."""
+    return sorted({*files_below([scene.path]), *named_files(scene)})
+
+
+def named_files(scene):
+    """The files that a scene's settings name."""
+    return files_below([scene.scene.masks, scene.scene.test_list, scene.scene.exclude])
+
+
+def files_below(paths):
+    """Images, poses and models in folders, and files that are named themselves."""
+    roots = [Path(path) for path in paths if path is not None]
     files = [file for root in roots for file in files_under(root)]
     chosen = {str(f) for f in files if f in roots or f.suffix.lower() in DATA_SUFFIXES}
     return sorted(chosen)

@@ -1,4 +1,63 @@
-# From images to arrays and points: structure from motion, import, sparse points.
+# From images to arrays and points: rendering, structure from motion, import, sparse points.
+rule render_views:
+    input:
+        settings=frozen("render_views"),
+        # Which program renders, and where it lies, is no reason to render again.
+        program=ancient(frozen("blender")),
+        blend=blend_file,
+    output:
+        f"{RENDERED}/cameras.json",
+        directory(f"{RENDERED}/images"),
+    log:
+        log_of(RENDERED),
+    benchmark:
+        benchmark_of(RENDERED)
+    wildcard_constraints:
+        scene=names_of("blend"),
+    # As for `sfm`: nothing of the scene can start before.
+    priority: 3
+    # Blender is no part of it: `render.executable` names one.
+    conda:
+        "../envs/core.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        work=state_of(VIEWS),
+    message:
+        "Rendering {wildcards.part} views {wildcards.first} to {wildcards.last} of {wildcards.scene}"
+    script:
+        "../workflow_scripts/render_views.py"
+
+
+rule views:
+    input:
+        settings=frozen("views"),
+        cameras=rendered("cameras.json"),
+        images=rendered("images"),
+    output:
+        VIEW_FILES,
+        [directory(folder) for folder in VIEW_FOLDERS],
+    log:
+        log_of(VIEWS),
+    benchmark:
+        benchmark_of(VIEWS)
+    wildcard_constraints:
+        scene=names_of("blend"),
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        work=state_of(VIEWS),
+    message:
+        "Making a data set of the views of {wildcards.scene}"
+    script:
+        "../workflow_scripts/views.py"
+
+
 rule sfm:
     input:
         settings=frozen("sfm"),
@@ -85,7 +144,7 @@ rule triangulate:
     benchmark:
         benchmark_of(f"{SCENE}/points")
     wildcard_constraints:
-        scene=names_of("blender", "nerfstudio", "nerfpp", "nsvf"),
+        scene=names_of("blender", "nerfstudio", "nerfpp", "nsvf", "blend"),
     conda:
         "../envs/scenes.yaml"
     threads: 2

@@ -679,6 +679,12 @@ def save(image: Image.Image, path: Path, **options: Any) -> None:
     partial.replace(path)
 
 
+def save_blend(path: Path) -> None:
+    """Save the scene as a Blender file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(path.absolute()), compress=True)
+
+
 def thrifty(image: Image.Image, step: int = 4) -> Image.Image:
     """Spend no bytes on what nobody sees.
 

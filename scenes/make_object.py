@@ -33,6 +33,7 @@ from blender_common import (
     render,
     rotation,
     save,
+    save_blend,
     save_png,
     start_scene,
     thrifty,
@@ -1038,6 +1039,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="views like train/r_000; default all")
     parser.add_argument("--scale", type=float, default=1.0, help="of the size, for previews")
     parser.add_argument("--hero", type=Path, help="render only a large still to this file")
+    parser.add_argument("--blend", type=Path, help="save only the model, to this file")
     options = parser.parse_args()
     look, exposure = "AgX - Punchy", 1.0
     if options.hero is not None:
@@ -1047,6 +1049,11 @@ def main() -> None:
         pose = load_viewpoints().look_at((-1.05, -3.85, 0.95), (0.0, 0.0, -0.02), (0, 0, 1))
         image = on_backdrop(render(pose, 0.87 * wide))
         save(image, options.hero, quality=88, optimize=True)
+        return
+    if options.blend is not None:
+        start_scene((SIZE, SIZE), options.samples, True, look, exposure)
+        build()
+        save_blend(options.blend)
         return
     todo = []
     for name in SPLITS:

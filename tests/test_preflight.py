@@ -48,3 +48,14 @@ def test_what_grows_with_the_scene_and_the_model(tmp_path: Path) -> None:
     small = one.model_copy(update={"evaluate": EvaluateSettings(test_views=None)})
     assert disk_space(small, files, **counts)[0] == results + 4 * 3 * 800 * 5
     assert disk_space(one, [], **counts)[0] == 8 * run
+
+
+def test_a_blend_file_s_views_are_counted_before_they_are_rendered(tmp_path: Path) -> None:
+    rendering = {"train_views": 6, "test_views": 4, "size": 40}
+    entry = {"name": "ball", "path": "ball.blend", "format": "blend"}
+    entry |= {"division": "azimuth", "K": 4}
+    data = {"scenes": [entry], "render": rendering, "scene": {"downscale": 2}}
+    one = resolve(parse(data, "config"), "ball")
+    results, _ = disk_space(one, [str(tmp_path / "ball.blend")], trained=8, at_once=6, evaluated=4)
+    run = 12 * parameters(one.model)
+    assert results == 10 * (400 + 1600) * 4 + 8 * run + 4 * 6 * 400 * 5

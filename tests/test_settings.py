@@ -70,6 +70,13 @@ def test_five_lines_are_enough() -> None:
         ),
         (with_scene(settings={"trains": {}}), "scenes.lego.settings.trains: unknown section"),
         (configuration(finetune={"start": "continued"}), "needs distill.horizon = 60000"),
+        (
+            configuration(render={"test_views": 300, "candidates": 299}),
+            "render.candidates must be at least 300, the number of views",
+        ),
+        (configuration(render={"camera_angle_x": 3.2}), "config: render.camera_angle_x"),
+        (configuration(render={"minimum_elevation": 90}), "config: render.minimum_elevation"),
+        (configuration(render={"centre": [0, 0]}), "config: render.centre"),
         (configuration(train={"steps": {1, 2}}), "not plain data"),
     ],
 )

@@ -24,7 +24,6 @@ from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation import pictures
 from dac.evaluation.metrics import psnr
-from dac.evaluation.progress import with_progress
 from dac.evaluation.records import Cost, Evaluation, Label, git_commit, mean_of, versions
 from dac.evaluation.render import Rendered
 from dac.evaluation.scoring import Scorer, Truth
@@ -32,6 +31,7 @@ from dac.evaluation.truth import mean_image
 from dac.evaluation.views import ScoredView, ViewStore
 from dac.fields.model import default_device, load_model
 from dac.ops.backend import backend
+from dac.progress import with_progress
 from dac.provenance import source_digest
 from dac.scenes.scene import SCENE_FILES, Scene
 from dac.settings import EvaluateSettings

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dac.evaluation.progress import with_progress
+from dac.progress import with_progress
 
 
 def test_a_log_gets_json_lines(capsys: pytest.CaptureFixture[str]) -> None:

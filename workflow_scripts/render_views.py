@@ -1,0 +1,26 @@
+"""Render some views of a .blend file."""
+
+from _job import Job, run
+
+
+def main(job: Job) -> None:
+    from pathlib import Path
+
+    from dac.artifacts import read_json
+    from dac.scenes.blend import Chunk, render_chunk
+    from dac.settings import RenderSettings
+
+    place = job.wildcards
+    render_chunk(
+        Path(job.input.blend),
+        job.section("render", RenderSettings),
+        Chunk(place.part, int(place.first), int(place.last)),
+        job.out,
+        Path(job.params.work),
+        executable=read_json(Path(job.input.program))["settings"]["executable"],
+        threads=job.threads,
+        label=f"{place.scene} {place.part} views",
+    )
+
+
+run(main, snakemake)
