@@ -1,0 +1,122 @@
+"""Publish the tables and figures of a finished configuration as a page under docs/results/.
+
+    python docs/make_results.py results/lego_small --title "Lego, small" \\
+        --command "snakemake --cores all --configfile config/paper/small/lego.yaml"
+
+Copies the Markdown tables and PNG figures of the studies and writes docs/results/{folder}/README.md
+around them: the command, the commits and devices that the evaluation records name, how many jobs
+ran and how long they took together. Nothing on the page is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+from dac.artifacts import write_file
+from dac.errors import UserError
+from dac.evaluation.records import RECORD_FILE, Evaluation
+
+ROOT = Path(__file__).resolve().parent.parent
+# Table or figure -> its heading, in the page's order.
+TABLES = {
+    "main": "The main table",
+    "controls": "Controls",
+    "partitions": "Number of groups (the paper's Table 3)",
+    "schedule": "Distillation against fine-tuning (the paper's Table 4)",
+    "division": "How the views are divided",
+    "overlap": "Overlapping sectors (the paper's Figure 6)",
+}
+FIGURES = {
+    "convergence-study": "Test PSNR over steps (the paper's Figure 2)",
+    "overlap-study": "Overlapping sectors (the paper's Figure 6)",
+    "controls-study": "Controls, view by view, and where the gain arises",
+    "qualitative-paper": "Renders (the paper's Figure 5), `paper` mode",
+    "qualitative-corrected": "Renders (the paper's Figure 5), `corrected` mode",
+}
+SCENE_FIGURES = {
+    "experts-points": "PSNR of the experts on the points (the paper's Figure 1)",
+    "experts": "Experts against the baseline",
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, help="the configuration's results folder")
+    parser.add_argument("--title", required=True)
+    parser.add_argument("--command", required=True, action="append", help="as it was run")
+    parser.add_argument("--out", type=Path, help="default: docs/results/{folder's name}")
+    options = parser.parse_args(arguments)
+    out = options.out or ROOT / "docs" / "results" / options.results.name
+    try:
+        publish(options.results, options.title, options.command, out)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def publish(results: Path, title: str, commands: list[str], out: Path) -> None:
+    """Write the page and copy its figures.
+
+    Raises:
+        UserError: there is no evaluation record or no table; a record is damaged.
+    """
+    files = sorted(results.rglob(RECORD_FILE))
+    tables = {name: results / "tables" / f"{name}.md" for name in TABLES}
+    tables = {name: path for name, path in tables.items() if path.exists()}
+    if not files or not tables:
+        raise UserError(results, "holds no records or no tables", "run the workflow first")
+    records = [Evaluation.load(file) for file in files]
+    scenes = list(dict.fromkeys(record.scene for record in records))
+    out.mkdir(parents=True, exist_ok=True)
+    parts = [f"# {title}\n", *_provenance(results, records, commands)]
+    for name, path in tables.items():
+        parts += [f"## {TABLES[name]}\n", path.read_text(encoding="utf-8")]
+    wanted = dict(FIGURES)
+    for scene in scenes:
+        wanted |= {f"{scene}-{kind}": f"{what}: {scene}" for kind, what in SCENE_FIGURES.items()}
+    for name, heading in wanted.items():
+        figure = results / "figures" / f"{name}.png"
+        if figure.exists():
+            shutil.copyfile(figure, out / figure.name)
+            parts += [f"## {heading}\n", f"![{heading}]({figure.name})\n"]
+    for scene in scenes:
+        for figure in sorted((results / scene).glob("*/partition.png")):
+            name = f"{scene}-{figure.parent.name}.png"
+            shutil.copyfile(figure, out / name)
+            heading = f"Groups (the paper's Figure 3): {scene}, {figure.parent.name}"
+            parts += [f"## {heading}\n", f"![{heading}]({name})\n"]
+    text = "\n".join(parts)
+    write_file(out / "README.md", lambda part: part.write_text(text, encoding="utf-8"))
+    print(f"Written: {out / 'README.md'}")
+
+
+def _provenance(results: Path, records: list[Evaluation], commands: list[str]) -> list[str]:
+    commits = Counter(record.git_commit or "no checkout" for record in records)
+    devices = Counter(record.device for record in records)
+    jobs, seconds = _jobs(results)
+    return [
+        "```sh\n" + "\n".join(commands) + "\n```\n",
+        f"- {len(records)} evaluation records; commit {', '.join(sorted(commits))}",
+        f"- device: {', '.join(sorted(devices))}; torch {records[0].versions.get('torch', '?')}",
+        f"- {jobs:,} jobs took {seconds / 3600:.2f} hours together, one thread each but for "
+        "structure from motion and triangulation; on a shared machine, so an upper bound",
+        "",
+    ]
+
+
+def _jobs(results: Path) -> tuple[int, float]:
+    """How many jobs have a benchmark, and the sum of their seconds."""
+    seconds = []
+    for file in sorted((results / "benchmarks").rglob("*.tsv")):
+        with file.open(encoding="utf-8", newline="") as lines:
+            seconds += [float(row["s"]) for row in csv.DictReader(lines, delimiter="\t")]
+    return len(seconds), sum(seconds)
+
+
+if __name__ == "__main__":
+    main()
