@@ -23,7 +23,6 @@ from dac.report.ablation import (
     Line,
     Study,
     ablation,
-    pooled_minus,
     setting_name,
     setting_texts,
 )
@@ -31,7 +30,6 @@ from dac.report.methods import method_name, model_name
 from dac.report.paper_values import AVERAGE, SLIPS, SYNTHETIC, ablation_psnr, main_scores
 from dac.report.rows import NUMBERS, SATURATED, Row, difference_columns, difference_numbers
 from dac.report.table_writers import (
-    MISSING,
     ONE_SEED_NOTE,
     UNSURE,
     PrintedTable,
@@ -41,7 +39,7 @@ from dac.report.table_writers import (
     write_csv,
     write_printed,
 )
-from dac.report.text import one_line
+from dac.report.text import MISSING, one_line
 
 TITLES: dict[Study, str] = {
     "partitions": "The number of partitions",
@@ -115,15 +113,13 @@ def printed_ablation(table: Ablation, *, paper: bool = False) -> PrintedTable:
     head = [*["Mode"] * modes, *SETTINGS[table.study], *scenes, *average]
     head += [f"− {setting_name(table.study, table.reference)}", "Steps"]
     rows = []
-    first = table.reference_line(table.lines[0].mode)
     for method, cells in table.baselines.items():
         texts = [_baseline_name(table, method), *[""] * (left - 1)]
-        rows.append([*texts, *_cell_texts(table, None, cells, paper), *_ending(cells, first)])
+        rows.append([*texts, *_cell_texts(table, None, cells, paper), *_ending(table, None, cells)])
     for line in table.lines:
         mode = [one_line(line.mode or MISSING)] * modes
         texts = [*mode, *setting_texts(table.study, line.setting)]
-        against = table.reference_line(line.mode)
-        ending = _ending(line.cells, None if against is line else against)
+        ending = _ending(table, line, line.cells)
         rows.append([*texts, *_cell_texts(table, line, line.cells, paper), *ending])
     above = len(table.baselines)
     changes = [
@@ -215,9 +211,9 @@ def _paper_psnr(study: Study, line: Line | None, row: Row) -> float | None:
     return None
 
 
-def _ending(cells: Cells, against: Line | None) -> list[str]:
+def _ending(table: Ablation, line: Line | None, cells: Cells) -> list[str]:
     """The difference from the reference, and the steps of all runs that a cell builds on."""
-    difference = None if against is None else pooled_minus(cells, against.cells)
+    difference = table.over_reference(line, cells)
     steps = sorted({row.cost["total_steps"] for row in cells.values()})
     text = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,}–{steps[-1]:,}"
     if difference is None:

@@ -14,9 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from dac.artifacts import write_file
-from dac.report.text import signed
+from dac.report.text import MISSING, interval, signed
 
-MISSING = "--"
 UNSURE = "†"
 ONE_SEED_NOTE = "(One seed: how much another training would differ is not in the interval.)"
 SCORES = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "ms_ssim": "MS-SSIM ↑"}
@@ -105,7 +104,7 @@ def with_interval(mean: Value, low: Value, high: Value) -> str:
     if mean is None or low is None or high is None or missing(mean):
         return MISSING
     mark = UNSURE if low <= 0 <= high else ""
-    return f"{signed(mean)} [{signed(low)}, {signed(high)}]{mark}"
+    return f"{signed(mean)} {interval(low, high)}{mark}"
 
 
 def share(won: Value, views: Value) -> str:

@@ -269,9 +269,9 @@ def _gain_notes(table: pd.DataFrame) -> list[str]:
     if gains.empty:
         return []
     notes = [GAIN_NOTE]
-    unsure = bool(((gains["gain_low"] <= 0) & (gains["gain_high"] >= 0)).any())
-    single = bool((gains["gain_seeds"] == 1).any())
-    marks = [UNSURE_NOTE] * unsure + [ONE_SEED_NOTE] * single
+    sure = (gains["gain_low"] > 0) | (gains["gain_high"] < 0)
+    marks = [UNSURE_NOTE] * bool((~sure).any())
+    marks += [ONE_SEED_NOTE] * bool((gains["gain_seeds"] == 1).any())
     if marks:
         notes.append(" ".join(marks))
     doubled = gains[gains["method"] == "baseline-2x"]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dac.errors import printable
 
+MISSING = "--"
+
 
 def one_line(text: str, most: int = 60) -> str:
     """A name without line breaks; what can't be printed is escaped, a long name loses its middle.
@@ -30,3 +32,8 @@ def for_figure(text: str, most: int = 48) -> str:
 def signed(value: float, decimals: int = 2) -> str:
     """A difference with its sign, a true minus; what rounds to zero is +0."""
     return f"{round(value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
+
+
+def interval(low: float, high: float) -> str:
+    """An interval of a difference."""
+    return f"[{signed(low)}, {signed(high)}]"
