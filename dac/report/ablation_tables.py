@@ -31,6 +31,7 @@ from dac.report.paper_values import AVERAGE, SLIPS, SYNTHETIC, ablation_psnr, ma
 from dac.report.rows import NUMBERS, SATURATED, Row, difference_columns, difference_numbers
 from dac.report.table_writers import (
     ONE_SEED_NOTE,
+    ONE_VIEW_NOTE,
     UNSURE,
     PrintedTable,
     best,
@@ -236,6 +237,8 @@ def _notes(table: Ablation, paper: bool) -> list[str]:
     ]
     if _seeds(table) == 1:
         notes.append(ONE_SEED_NOTE)
+    if _views(table) == 1:
+        notes.append(ONE_VIEW_NOTE)
     notes.append(_saturation(table))
     if paper and table.study in ("partitions", "schedule"):
         which = "Table 3" if table.study == "partitions" else "Table 4, by the same shares"
@@ -248,6 +251,12 @@ def _notes(table: Ablation, paper: bool) -> list[str]:
 def _seeds(table: Ablation) -> int:
     """The fewest of any cell."""
     return min(len(row.runs) for line in table.lines for row in line.cells.values())
+
+
+def _views(table: Ablation) -> int:
+    """The fewest of any run."""
+    rows = [row for line in table.lines for row in line.cells.values()]
+    return min(len(run.images) for row in rows for run in row.runs)
 
 
 def _saturation(table: Ablation) -> str:

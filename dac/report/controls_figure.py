@@ -176,6 +176,8 @@ def small_print(panels: Sequence[Panel]) -> str:
     gains = [line.gain for panel in panels for line in panel.lines if line.gain is not None]
     if any(gain.seeds == 1 for gain in gains):
         parts.append("With one seed it speaks of the views alone.")
+    if any(gain.views == 1 for gain in gains):
+        parts.append("With one view there is none.")
     coarse = sorted(stride for panel in panels for stride in panel.strides if stride > 1)
     if coarse:
         parts.append(f"Oracle: experts compared on a grid of pixels, stride {coarse[-1]}.")
@@ -192,8 +194,9 @@ def _draw_lines(axes: Any, panel: Panel) -> None:
             _draw_line(axes, place, line, line.gain)
         _write_gain(axes, place, line)
     gains = [line.gain for line in lines if line.gain is not None]
-    ends = np.array([-0.1, 0.1, *(end for gain in gains for end in (gain.low, gain.high))])
-    low, high = np.clip([ends.min(), ends.max()], -SHOWN_DECIBELS, SHOWN_DECIBELS)
+    # Without an interval, its ends are NaN.
+    ends = np.array([-0.1, 0.1, *(end for g in gains for end in (g.mean, g.low, g.high))])
+    low, high = np.clip([np.nanmin(ends), np.nanmax(ends)], -SHOWN_DECIBELS, SHOWN_DECIBELS)
     axes.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     axes.set_ylim(len(lines) - 0.4, -0.6)
     names = [for_figure(line.name, 36) for line in lines]

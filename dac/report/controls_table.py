@@ -26,6 +26,7 @@ from dac.report.rows import (
 from dac.report.statistics import Paired
 from dac.report.table_writers import (
     ONE_SEED_NOTE,
+    ONE_VIEW_NOTE,
     SCORES,
     UNSURE,
     PrintedTable,
@@ -156,6 +157,7 @@ def _notes(rows: Sequence[Row], differences: Sequence[Paired]) -> list[str]:
     unsure = any(not difference.sure for difference in differences)
     marks = [f"{UNSURE} the interval includes zero: no difference."] * unsure
     marks += [ONE_SEED_NOTE] * any(difference.seeds == 1 for difference in differences)
+    marks += [ONE_VIEW_NOTE] * any(difference.views == 1 for difference in differences)
     if marks:
         notes.append(" ".join(marks))
     if any(row.label.method == "oracle" for row in rows):

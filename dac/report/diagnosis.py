@@ -55,7 +55,7 @@ def sentences(scenes: Sequence[Controls]) -> list[str]:
 
 
 def verdict(difference: Paired) -> str:
-    """Ahead, behind or no difference, by whether the interval holds zero."""
+    """Ahead, behind or no difference, by whether there is an interval without zero."""
     if not difference.sure:
         return NONE
     return AHEAD if difference.mean > 0 else BEHIND

@@ -184,6 +184,8 @@ def small_print(panels: Sequence[Panel]) -> str:
     if any(panel.differences for panel in panels):
         text = "Above: overlapping minus disjoint, paired, 95 % interval (bold: without zero)."
         parts.append(text)
+    if any(found.views == 1 for panel in panels for found in panel.differences.values()):
+        parts.append("[--]: of one test view there is none.")
     return " ".join(parts)
 
 

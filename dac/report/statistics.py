@@ -12,7 +12,8 @@ deviations are stretched by its inverse, each effect by its own n.
 
 With one seed the interval speaks of views alone: how much another training would differ is not in
 it, and the tables say so. With two or three seeds it is still optimistic, as any interval is that
-rests on so few; `docs/method.md` has its measured coverage.
+rests on so few; `docs/method.md` has its measured coverage. With one view there is no interval, and
+nothing is sure, whatever the seeds: views differ most, and one says nothing about how much.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Paired:
 
     Attributes:
         mean: of ours minus the reference, dB.
-        low, high: the 95 % bootstrap interval of the mean, dB.
+        low, high: the 95 % bootstrap interval of the mean, dB; NaN where there is none, since a
+            scene has one view.
         won: views on which ours, averaged over the seeds, is ahead.
         views, seeds: that both have.
     """
@@ -53,7 +55,7 @@ class Paired:
 
     @property
     def sure(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether there is an interval, and it leaves zero out."""
         return self.low > 0 or self.high < 0
 
 
@@ -77,9 +79,11 @@ def paired(scenes: Sequence[Floats]) -> Paired:
     for difference in scenes:
         if difference.ndim != 2 or difference.size == 0:
             raise ValueError(f"differences {difference.shape} aren't seeds by views")
-    draws = _draws(tuple(difference.shape for difference in scenes), RESAMPLES)
-    means = np.mean([_resampled_means(*each) for each in zip(scenes, draws, strict=True)], 0)
-    low, high = (float(x) for x in np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    low = high = float("nan")
+    if min(difference.shape[1] for difference in scenes) > 1:
+        draws = _draws(tuple(difference.shape for difference in scenes), RESAMPLES)
+        means = np.mean([_resampled_means(*each) for each in zip(scenes, draws, strict=True)], 0)
+        low, high = (float(x) for x in np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     return Paired(
         mean=float(np.mean([difference.mean() for difference in scenes])),
         low=low,
@@ -104,16 +108,16 @@ def _draws(shapes: tuple[tuple[int, ...], ...], count: int) -> list[tuple[Floats
 
 
 def _resampled_means(difference: Floats, draws: tuple[Floats, Floats]) -> Floats:
-    """(B,) means of resampled differences (S, V); see the module's text."""
+    """(B,) means of resampled differences (S, V), V > 1; see the module's text."""
     S, V = difference.shape
     seeds, views = draws
     mean = difference.mean()
     of_seed = difference.mean(axis=1) - mean
     of_view = difference.mean(axis=0) - mean
     rest = difference - mean - of_seed[:, None] - of_view[None, :]
-    # One value says nothing about a spread, so there is nothing to stretch.
+    # One seed says nothing about a spread, so there is nothing to stretch.
     by_seeds = np.sqrt(S / (S - 1)) if S > 1 else 1.0
-    by_views = np.sqrt(V / (V - 1)) if V > 1 else 1.0
+    by_views = np.sqrt(V / (V - 1))
     moved = by_seeds * seeds @ of_seed + by_views * views @ of_view
     means: Floats = mean + moved + by_seeds * by_views * (seeds * (views @ rest.T)).sum(axis=1)
     return means

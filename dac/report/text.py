@@ -5,6 +5,8 @@ Views are named by files, and scenes and models by records that anybody may have
 
 from __future__ import annotations
 
+import math
+
 from dac.errors import printable
 
 MISSING = "--"
@@ -35,5 +37,5 @@ def signed(value: float, decimals: int = 2) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """An interval of a difference."""
-    return f"[{signed(low)}, {signed(high)}]"
+    """An interval of a difference; NaN: there is none."""
+    return f"[{MISSING}]" if math.isnan(low) else f"[{signed(low)}, {signed(high)}]"

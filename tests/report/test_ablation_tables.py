@@ -104,6 +104,15 @@ def test_the_difference_is_over_the_scenes_that_both_have(record: Recorder) -> N
     assert any("nothing says whether they have stopped" in note for note in printed.notes)
 
 
+def test_of_one_view_there_is_no_interval(record: Recorder, tmp_path: Path) -> None:
+    records = _divided(record, "zoo", {2: 30.0, 4: 30.5}, spread=[0.0])
+    csv, markdown, *others = _files(tmp_path)
+    write_ablation_table("partitions", records, csv, markdown, *others)
+    assert pd.read_csv(csv)["over_reference_low"].isna().all()
+    assert r"| −0.50 \[--\]† |" in markdown.read_text()
+    assert "of one test view there is no interval" in markdown.read_text()
+
+
 def test_seeds_are_averaged_with_their_spread(record: Recorder) -> None:
     records = []
     for seed, offset in enumerate((0.0, 1.0)):

@@ -142,9 +142,25 @@ def test_the_verdict_goes_by_the_interval() -> None:
     def of(low: float, high: float) -> str:
         return verdict(Paired(0.5, low, high, 1, 2, 1))
 
+    assert of(np.nan, np.nan) == "no difference"
     assert of(0.01, 0.5) == "ahead"
     assert verdict(Paired(-0.5, -0.9, -0.1, 1, 2, 1)) == "behind"
     assert of(-0.01, 0.5) == of(0.0, 0.5) == of(-0.5, 0.0) == "no difference"
+
+
+def test_of_one_view_nothing_is_sure(record: Recorder, tmp_path: Path) -> None:
+    one = {"spread": [0.0]}
+    records = [record("zoo", "baseline-2x", 29.5, seed=seed, **one) for seed in (0, 1)]
+    records += [record("zoo", "dac", 30.0, seed=seed, **CONQUERED, **one) for seed in (0, 1)]
+    csv, markdown, *others = _files(tmp_path)
+    write_controls_table(records, csv, markdown, *others, AZIMUTH)
+    table = pd.read_csv(csv)
+    assert table["over_2x_psnr"][1] == 0.5
+    assert table[["over_2x_low", "over_2x_high"]].isna().all(axis=None)
+    assert r"| +0.50 \[--\]† | 1/1 |" in markdown.read_text()
+    assert "of one test view there is no interval" in markdown.read_text()
+    assert r"no difference, +0.50 dB \[--\], ahead on 1/1 views" in markdown.read_text()
+    assert not any(word in csv.read_text() for word in ("nan", "inf"))
 
 
 def test_controls_share_the_mode_and_the_schedule_of_dac(record: Recorder) -> None:

@@ -167,6 +167,16 @@ def test_stages_rest_on_the_views_that_all_share(record: Recorder) -> None:
     assert fall.sectors[0] == pytest.approx([0.7, -0.2, 0.6]) and np.isnan(fall.sectors[1]).all()
 
 
+def test_of_one_view_there_is_no_interval(record: Recorder, tmp_path: Path) -> None:
+    files = [record("a", f"baseline-{n}x", 20.0 + n, spread=[0.0]) for n in (1, 2)]
+    panels = panels_of(files, "azimuth", 2)
+    (line,) = panels[0].lines
+    assert line.gain is not None and line.gain.mean == -1 and not line.sure
+    assert "With one view there is none." in small_print(panels)
+    controls_figure(files, "azimuth", 2, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert (tmp_path / "a.png").stat().st_size > 5000
+
+
 def test_a_run_that_is_far_off(record: Recorder, tmp_path: Path) -> None:
     files = [record("a", "baseline-2x", 20.0)]
     files += [record("a", "baseline-1x", 5.0), record("a", "restart", 60.0)]

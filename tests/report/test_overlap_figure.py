@@ -84,6 +84,20 @@ def test_what_is_missing(record: Recorder, tmp_path: Path) -> None:
         panels_of([disjoint, other])
 
 
+def test_of_one_view_there_is_no_interval(record: Recorder, tmp_path: Path) -> None:
+    ours = {"mode": "paper", "distill_steps": 100, "spread": [0.0]}
+    files = [
+        record("a", "dac", 30.0, division="azimuth", K=4, **ours),
+        record("a", "dac", 31.0, division="azimuth-overlap", K=6, **ours),
+    ]
+    panels = panels_of(files)
+    assert panels[0].differences["paper"].mean == 1 and not panels[0].differences["paper"].sure
+    assert "of one test view there is none" in small_print(panels)
+    csv = tmp_path / "a.csv"
+    overlap_figure(files, csv, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert pd.read_csv(csv)[["over_disjoint_low", "over_disjoint_high"]].isna().all(axis=None)
+
+
 def test_seeds_that_are_not_shared_are_not_compared(record: Recorder) -> None:
     ours = {"mode": "paper", "distill_steps": 100}
     files = [

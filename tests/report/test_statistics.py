@@ -26,6 +26,17 @@ def test_a_constant_gain_is_sure(S: int, V: int, gain: float) -> None:
     assert result.sure or abs(gain) < 1e-6
 
 
+@pytest.mark.parametrize("S", [1, 3])
+def test_of_one_view_there_is_no_interval_and_nothing_is_sure(S: int) -> None:
+    difference = np.random.default_rng(0).normal(5, 0.1, (S, 1))
+    result = paired([difference])
+    assert result.mean == pytest.approx(difference.mean()) and (result.won, result.views) == (1, 1)
+    assert np.isnan([result.low, result.high]).all() and not result.sure
+    # Nor is a mean over scenes, one of which has one view.
+    both = paired([difference, np.ones((S, 9))])
+    assert np.isnan([both.low, both.high]).all() and not both.sure and both.views == 10
+
+
 @settings(deadline=None)
 @given(st.integers(1, 4), st.integers(2, 30), st.integers(0, 99))
 def test_swapped_methods_swap_the_interval(S: int, V: int, seed: int) -> None:
