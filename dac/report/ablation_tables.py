@@ -3,7 +3,7 @@
 A line is a setting, a column a scene (`ablation.py`), a cell the mean PSNR of DaC over the seeds;
 the best of a column is bold. The 1x and 2x baselines stand above a rule, out of that contest. Each
 line's difference from the reference is taken view by view, over all scenes that both have, each
-scene counting alike.
+scene counting alike; the CSV has it in every row of the line (`pooled_`), beside the scene's own.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ TITLES: dict[Study, str] = {
 COLUMNS = [
     *("study", "scene", "setting", "reference", *NUMBERS),
     *(*difference_columns("over_2x"), *difference_columns("over_reference")),
+    *difference_columns("pooled_over_reference"),
 ]
 
 
@@ -89,6 +90,7 @@ def ablation_numbers(table: Ablation, *, paper: bool = False) -> pd.DataFrame:
     for name, line, cells in [*named, *settings]:
         against = None if line is None else table.reference_line(line.mode)
         against = None if against is line else against
+        pooled = table.over_reference(line, cells)
         for column in table.columns:
             if column not in cells:
                 continue
@@ -100,6 +102,7 @@ def ablation_numbers(table: Ablation, *, paper: bool = False) -> pd.DataFrame:
             numbers["reference"] = setting_name(table.study, table.reference)
             numbers |= row.numbers() | difference_numbers(over, "over_2x")
             numbers |= difference_numbers(difference, "over_reference")
+            numbers |= difference_numbers(pooled, "pooled_over_reference")
             numbers["paper_psnr"] = _paper_psnr(table.study, line, row)
             lines.append(numbers)
     return pd.DataFrame(lines)[COLUMNS + (["paper_psnr"] if paper else [])]
