@@ -16,9 +16,8 @@ from typing import Literal
 from dac.errors import UserError
 from dac.evaluation.records import Label
 from dac.report.rows import Row, load_rows
-from dac.report.statistics import Paired, common_scores, pooled
-from dac.report.table_writers import MISSING
-from dac.report.text import one_line
+from dac.report.statistics import Paired, paired
+from dac.report.text import MISSING, one_line
 
 Study = Literal["partitions", "schedule", "division", "overlap"]
 Setting = tuple[str | int | None, ...]
@@ -75,6 +74,17 @@ class Ablation:
                 return line
         return None
 
+    def over_reference(self, line: Line | None, cells: Cells) -> Paired | None:
+        """The difference from the line to compare with, over all scenes; None of that line's own.
+
+        Args:
+            line: where the cells stand; None: they are a baseline's, and the first mode's line is
+                what they are compared with.
+            cells: what to compare.
+        """
+        against = self.reference_line((line or self.lines[0]).mode)
+        return None if against is None or against is line else pooled_minus(cells, against.cells)
+
 
 def ablation(study: Study, records: Sequence[Path]) -> Ablation:
     """Arrange the records of DaC and of the two baselines; those of other methods are left out.
@@ -113,13 +123,10 @@ def pooled_minus(ours: Cells, reference: Cells) -> Paired | None:
     Raises:
         UserError: two runs to compare were scored on different views.
     """
-    pairs = []
-    for column in (column for column in ours if column in reference):
-        where = f"scene {one_line(column[0])}"
-        both = common_scores(ours[column].scores, reference[column].scores, where)
-        if both is not None:
-            pairs.append(both)
-    return pooled(pairs) if pairs else None
+    both = [column for column in ours if column in reference]
+    differences = [ours[column].differences(reference[column]) for column in both]
+    known = [difference for difference in differences if difference is not None]
+    return paired(known) if known else None
 
 
 def _column(row: Row) -> Column:

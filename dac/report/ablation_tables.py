@@ -3,7 +3,7 @@
 A line is a setting, a column a scene (`ablation.py`), a cell the mean PSNR of DaC over the seeds;
 the best of a column is bold. The 1x and 2x baselines stand above a rule, out of that contest. Each
 line's difference from the reference is taken view by view, over all scenes that both have, each
-scene counting alike.
+scene counting alike; the CSV has it in every row of the line (`pooled_`), beside the scene's own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from dac.report.ablation import (
     Line,
     Study,
     ablation,
-    pooled_minus,
     setting_name,
     setting_texts,
 )
@@ -31,8 +30,8 @@ from dac.report.methods import method_name, model_name
 from dac.report.paper_values import AVERAGE, SLIPS, SYNTHETIC, ablation_psnr, main_scores
 from dac.report.rows import NUMBERS, SATURATED, Row, difference_columns, difference_numbers
 from dac.report.table_writers import (
-    MISSING,
     ONE_SEED_NOTE,
+    ONE_VIEW_NOTE,
     UNSURE,
     PrintedTable,
     best,
@@ -41,7 +40,7 @@ from dac.report.table_writers import (
     write_csv,
     write_printed,
 )
-from dac.report.text import one_line
+from dac.report.text import MISSING, one_line
 
 TITLES: dict[Study, str] = {
     "partitions": "The number of partitions",
@@ -52,6 +51,7 @@ TITLES: dict[Study, str] = {
 COLUMNS = [
     *("study", "scene", "setting", "reference", *NUMBERS),
     *(*difference_columns("over_2x"), *difference_columns("over_reference")),
+    *difference_columns("pooled_over_reference"),
 ]
 
 
@@ -90,6 +90,7 @@ def ablation_numbers(table: Ablation, *, paper: bool = False) -> pd.DataFrame:
     for name, line, cells in [*named, *settings]:
         against = None if line is None else table.reference_line(line.mode)
         against = None if against is line else against
+        pooled = table.over_reference(line, cells)
         for column in table.columns:
             if column not in cells:
                 continue
@@ -101,6 +102,7 @@ def ablation_numbers(table: Ablation, *, paper: bool = False) -> pd.DataFrame:
             numbers["reference"] = setting_name(table.study, table.reference)
             numbers |= row.numbers() | difference_numbers(over, "over_2x")
             numbers |= difference_numbers(difference, "over_reference")
+            numbers |= difference_numbers(pooled, "pooled_over_reference")
             numbers["paper_psnr"] = _paper_psnr(table.study, line, row)
             lines.append(numbers)
     return pd.DataFrame(lines)[COLUMNS + (["paper_psnr"] if paper else [])]
@@ -115,15 +117,13 @@ def printed_ablation(table: Ablation, *, paper: bool = False) -> PrintedTable:
     head = [*["Mode"] * modes, *SETTINGS[table.study], *scenes, *average]
     head += [f"− {setting_name(table.study, table.reference)}", "Steps"]
     rows = []
-    first = table.reference_line(table.lines[0].mode)
     for method, cells in table.baselines.items():
         texts = [_baseline_name(table, method), *[""] * (left - 1)]
-        rows.append([*texts, *_cell_texts(table, None, cells, paper), *_ending(cells, first)])
+        rows.append([*texts, *_cell_texts(table, None, cells, paper), *_ending(table, None, cells)])
     for line in table.lines:
         mode = [one_line(line.mode or MISSING)] * modes
         texts = [*mode, *setting_texts(table.study, line.setting)]
-        against = table.reference_line(line.mode)
-        ending = _ending(line.cells, None if against is line else against)
+        ending = _ending(table, line, line.cells)
         rows.append([*texts, *_cell_texts(table, line, line.cells, paper), *ending])
     above = len(table.baselines)
     changes = [
@@ -215,9 +215,9 @@ def _paper_psnr(study: Study, line: Line | None, row: Row) -> float | None:
     return None
 
 
-def _ending(cells: Cells, against: Line | None) -> list[str]:
+def _ending(table: Ablation, line: Line | None, cells: Cells) -> list[str]:
     """The difference from the reference, and the steps of all runs that a cell builds on."""
-    difference = None if against is None else pooled_minus(cells, against.cells)
+    difference = table.over_reference(line, cells)
     steps = sorted({row.cost["total_steps"] for row in cells.values()})
     text = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,}–{steps[-1]:,}"
     if difference is None:
@@ -240,6 +240,8 @@ def _notes(table: Ablation, paper: bool) -> list[str]:
     ]
     if _seeds(table) == 1:
         notes.append(ONE_SEED_NOTE)
+    if _views(table) == 1:
+        notes.append(ONE_VIEW_NOTE)
     notes.append(_saturation(table))
     if paper and table.study in ("partitions", "schedule"):
         which = "Table 3" if table.study == "partitions" else "Table 4, by the same shares"
@@ -252,6 +254,12 @@ def _notes(table: Ablation, paper: bool) -> list[str]:
 def _seeds(table: Ablation) -> int:
     """The fewest of any cell."""
     return min(len(row.runs) for line in table.lines for row in line.cells.values())
+
+
+def _views(table: Ablation) -> int:
+    """The fewest of any run."""
+    rows = [row for line in table.lines for row in line.cells.values()]
+    return min(len(run.images) for row in rows for run in row.runs)
 
 
 def _saturation(table: Ablation) -> str:

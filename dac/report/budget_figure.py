@@ -8,7 +8,6 @@ axis, e.g. one that spends all that DaC spends, is a dashed line.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +19,14 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
 
 from dac.errors import UserError
-from dac.evaluation.records import Evaluation, Label
+from dac.evaluation.records import Label
 from dac.report.methods import known_method, method_colour
-from dac.report.scene_records import (
-    SceneRecords,
-    deviation,
-    load_scene_records,
-    psnr_of_seeds,
-)
-from dac.report.style import ONE_COLUMN, STYLE, TWO_COLUMNS, save_figure
+from dac.report.rows import Row, SceneRows, check_same_views, load_scenes
+from dac.report.style import ONE_COLUMN, STYLE, TWO_COLUMNS, note_below, save_figure
 from dac.report.table_writers import write_csv
-from dac.report.text import for_figure
+from dac.report.text import for_figure, one_line
 
 # Of DaC's lines, one a mode.
 _MARKERS = ("o", "s", "D", "^", "v")
@@ -46,16 +39,22 @@ class Point:
     """One run, whatever the seed.
 
     Attributes:
-        label: of the run, with seed 0.
+        row: the run.
         iterations: of the one model, distillation included.
-        total: steps of all runs that it builds on; for DaC the experts' too.
-        psnr: (S,) dB, a value each seed.
     """
 
-    label: Label
+    row: Row
     iterations: int
-    total: int
-    psnr: NDArray[np.float64]
+
+    @property
+    def label(self) -> Label:
+        """Of the first seed."""
+        return self.row.label
+
+    @property
+    def total(self) -> int:
+        """Steps of all runs that it builds on; for DaC the experts' too."""
+        return int(self.row.cost["total_steps"])
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,13 @@ class Budget:
     """One panel.
 
     Attributes:
-        records: of the scene.
+        scene: its rows.
         standard: baselines on the axis, by iterations.
         dac: name -> points by iterations: a distilled model and its fine-tunings.
         beyond: baselines longer than the axis.
     """
 
-    records: SceneRecords
+    scene: SceneRows
     standard: list[Point]
     dac: dict[str, list[Point]]
     beyond: list[Point]
@@ -83,12 +82,13 @@ def budgets(records: Sequence[Path], *, paper: bool = False) -> list[Budget]:
         paper: only what the paper's figure has: DaC's `paper` mode, nothing beyond the axis.
 
     Raises:
-        UserError: as `load_scene_records`; a model of DaC's doesn't say how long it was distilled;
-            nothing to draw.
+        UserError: as `load_rows` and `check_same_views`; a model of DaC's doesn't say how long it
+            was distilled; nothing to draw.
     """
     panels = []
-    for scene in load_scene_records(records):
-        points = [_point(label, seeds) for label, seeds in scene.runs.items() if _is_shown(label)]
+    for scene in load_scenes(records):
+        points = [_point(row) for row in scene.rows if _is_shown(row.label)]
+        check_same_views([point.row for point in points])
         points.sort(key=lambda point: (point.iterations, point.label.distill_steps or 0))
         baselines = [point for point in points if point.label.mode is None]
         ours = [point for point in points if point.label.mode is not None]
@@ -132,24 +132,15 @@ def budget_figure(
         for place, panel in enumerate(panels):
             _draw(grid[place], panel, names)
             letter = f"({_letter(place)}) " if paper else ""
-            grid[place].set_title(letter + panel.records.title, loc="left", weight="bold")
+            grid[place].set_title(letter + panel.scene.title, loc="left", weight="bold")
             if place % columns == 0:
                 grid[place].set_ylabel("test PSNR (dB)")
             if place + columns >= len(panels):
                 grid[place].set_xlabel("training iterations")
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
-        legend = figure.legend(
-            handles=handles,
-            loc="outside lower left",
-            ncols=1 if columns == 1 else 3,
-            title=textwrap.fill(small_print(panels), round(22 * width)),
-            title_fontsize=6,
-            frameon=False,
-            handlelength=3.2,
-            alignment="left",
-        )
-        legend.get_title().set_color("#555555")
+        layout = {"ncols": 1 if columns == 1 else 3, "handlelength": 3.2}
+        note_below(figure, small_print(panels), round(22 * width), handles, **layout)
         save_figure(figure, png, pdf, dpi=300)
 
 
@@ -163,7 +154,7 @@ def budget_table(panels: Sequence[Budget]) -> pd.DataFrame:
                 label = point.label
                 rows.append(
                     {
-                        "scene": panel.records.scene,
+                        "scene": panel.scene.scene,
                         "model": label.model,
                         "line": line,
                         "method": label.method,
@@ -172,9 +163,9 @@ def budget_table(panels: Sequence[Budget]) -> pd.DataFrame:
                         "mode": label.mode,
                         "iterations": point.iterations,
                         "total_steps": point.total,
-                        "psnr": point.psnr.mean(),
-                        "psnr_std": deviation(point.psnr),
-                        "seeds": len(point.psnr),
+                        "psnr": point.row.mean("psnr"),
+                        "psnr_std": point.row.spread("psnr"),
+                        "seeds": len(point.row.runs),
                     }
                 )
     return pd.DataFrame(rows)
@@ -184,8 +175,8 @@ def small_print(panels: Sequence[Budget]) -> str:
     """What the axes don't show."""
     ours = [point for panel in panels for line in panel.dac.values() for point in line]
     before = sorted({(p.label.K or 0, p.total - p.iterations) for p in ours})
-    several = any(len(p.psnr) > 1 for panel in panels for p in panel.standard + panel.beyond)
-    several |= any(len(point.psnr) > 1 for point in ours)
+    standard = [point for panel in panels for point in panel.standard + panel.beyond]
+    several = any(len(point.row.runs) > 1 for point in standard + ours)
     parts = []
     if before:
         steps = " or ".join(f"{total:,} (K\u00a0=\u00a0{K})" for K, total in before)
@@ -200,15 +191,14 @@ def _is_shown(label: Label) -> bool:
     return known_method(label.method) in shown
 
 
-def _point(label: Label, seeds: Sequence[Evaluation]) -> Point:
-    iterations = label.steps
+def _point(row: Row) -> Point:
+    label, iterations = row.label, row.label.steps
     if label.method == "dac":
         if label.distill_steps is None:
             what = "a fine-tuned model's record doesn't say how long the model was distilled"
-            raise UserError(f"scene {seeds[0].scene}", what, "run its evaluation again")
+            raise UserError(f"scene {one_line(row.scene)}", what, "run its evaluation again")
         iterations += label.distill_steps
-    total = seeds[0].cost.training_steps
-    return Point(label, iterations, total, psnr_of_seeds(seeds))
+    return Point(row, iterations)
 
 
 def _lines(ours: Sequence[Point]) -> dict[str, list[Point]]:
@@ -240,10 +230,10 @@ def _draw(axes: Any, panel: Budget, names: Sequence[str]) -> None:
         _draw_line(axes, points, method_colour("dac"), _MARKERS[index], _DASHES[index])
     for point in panel.beyond:
         colour = method_colour("baseline")
-        axes.axhline(point.psnr.mean(), color=colour, lw=0.9, ls=_BEYOND, zorder=1)
+        axes.axhline(point.row.psnr.mean(), color=colour, lw=0.9, ls=_BEYOND, zorder=1)
         axes.annotate(
             f"{_short(point.iterations)} steps",
-            (0.01, point.psnr.mean()),
+            (0.01, point.row.psnr.mean()),
             xycoords=("axes fraction", "data"),
             xytext=(0, 1.5),
             textcoords="offset points",
@@ -264,13 +254,13 @@ def _draw(axes: Any, panel: Budget, names: Sequence[str]) -> None:
 
 def _draw_line(axes: Any, points: Sequence[Point], colour: str, marker: str, dashes: Any) -> None:
     x = [point.iterations for point in points]
-    y = [point.psnr.mean() for point in points]
+    y = [point.row.psnr.mean() for point in points]
     axes.plot(x, y, color=colour, ls=dashes, zorder=3)
     for point in points:
         fill = method_colour("distilled") if point.label.method == "distilled" else colour
         axes.plot(
             point.iterations,
-            point.psnr.mean(),
+            point.row.psnr.mean(),
             marker,
             ms=4.0,
             color=fill,
@@ -278,9 +268,9 @@ def _draw_line(axes: Any, points: Sequence[Point], colour: str, marker: str, das
             mew=0.8,
             zorder=4,
         )
-        if len(point.psnr) > 1:
-            at = [point.iterations] * len(point.psnr)
-            axes.plot(at, point.psnr, "o", ms=2.6, color=colour, alpha=0.4, mew=0, zorder=2)
+        if len(point.row.psnr) > 1:
+            at = [point.iterations] * len(point.row.psnr)
+            axes.plot(at, point.row.psnr, "o", ms=2.6, color=colour, alpha=0.4, mew=0, zorder=2)
 
 
 def _handles(panels: Sequence[Budget], names: Sequence[str]) -> list[Line2D]:

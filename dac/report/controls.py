@@ -18,7 +18,7 @@ import numpy as np
 from dac.errors import UserError
 from dac.evaluation.records import ImageScore
 from dac.report.methods import known_method
-from dac.report.rows import Row, load_rows, only
+from dac.report.rows import Row, SceneRows, load_scenes, only
 from dac.report.text import one_line
 
 EQUAL_STEPS = 0.01  # relative; what rounding to whole steps may leave
@@ -30,7 +30,8 @@ class Controls:
 
     Attributes:
         scene, model: their names.
-        rows: all that the table shows, in its order.
+        division, K: the configured division, which DaC's is.
+        rows: all that the table shows, of every mode, in its order.
         once, twice: the 1x and 2x baselines.
         equal: a baseline of as many steps as DaC in all.
         restart: the baseline whose learning rate starts again.
@@ -43,6 +44,8 @@ class Controls:
 
     scene: str
     model: str
+    division: str
+    K: int
     rows: list[Row]
     once: Row | None
     twice: Row | None
@@ -70,54 +73,41 @@ def controls(
         UserError: no record, a damaged one, two of the same run; a scene has no configured
             division, or two runs of DaC in it.
     """
-    rows = load_rows(records)
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.scene, row.label.model), []).append(row)
     found = []
-    for (scene, model), group in groups.items():
-        if scene not in divisions:
+    for scene in load_scenes(records):
+        if scene.scene not in divisions:
             what = "has records, but no configured division"
-            raise UserError(f"scene {one_line(scene)}", what, "configure the scene")
-        found.append(_controls(scene, model, group, divisions[scene], mode))
+            raise UserError(f"scene {one_line(scene.scene)}", what, "configure the scene")
+        found.append(controls_of(scene, *divisions[scene.scene], mode))
     return found
 
 
-def _controls(
-    scene: str, model: str, rows: Sequence[Row], configured: tuple[str, int], mode: str | None
-) -> Controls:
-    division, K = configured
-
-    def select(method: str, **wanted: str | int | None) -> list[Row]:
-        return [
-            row
-            for row in rows
-            if row.label.method == method
-            and all(getattr(row.label, name) == value for name, value in wanted.items())
-        ]
-
-    every = select("dac", division=division, K=K)
+def controls_of(scene: SceneRows, division: str, K: int, mode: str | None = None) -> Controls:
+    """Pick the controls of one scene and model; as `controls`."""
+    every = scene.select("dac", division=division, K=K)
     mode = every[0].label.mode if mode is None and every else mode
-    ours = select("dac", division=division, K=K, mode=mode)
+    ours = [row for row in every if row.label.mode == mode]
     if len(ours) > 1:
         what = f"two runs of DaC in the division {division}-{K}"
-        raise UserError(f"scene {one_line(scene)}", what, "give the records of one schedule")
+        raise UserError(f"scene {one_line(scene.scene)}", what, "give the records of one schedule")
     dac = only(ours)
-    students = select("distilled", division=division, K=K)
-    experts = only(select("experts", division=division, K=K))
+    students = scene.select("distilled", division=division, K=K)
+    experts = only(scene.select("experts", division=division, K=K))
     lone, chance = ("single", "random")
-    singles = [] if division == lone else select("dac", division=lone)
-    randoms = [] if division == chance else select("dac", division=chance, K=K)
-    baselines = [row for row in rows if known_method(row.label.method).startswith("baseline")]
-    restarts = select("restart")
+    singles = [] if division == lone else scene.select("dac", division=lone)
+    randoms = [] if division == chance else scene.select("dac", division=chance, K=K)
+    baselines = [row for row in scene.rows if known_method(row.label.method).startswith("baseline")]
+    restarts = scene.select("restart")
     bound = None if experts is None else oracle(experts)
     stages = [row for row in (experts, bound) if row is not None]
     return Controls(
-        scene=scene,
-        model=model,
+        scene=scene.scene,
+        model=scene.model,
+        division=division,
+        K=K,
         rows=[*baselines, *restarts, *stages, *students, *singles, *randoms, *every],
-        once=only(select("baseline-1x")),
-        twice=only(select("baseline-2x")),
+        once=only(scene.select("baseline-1x")),
+        twice=only(scene.select("baseline-2x")),
         equal=None if dac is None else only([row for row in baselines if _equal_steps(row, dac)]),
         restart=only(restarts),
         experts=experts,

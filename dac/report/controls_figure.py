@@ -7,7 +7,6 @@ from the 1x baseline on, and the same for the test views of every sector.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,34 +17,59 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dac.report.gains import STAGES, Row, Waterfall, division_of, rows_of, strides, waterfalls
-from dac.report.methods import method_colour
-from dac.report.scene_records import SceneRecords, load_scene_records
-from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure
-from dac.report.text import for_figure, signed
+from dac.errors import UserError
+from dac.report.controls import Controls, controls_of
+from dac.report.methods import known_method, method_colour
+from dac.report.rows import Row, SceneRows, load_scenes
+from dac.report.statistics import Paired
+from dac.report.style import STYLE, TWO_COLUMNS, group_colours, note_below, save_figure
+from dac.report.text import for_figure, interval, one_line, signed
+from dac.report.waterfall import STAGES, Waterfall, waterfall
 
 # A run further off than this is drawn at the edge, with its number: it would flatten the rest.
 SHOWN_DECIBELS = 3.0
 
 
 @dataclass(frozen=True)
-class Controls:
+class Line:
+    """A run against the 2x baseline.
+
+    Attributes:
+        name: as it is printed.
+        row: the run.
+        control: whether it is DaC with the division of a control.
+        gain: PSNR minus the 2x baseline's; None where they share no seed.
+    """
+
+    name: str
+    row: Row
+    control: bool
+    gain: Paired | None
+
+    @property
+    def sure(self) -> bool:
+        """Whether it differs."""
+        return self.gain is not None and self.gain.sure
+
+
+@dataclass(frozen=True)
+class Panel:
     """One scene.
 
     Attributes:
-        records: of the scene.
-        rows: runs against the 2x baseline.
+        title: of the scene.
+        lines: runs against the 2x baseline.
         waterfalls: one a mode, where all stages are there.
         strides: of the pixels that the oracle rests on.
     """
 
-    records: SceneRecords
-    rows: list[Row]
+    title: str
+    lines: list[Line]
     waterfalls: list[Waterfall]
     strides: set[int]
 
 
-def controls(records: Sequence[Path], division: str | None, K: int | None) -> list[Controls]:
+def panels_of(records: Sequence[Path], division: str | None, K: int | None) -> list[Panel]:
     """The numbers of every scene.
 
     Args:
@@ -53,14 +77,64 @@ def controls(records: Sequence[Path], division: str | None, K: int | None) -> li
         division, K: of DaC; where either is None, each scene's are those of its routed experts.
 
     Raises:
-        UserError: as `load_scene_records`, `rows_of` and `division_of`.
+        UserError: as `load_rows` and `controls_of`; a scene has no 2x baseline, two runs of one
+            kind, or routed experts of several divisions.
     """
-    scenes = []
-    for scene in load_scene_records(records):
-        chosen = division_of(scene) if division is None or K is None else (division, K)
-        rows, falls = rows_of(scene, *chosen), waterfalls(scene, *chosen)
-        scenes.append(Controls(scene, rows, falls, strides(scene, *chosen)))
-    return scenes
+    panels = []
+    for scene in load_scenes(records):
+        chosen = _division_of(scene) if division is None or K is None else (division, K)
+        found = controls_of(scene, *chosen)
+        modes = sorted({row.label.mode for row in found.rows if row.label.mode is not None})
+        falls = [waterfall(controls_of(scene, *chosen, mode)) for mode in modes]
+        runs = () if found.experts is None else found.experts.runs
+        strides = {run.settings.get("evaluate", {}).get("expert_stride", 1) for run in runs}
+        known = [fall for fall in falls if fall is not None]
+        panels.append(Panel(scene.title, _lines(found, len(modes) > 1), known, strides))
+    return panels
+
+
+def _division_of(scene: SceneRows) -> tuple[str, int]:
+    """Division and K of the scene's routed experts; ("", 0) where none were scored."""
+    found = {(row.label.division or "", row.label.K or 0) for row in scene.select("experts")}
+    if len(found) > 1:
+        what = "has routed experts of several divisions"
+        raise UserError(f"scene {one_line(scene.scene)}", what, "say which is meant")
+    return found.pop() if found else ("", 0)
+
+
+def _lines(found: Controls, several_modes: bool) -> list[Line]:
+    """The runs in the table's order, but mode by mode."""
+    where = f"scene {one_line(found.scene)}"
+    if found.twice is None:
+        what = "has no record of the 2x baseline, which all others are compared with"
+        raise UserError(where, what, "evaluate it")
+    rows = [row for row in found.rows if row is not found.twice]
+    kinds = list(dict.fromkeys(_kind(row, found) for row in rows))
+    rows.sort(key=lambda row: (kinds.index(_kind(row, found)), row.label.mode or ""))
+    lines: dict[str, Line] = {}
+    for row in rows:
+        marked = several_modes and row.label.mode is not None
+        name = _kind(row, found) + (f", {row.label.mode}" if marked else "")
+        if name in lines:
+            what = f"has two runs of one kind: {one_line(name)}"
+            raise UserError(where, what, "give one of them")
+        control = row.label.method == "dac" and row.label.division != found.division
+        lines[name] = Line(name, row, control, row.minus(found.twice))
+    return list(lines.values())
+
+
+def _kind(row: Row, found: Controls) -> str:
+    """A run's name but for its mode."""
+    label = row.label
+    if known_method(label.method).startswith("baseline"):
+        times = float(label.method.removeprefix("baseline-").removesuffix("x"))
+        return f"baseline {times:.3g}x"
+    if label.method in ("experts", "oracle"):
+        return f"{found.K} experts, {'oracle' if label.method == 'oracle' else 'routed'}"
+    if label.method != "dac":
+        return label.method
+    division = "" if label.division == "single" else f" {label.division},"
+    return f"DaC,{division} K = {label.K}"
 
 
 def controls_figure(
@@ -70,101 +144,96 @@ def controls_figure(
 
     Args:
         records: `evaluation.json` files.
-        division, K: as for `controls`.
+        division, K: as for `panels_of`.
         png, pdf: files to write.
 
     Raises:
-        UserError: as `controls`; the files can't be written.
+        UserError: as `panels_of`; the files can't be written.
     """
-    scenes = controls(records, division, K)
-    most = max(len(scene.waterfalls) for scene in scenes)
-    heights = [max(1.7, 0.75 + 0.155 * len(scene.rows)) for scene in scenes]
+    panels = panels_of(records, division, K)
+    most = max(len(panel.waterfalls) for panel in panels)
+    heights = [max(1.7, 0.75 + 0.155 * len(panel.lines)) for panel in panels]
     with rc_context(STYLE):
         figure = Figure(figsize=(TWO_COLUMNS, sum(heights) + 0.4), layout="constrained")
         widths = [1.6, *[1.3 if most > 1 else 1.2 for _ in range(most)]]
         grid: Any = figure.subplots(
-            len(scenes), len(widths), squeeze=False, width_ratios=widths, height_ratios=heights
+            len(panels), len(widths), squeeze=False, width_ratios=widths, height_ratios=heights
         )
-        for line, scene in zip(grid, scenes, strict=True):
-            _draw_rows(line[0], scene)
-            for axes, fall in zip(line[1:], scene.waterfalls, strict=False):
+        for line, panel in zip(grid, panels, strict=True):
+            _draw_lines(line[0], panel)
+            for axes, fall in zip(line[1:], panel.waterfalls, strict=False):
                 _draw_waterfall(axes, fall)
-            for axes in line[1 + len(scene.waterfalls) :]:
+            for axes in line[1 + len(panel.waterfalls) :]:
                 axes.set_visible(False)
-            _share_range(line[1 : 1 + len(scene.waterfalls)])
-        note = textwrap.fill(small_print(scenes), 150)
-        legend = figure.legend(
-            handles=[], loc="outside lower left", title=note, title_fontsize=6, frameon=False
-        )
-        legend.get_title().set_color("#555555")
+            _share_range(line[1 : 1 + len(panel.waterfalls)])
+        note_below(figure, small_print(panels), 150)
         save_figure(figure, png, pdf, dpi=300)
 
 
-def small_print(scenes: Sequence[Controls]) -> str:
+def small_print(panels: Sequence[Panel]) -> str:
     """How the figure is read, and what to be careful about."""
     parts = ["Filled: the 95 % interval, paired over test views and seeds, leaves zero out."]
-    gains = [row.gain for scene in scenes for row in scene.rows if row.gain is not None]
+    gains = [line.gain for panel in panels for line in panel.lines if line.gain is not None]
     if any(gain.seeds == 1 for gain in gains):
         parts.append("With one seed it speaks of the views alone.")
-    coarse = sorted(stride for scene in scenes for stride in scene.strides if stride > 1)
+    if any(gain.views == 1 for gain in gains):
+        parts.append("With one view there is none.")
+    coarse = sorted(stride for panel in panels for stride in panel.strides if stride > 1)
     if coarse:
         parts.append(f"Oracle: experts compared on a grid of pixels, stride {coarse[-1]}.")
-    if any(scene.waterfalls for scene in scenes):
+    if any(panel.waterfalls for panel in panels):
         parts.append("Right: what each stage adds; coloured lines: the views of each sector.")
     return " ".join(parts)
 
 
-def _draw_rows(axes: Any, scene: Controls) -> None:
-    rows = scene.rows
+def _draw_lines(axes: Any, panel: Panel) -> None:
+    lines = panel.lines
     axes.axvline(0, color="#555555", lw=0.8, zorder=1)
-    for place, row in enumerate(rows):
-        if row.gain is not None:
-            _draw_row(axes, place, row)
-        _write_gain(axes, place, row)
-    ends = [end for row in rows if row.gain for end in (row.gain.low, row.gain.high)]
-    low, high = (
-        max(min(ends, default=0), -SHOWN_DECIBELS),
-        min(max(ends, default=0), SHOWN_DECIBELS),
-    )
-    low, high = min(low, -0.1), max(high, 0.1)
+    for place, line in enumerate(lines):
+        if line.gain is not None:
+            _draw_line(axes, place, line, line.gain)
+        _write_gain(axes, place, line)
+    gains = [line.gain for line in lines if line.gain is not None]
+    # Without an interval, its ends are NaN.
+    ends = np.array([-0.1, 0.1, *(end for g in gains for end in (g.mean, g.low, g.high))])
+    low, high = np.clip([np.nanmin(ends), np.nanmax(ends)], -SHOWN_DECIBELS, SHOWN_DECIBELS)
     axes.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_yticks(range(len(rows)), [for_figure(row.name, 36) for row in rows], fontsize=6.5)
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    names = [for_figure(line.name, 36) for line in lines]
+    axes.set_yticks(range(len(lines)), names, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", lw=0.4, color="#DDDDDD")
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("PSNR minus baseline 2x (dB)")
-    axes.set_title(scene.records.title, loc="left", weight="bold")
+    axes.set_title(panel.title, loc="left", weight="bold")
 
 
-def _draw_row(axes: Any, place: int, row: Row) -> None:
-    assert row.gain is not None
-    colour = method_colour("experts" if row.method == "oracle" else row.method)
-    fill = colour if row.gain.sure else "white"
-    shape = "D" if row.method == "oracle" else "s" if row.control else "o"
-    mean = row.gain.mean
+def _draw_line(axes: Any, place: int, line: Line, gain: Paired) -> None:
+    method = line.row.label.method
+    colour = method_colour("experts" if method == "oracle" else method)
+    fill = colour if line.sure else "white"
+    shape = "D" if method == "oracle" else "s" if line.control else "o"
+    mean = gain.mean
     if abs(mean) > SHOWN_DECIBELS:
         shape, mean = ("<", -SHOWN_DECIBELS) if mean < 0 else (">", SHOWN_DECIBELS)
     else:
-        axes.hlines(place, row.gain.low, row.gain.high, color=colour, lw=1.3, zorder=2)
+        axes.hlines(place, gain.low, gain.high, color=colour, lw=1.3, zorder=2)
     axes.plot(mean, place, shape, ms=4.8, color=fill, mec=colour, mew=1.1, zorder=3, clip_on=False)
 
 
-def _write_gain(axes: Any, place: int, row: Row) -> None:
+def _write_gain(axes: Any, place: int, line: Line) -> None:
     text = "no common seed"
-    if row.gain is not None:
-        numbers = (row.gain.mean, row.gain.low, row.gain.high)
-        mean, low, high = (signed(number, 2) for number in numbers)
-        text = f"{mean} [{low}, {high}]"
+    if line.gain is not None:
+        text = f"{signed(line.gain.mean)} {interval(line.gain.low, line.gain.high)}"
     axes.annotate(
         text,
         (1.02, place),
         xycoords=("axes fraction", "data"),
         va="center",
         fontsize=6,
-        weight="bold" if row.gain is not None and row.gain.sure else "normal",
+        weight="bold" if line.sure else "normal",
     )
 
 

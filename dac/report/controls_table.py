@@ -25,8 +25,8 @@ from dac.report.rows import (
 )
 from dac.report.statistics import Paired
 from dac.report.table_writers import (
-    MISSING,
     ONE_SEED_NOTE,
+    ONE_VIEW_NOTE,
     SCORES,
     UNSURE,
     PrintedTable,
@@ -37,7 +37,7 @@ from dac.report.table_writers import (
     write_csv,
     write_printed,
 )
-from dac.report.text import one_line
+from dac.report.text import MISSING, one_line
 
 HEAD = [
     *("Scene", "Model", *SCORES.values(), "− 2x", "Won", "DaC −", "Won"),
@@ -155,10 +155,11 @@ def _notes(rows: Sequence[Row], differences: Sequence[Paired]) -> list[str]:
         "every run that the model builds on; Path: seconds with the experts side by side."
     ]
     unsure = any(not difference.sure for difference in differences)
-    single = any(difference.seeds == 1 for difference in differences)
-    if unsure or single:
-        mark = f"{UNSURE} the interval includes zero: no difference."
-        notes.append(" ".join([mark] * unsure + [ONE_SEED_NOTE] * single))
+    marks = [f"{UNSURE} the interval includes zero: no difference."] * unsure
+    marks += [ONE_SEED_NOTE] * any(difference.seeds == 1 for difference in differences)
+    marks += [ONE_VIEW_NOTE] * any(difference.views == 1 for difference in differences)
+    if marks:
+        notes.append(" ".join(marks))
     if any(row.label.method == "oracle" for row in rows):
         notes.append(
             "Oracle: each test view by its best expert, which only the test view itself can tell: "

@@ -7,16 +7,15 @@ word alone, but for the baseline's saturation, which goes by the mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from dac.report.controls import Controls, controls
+from dac.report.controls import Controls
 from dac.report.methods import method_name, model_name
 from dac.report.rows import SATURATED, Row
 from dac.report.statistics import Paired
 from dac.report.table_writers import share
-from dac.report.text import one_line, signed
+from dac.report.text import interval, one_line, signed
 
 AHEAD, BEHIND, NONE = "ahead", "behind", "no difference"
 
@@ -39,22 +38,12 @@ class _Question:
     behind: str
 
 
-def diagnosis(
-    records: Sequence[Path], divisions: Mapping[str, tuple[str, int]], mode: str | None = None
-) -> list[str]:
+def sentences(scenes: Sequence[Controls]) -> list[str]:
     """The sentences of every scene, in order; without those whose records aren't there.
 
-    Args:
-        records, divisions, mode: as `controls` takes them.
-
     Raises:
-        UserError: as `controls`; two models to compare were scored on different views.
+        UserError: two models to compare were scored on different views.
     """
-    return sentences(controls(records, divisions, mode))
-
-
-def sentences(scenes: Sequence[Controls]) -> list[str]:
-    """As `diagnosis`, of controls that are picked already."""
     names = [scene.scene for scene in scenes]
     found = []
     for scene in scenes:
@@ -66,7 +55,7 @@ def sentences(scenes: Sequence[Controls]) -> list[str]:
 
 
 def verdict(difference: Paired) -> str:
-    """Ahead, behind or no difference, by whether the interval holds zero."""
+    """Ahead, behind or no difference, by whether there is an interval without zero."""
     if not difference.sure:
         return NONE
     return AHEAD if difference.mean > 0 else BEHIND
@@ -75,11 +64,10 @@ def verdict(difference: Paired) -> str:
 def _compared(title: str, difference: Paired) -> str:
     """A comparison with its numbers."""
     seeds = "one seed" if difference.seeds == 1 else f"{difference.seeds} seeds"
-    interval = f"[{signed(difference.low)}, {signed(difference.high)}]"
     views = share(difference.won, difference.views)
     return (
-        f"{title}: {verdict(difference)}, {signed(difference.mean)} dB {interval}, "
-        f"ahead on {views} views, {seeds}."
+        f"{title}: {verdict(difference)}, {signed(difference.mean)} dB "
+        f"{interval(difference.low, difference.high)}, ahead on {views} views, {seeds}."
     )
 
 

@@ -8,7 +8,6 @@ of the two divisions, with its 95 % interval over views and seeds, is written ab
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +22,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dac.errors import UserError
-from dac.evaluation.records import Label
 from dac.report.methods import method_colour
-from dac.report.scene_records import (
-    SceneRecords,
-    deviation,
-    load_scene_records,
-    psnr_of_seeds,
-)
-from dac.report.statistics import Paired, paired_records
-from dac.report.style import STYLE, TWO_COLUMNS, save_figure
+from dac.report.rows import Row, SceneRows, check_same_views, load_scenes
+from dac.report.statistics import Paired
+from dac.report.style import STYLE, TWO_COLUMNS, note_below, save_figure
 from dac.report.table_writers import write_csv
-from dac.report.text import for_figure, signed
+from dac.report.text import for_figure, interval, one_line, signed
 
 OVERLAPPING = "azimuth-overlap"
 NARROW = 4.6  # inches: the width of a single panel, and of the legend below it
@@ -47,13 +40,16 @@ class Dot:
 
     Attributes:
         kind: `baseline`, `disjoint` or `overlapping`.
-        label: of the run, with seed 0.
-        psnr: (S,) dB, a value each seed.
+        row: the run.
     """
 
     kind: str
-    label: Label
-    psnr: NDArray[np.float64]
+    row: Row
+
+    @property
+    def mode(self) -> str:
+        """DaC's; empty for the baseline."""
+        return self.row.label.mode or ""
 
 
 @dataclass(frozen=True)
@@ -61,20 +57,19 @@ class Panel:
     """One scene.
 
     Attributes:
-        records: of the scene.
+        scene: its rows.
         dots: what there is of baseline, disjoint and overlapping, mode by mode.
         differences: mode -> PSNR with overlapping sectors minus with disjoint groups.
     """
 
-    records: SceneRecords
+    scene: SceneRows
     dots: list[Dot]
     differences: dict[str, Paired]
 
     @property
     def modes(self) -> list[str]:
         """DaC's modes, in the order of the dots."""
-        ours = [dot.label.mode or "" for dot in self.dots if dot.kind != "baseline"]
-        return list(dict.fromkeys(ours))
+        return list(dict.fromkeys(dot.mode for dot in self.dots if dot.kind != "baseline"))
 
 
 def panels_of(records: Sequence[Path]) -> list[Panel]:
@@ -85,27 +80,25 @@ def panels_of(records: Sequence[Path]) -> list[Panel]:
             groups and one into overlapping sectors; other methods are ignored.
 
     Raises:
-        UserError: as `load_scene_records`; a mode has two runs of one kind; no record is of DaC.
+        UserError: as `load_rows` and `check_same_views`; a mode has two runs of one kind; no record
+            is of DaC.
     """
     panels = []
-    for scene in load_scene_records(records):
-        chosen: dict[tuple[str, str], Label] = {}
-        for label in scene.select("baseline-2x") + scene.select("dac"):
-            kind, mode = _kind(label), label.mode or ""
-            if (kind, mode) in chosen:
-                what = f"has two runs of one kind: {kind}, {mode or 'no'} mode"
-                raise UserError(f"scene {scene.scene}", what, "give one of them")
-            chosen[kind, mode] = label
-        dots = [
-            Dot(kind, label, psnr_of_seeds(scene.runs[label]))
-            for (kind, _), label in chosen.items()
-        ]
-        dots.sort(key=lambda dot: (dot.label.mode or "", dot.kind))
+    for scene in load_scenes(records):
+        chosen: dict[tuple[str, str], Dot] = {}
+        for row in scene.select("baseline-2x") + scene.select("dac"):
+            dot = Dot(_kind(row), row)
+            if (dot.mode, dot.kind) in chosen:
+                what = f"has two runs of one kind: {dot.kind}, {one_line(dot.mode or 'no')} mode"
+                raise UserError(f"scene {one_line(scene.scene)}", what, "give one of them")
+            chosen[dot.mode, dot.kind] = dot
+        dots = [chosen[place] for place in sorted(chosen)]
+        check_same_views([dot.row for dot in dots])
         differences = {}
-        for (kind, mode), label in chosen.items():
-            disjoint = chosen.get(("disjoint", mode))
+        for (mode, kind), dot in chosen.items():
+            disjoint = chosen.get((mode, "disjoint"))
             if kind == "overlapping" and disjoint is not None:
-                found = paired_records(scene.runs[label], scene.runs[disjoint])
+                found = dot.row.minus(disjoint.row)
                 if found is not None:
                     differences[mode] = found
         if any(dot.kind != "baseline" for dot in dots):
@@ -143,16 +136,7 @@ def overlap_figure(records: Sequence[Path], csv: Path | None, png: Path, pdf: Pa
                 grid[place].set_ylabel("test PSNR (dB)")
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
-        legend = figure.legend(
-            handles=_handles(panels),
-            loc="outside lower left",
-            ncols=3,
-            title=textwrap.fill(small_print(panels), round(22 * width)),
-            title_fontsize=6,
-            frameon=False,
-            alignment="left",
-        )
-        legend.get_title().set_color("#555555")
+        note_below(figure, small_print(panels), round(22 * width), _handles(panels), ncols=3)
         save_figure(figure, png, pdf, dpi=300)
 
 
@@ -161,18 +145,19 @@ def overlap_table(panels: Sequence[Panel]) -> pd.DataFrame:
     rows = []
     for panel in panels:
         for dot in panel.dots:
+            label = dot.row.label
             row: dict[str, Any] = {
-                "scene": panel.records.scene,
-                "model": dot.label.model,
-                "method": dot.label.method,
-                "division": dot.label.division,
-                "K": dot.label.K,
-                "mode": dot.label.mode,
-                "psnr": dot.psnr.mean(),
-                "psnr_std": deviation(dot.psnr),
-                "seeds": len(dot.psnr),
+                "scene": panel.scene.scene,
+                "model": label.model,
+                "method": label.method,
+                "division": label.division,
+                "K": label.K,
+                "mode": label.mode,
+                "psnr": dot.row.mean("psnr"),
+                "psnr_std": dot.row.spread("psnr"),
+                "seeds": len(dot.row.runs),
             }
-            found = panel.differences.get(dot.label.mode or "")
+            found = panel.differences.get(dot.mode)
             shown = found if dot.kind == "overlapping" else None
             for column in ("mean", "low", "high"):
                 name = f"over_disjoint_{column}"
@@ -181,24 +166,26 @@ def overlap_table(panels: Sequence[Panel]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _kind(label: Label) -> str:
-    if label.method != "dac":
+def _kind(row: Row) -> str:
+    if row.label.method != "dac":
         return "baseline"
-    return "overlapping" if label.division == OVERLAPPING else "disjoint"
+    return "overlapping" if row.label.division == OVERLAPPING else "disjoint"
 
 
 def _all_values(panel: Panel) -> NDArray[np.float64]:
-    return np.concatenate([dot.psnr for dot in panel.dots])
+    return np.concatenate([dot.row.psnr for dot in panel.dots])
 
 
 def small_print(panels: Sequence[Panel]) -> str:
     """How the figure is read."""
     parts = ["All panels span equally many dB."]
-    if any(len(dot.psnr) > 1 for panel in panels for dot in panel.dots):
+    if any(len(dot.row.runs) > 1 for panel in panels for dot in panel.dots):
         parts.append("Whiskers: standard deviation over seeds.")
     if any(panel.differences for panel in panels):
         text = "Above: overlapping minus disjoint, paired, 95 % interval (bold: without zero)."
         parts.append(text)
+    if any(found.views == 1 for panel in panels for found in panel.differences.values()):
+        parts.append("[--]: of one test view there is none.")
     return " ".join(parts)
 
 
@@ -206,7 +193,7 @@ def _draw(axes: Any, panel: Panel, modes: Sequence[str], span: float) -> None:
     """Dots of one scene: the baseline, then a pair each mode."""
     left = {mode: 1.0 + 2.6 * place for place, mode in enumerate(modes)}
     for dot in panel.dots:
-        pair = left.get(dot.label.mode or "", 0.0)
+        pair = left.get(dot.mode, 0.0)
         _draw_dot(axes, {"baseline": 0.0, "overlapping": pair + 1.0}.get(dot.kind, pair), dot)
     values = _all_values(panel)
     middle = (values.max() + values.min()) / 2
@@ -214,7 +201,7 @@ def _draw(axes: Any, panel: Panel, modes: Sequence[str], span: float) -> None:
     axes.set_ylim(middle - 0.4 * span, middle + 0.6 * span)
     axes.set_xlim(-0.6, left[modes[-1]] + 1.95)
     for mode, found in panel.differences.items():
-        highest = max(_top(dot) for dot in panel.dots if (dot.label.mode or "") == mode)
+        highest = max(_top(dot) for dot in panel.dots if dot.mode == mode)
         _write_difference(axes, left[mode], highest + 0.06 * span, found)
     if len(modes) > 1:
         axes.set_xticks(
@@ -227,12 +214,12 @@ def _draw(axes: Any, panel: Panel, modes: Sequence[str], span: float) -> None:
     axes.grid(axis="y", lw=0.4, color="#DDDDDD")
     axes.set_axisbelow(True)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.set_title(panel.records.title, loc="left", weight="bold")
+    axes.set_title(panel.scene.title, loc="left", weight="bold")
 
 
 def _draw_dot(axes: Any, x: float, dot: Dot) -> None:
     colour, fill = _colours(dot.kind)
-    mean, spread = dot.psnr.mean(), deviation(dot.psnr)
+    mean, spread = dot.row.psnr.mean(), dot.row.spread("psnr")
     if spread is not None:
         axes.errorbar(x, mean, spread, color=colour, lw=1.0, capsize=2, zorder=2)
     axes.plot(x, mean, "o", ms=5.5, color=fill, mec=colour, mew=1.1, zorder=3)
@@ -240,14 +227,13 @@ def _draw_dot(axes: Any, x: float, dot: Dot) -> None:
 
 def _top(dot: Dot) -> float:
     """The whisker's end."""
-    return float(dot.psnr.mean()) + (deviation(dot.psnr) or 0.0)
+    return float(dot.row.psnr.mean()) + (dot.row.spread("psnr") or 0.0)
 
 
 def _write_difference(axes: Any, x: float, y: float, found: Paired) -> None:
     axes.plot([x, x + 1], [y, y], color="#555555", lw=0.7)
-    mean, low, high = (signed(value, 2) for value in (found.mean, found.low, found.high))
     axes.annotate(
-        f"{mean}\n[{low}, {high}]",
+        f"{signed(found.mean)}\n{interval(found.low, found.high)}",
         (x + 0.5, y),
         xytext=(0, 2),
         textcoords="offset points",
@@ -263,7 +249,7 @@ def _write_difference(axes: Any, x: float, y: float, found: Paired) -> None:
 def _handles(panels: Sequence[Panel]) -> list[Line2D]:
     names = {"baseline": "baseline 2x"}
     for kind, groups in (("disjoint", "groups"), ("overlapping", "sectors")):
-        counts = {d.label.K for panel in panels for d in panel.dots if d.kind == kind}
+        counts = {d.row.label.K for panel in panels for d in panel.dots if d.kind == kind}
         one = f"{counts.pop()} {kind}" if len(counts) == 1 else kind
         names[kind] = f"DaC, {one} {groups}"
     handles = []

@@ -1,4 +1,4 @@
-"""Rows of the tables: runs that differ only in their seed, from evaluation records.
+"""Rows of the tables and figures: runs that differ only in their seed, from evaluation records.
 
 A row's numbers are means over its seeds, with sample standard deviations where there are several.
 Two rows are compared view by view and seed by seed (`statistics.py`); without the 2x baseline's
@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation, Label
-from dac.report.methods import REFERENCES, known_method, method_name, method_rank
-from dac.report.statistics import Paired, ViewScores, common_scores, paired, view_scores
-from dac.report.text import one_line
+from dac.report.methods import REFERENCES, known_method, method_name, method_rank, model_name
+from dac.report.statistics import Paired, ViewScores, aligned, paired
+from dac.report.text import for_figure, one_line
 
 METRICS = ("psnr", "ssim", "ms_ssim")
 DECIMALS = {"psnr": 2, "ssim": 3, "ms_ssim": 3}
@@ -34,7 +35,7 @@ class Row:
     Attributes:
         scene: its name.
         label: what was scored; its seed is the first run's.
-        runs: one record a seed.
+        runs: one record a seed, by ascending seed.
         scores: seed -> view -> PSNR, dB.
         metrics: metric -> one value a run; None where it doesn't exist.
     """
@@ -49,7 +50,13 @@ class Row:
     def of(cls, runs: Sequence[Evaluation]) -> Row:
         """The row of these runs."""
         metrics = {metric: tuple(getattr(r.mean, metric) for r in runs) for metric in METRICS}
-        return cls(runs[0].scene, runs[0].label, tuple(runs), view_scores(runs), metrics)
+        scores = {run.label.seed: {view.name: view.psnr for view in run.images} for run in runs}
+        return cls(runs[0].scene, runs[0].label, tuple(runs), scores, metrics)
+
+    @property
+    def psnr(self) -> NDArray[np.float64]:
+        """(S,) each seed's mean over the views, dB."""
+        return np.array(self.metrics["psnr"], np.float64)
 
     def mean(self, metric: str) -> float | None:
         """Over the seeds; None if a seed lacks it."""
@@ -77,14 +84,19 @@ class Row:
             "memory_bytes": max(cost.memory_bytes for cost in costs),
         }
 
-    def minus(self, other: Row) -> Paired | None:
-        """PSNR over another row's; None where they share no seed.
+    def differences(self, other: Row) -> NDArray[np.float64] | None:
+        """(S, V) PSNR over another row's on what both score, dB; None where they share no seed.
 
         Raises:
             UserError: they share no view.
         """
-        both = common_scores(self.scores, other.scores, f"scene {one_line(self.scene)}")
-        return None if both is None else paired(*both)
+        both = aligned((self.scores, other.scores), f"scene {one_line(self.scene)}")
+        return None if both is None else both[1][0] - both[1][1]
+
+    def minus(self, other: Row) -> Paired | None:
+        """As `differences`, their mean and its interval."""
+        differences = self.differences(other)
+        return None if differences is None else paired([differences])
 
     def numbers(self) -> dict[str, Any]:
         """What a CSV says of it."""
@@ -119,6 +131,41 @@ def difference_columns(prefix: str) -> list[str]:
     return [f"{prefix}_{name}" for name in _DIFFERENCE.values()]
 
 
+@dataclass(frozen=True)
+class SceneRows:
+    """The rows of one scene and model.
+
+    Attributes:
+        scene, model: their names.
+        several_models: whether other records are of another model.
+        rows: in the order of the tables.
+    """
+
+    scene: str
+    model: str
+    several_models: bool
+    rows: list[Row]
+
+    @property
+    def title(self) -> str:
+        """For matplotlib."""
+        text = f"{self.scene}, {model_name(self.model)}" if self.several_models else self.scene
+        return for_figure(text, 30)
+
+    def select(self, method: str, **wanted: str | int | None) -> list[Row]:
+        """The rows of a method, e.g. `select("dac", division="random", K=4)`."""
+        return select(self.rows, method, **wanted)
+
+
+def load_scenes(records: Sequence[Path]) -> list[SceneRows]:
+    """As `load_rows`, by scene and model."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in load_rows(records):
+        groups.setdefault((row.scene, row.label.model), []).append(row)
+    several = len({model for _, model in groups}) > 1
+    return [SceneRows(scene, model, several, rows) for (scene, model), rows in groups.items()]
+
+
 def load_rows(records: Sequence[Path]) -> list[Row]:
     """Rows in the order of the tables: scenes as they come first, then model, method and steps.
 
@@ -129,33 +176,56 @@ def load_rows(records: Sequence[Path]) -> list[Row]:
         UserError: no record, a damaged one, or two of the same run.
     """
     if not records:
-        raise UserError("tables", "no evaluation record is given", "run an evaluation first")
-    groups: dict[tuple[str, Label], list[Evaluation]] = {}
+        raise UserError("report", "no evaluation record is given", "run an evaluation first")
+    groups: dict[tuple[str, Label], dict[int, Evaluation]] = {}
     for path in records:
         record = Evaluation.load(path)
-        group = groups.setdefault((record.scene, replace(record.label, seed=0)), [])
-        if any(record.label.seed == other.label.seed for other in group):
+        group = groups.setdefault((record.scene, replace(record.label, seed=0)), {})
+        if record.label.seed in group:
             raise UserError(
                 path, "records a run that another record holds too", "list each run once"
             )
-        group.append(record)
+        group[record.label.seed] = record
     scenes = list(dict.fromkeys(scene for scene, _ in groups))
 
     def place(row: Row) -> tuple[int, str, int, int]:
         label = row.label
         return scenes.index(row.scene), label.model, method_rank(label.method), label.steps
 
-    return sorted((Row.of(runs) for runs in groups.values()), key=place)
+    rows = [Row.of([group[seed] for seed in sorted(group)]) for group in groups.values()]
+    return sorted(rows, key=place)
 
 
-def rows_like(rows: Sequence[Row], row: Row, method: str, **wanted: str | int | None) -> list[Row]:
-    """Rows of a method on the same scene and with the same model, e.g. of `division="random"`."""
+def check_same_views(rows: Sequence[Row]) -> None:
+    """Refuse rows of one scene whose means can't be compared as they are.
+
+    Raises:
+        UserError: two runs score different views.
+    """
+    for row in rows:
+        for run in row.runs:
+            views = {image.name for image in run.images}
+            if views != {image.name for image in rows[0].runs[0].images}:
+                one, other = (one_line(label.method) for label in (row.label, rows[0].label))
+                what = f"{one} (seed {run.label.seed}) scores other views than {other}"
+                where = f"scene {one_line(row.scene)}"
+                raise UserError(where, what, "score the same test views")
+
+
+def select(rows: Sequence[Row], method: str, **wanted: str | int | None) -> list[Row]:
+    """Rows of a method, e.g. of `division="random"`."""
     return [
-        other
-        for other in rows
-        if (other.scene, other.label.model) == (row.scene, row.label.model)
-        and other.label.method == method
-        and all(getattr(other.label, name) == value for name, value in wanted.items())
+        row
+        for row in rows
+        if row.label.method == method
+        and all(getattr(row.label, name) == value for name, value in wanted.items())
+    ]
+
+
+def rows_like(rows: Sequence[Row], row: Row, method: str) -> list[Row]:
+    """Rows of a method on the same scene and with the same model."""
+    return [
+        other for other in select(rows, method, model=row.label.model) if other.scene == row.scene
     ]
 
 

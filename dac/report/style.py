@@ -6,6 +6,8 @@ matplotlib is not imported here, so that colours can be had without it.
 from __future__ import annotations
 
 import colorsys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +68,30 @@ def group_colours(count: int) -> list[str]:
         tone = colorsys.hls_to_rgb(hue, lightness * 0.65**rounds, saturation)
         colours.append("#" + "".join(f"{round(255 * part):02X}" for part in tone))
     return colours
+
+
+def note_below(
+    figure: Figure, note: str, letters: int, handles: Sequence[Any] = (), **options: Any
+) -> None:
+    """Put a legend below a figure's panels, with small print above it.
+
+    Args:
+        figure: with a constrained layout.
+        note: the small print.
+        letters: in its lines.
+        handles: of the legend.
+        options: of the legend's layout.
+    """
+    legend = figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        title=textwrap.fill(note, letters),
+        title_fontsize=6,
+        frameon=False,
+        alignment="left",
+        **options,
+    )
+    legend.get_title().set_color("#555555")
 
 
 def save_figure(figure: Figure, png: Path | None, pdf: Path | None, *, dpi: int = 200) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from dac.artifacts import write_file
-from dac.report.text import signed
+from dac.report.text import MISSING, interval, signed
 
-MISSING = "--"
 UNSURE = "†"
+ONE_VIEW_NOTE = "([--]: of one test view there is no interval, and no difference is sure.)"
 ONE_SEED_NOTE = "(One seed: how much another training would differ is not in the interval.)"
 SCORES = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "ms_ssim": "MS-SSIM ↑"}
 Value = float | None
@@ -101,11 +101,11 @@ def number(value: Value, decimals: int, spread: Value = None) -> str:
 
 
 def with_interval(mean: Value, low: Value, high: Value) -> str:
-    """A difference with its interval, marked where that contains zero."""
+    """A difference with its interval, marked where that contains zero, or there is none."""
     if mean is None or low is None or high is None or missing(mean):
         return MISSING
-    mark = UNSURE if low <= 0 <= high else ""
-    return f"{signed(mean)} [{signed(low)}, {signed(high)}]{mark}"
+    mark = "" if low > 0 or high < 0 else UNSURE
+    return f"{signed(mean)} {interval(low, high)}{mark}"
 
 
 def share(won: Value, views: Value) -> str:

@@ -32,6 +32,7 @@ from dac.report.rows import (
 )
 from dac.report.table_writers import (
     ONE_SEED_NOTE,
+    ONE_VIEW_NOTE,
     SCORES,
     UNSURE,
     PrintedTable,
@@ -269,9 +270,10 @@ def _gain_notes(table: pd.DataFrame) -> list[str]:
     if gains.empty:
         return []
     notes = [GAIN_NOTE]
-    unsure = bool(((gains["gain_low"] <= 0) & (gains["gain_high"] >= 0)).any())
-    single = bool((gains["gain_seeds"] == 1).any())
-    marks = [UNSURE_NOTE] * unsure + [ONE_SEED_NOTE] * single
+    sure = (gains["gain_low"] > 0) | (gains["gain_high"] < 0)
+    marks = [UNSURE_NOTE] * bool((~sure).any())
+    marks += [ONE_SEED_NOTE] * bool((gains["gain_seeds"] == 1).any())
+    marks += [ONE_VIEW_NOTE] * bool((gains["gain_views"] == 1).any())
     if marks:
         notes.append(" ".join(marks))
     doubled = gains[gains["method"] == "baseline-2x"]

@@ -5,7 +5,11 @@ Views are named by files, and scenes and models by records that anybody may have
 
 from __future__ import annotations
 
+import math
+
 from dac.errors import printable
+
+MISSING = "--"
 
 
 def one_line(text: str, most: int = 60) -> str:
@@ -30,3 +34,8 @@ def for_figure(text: str, most: int = 48) -> str:
 def signed(value: float, decimals: int = 2) -> str:
     """A difference with its sign, a true minus; what rounds to zero is +0."""
     return f"{round(value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
+
+
+def interval(low: float, high: float) -> str:
+    """An interval of a difference; NaN: there is none."""
+    return f"[{MISSING}]" if math.isnan(low) else f"[{signed(low)}, {signed(high)}]"

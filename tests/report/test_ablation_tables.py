@@ -82,6 +82,9 @@ def test_the_csv_is_in_long_form(record: Recorder, tmp_path: Path) -> None:
     assert table["over_reference_psnr"].isna().tolist() == [True, True, False, True, True]
     assert table["total_steps"].tolist() == [3000, 6000, 4000, 4000, 6000]
     assert set(table["reference"]) == {"K = 4"}
+    pooled = table["pooled_over_reference_psnr"].round(6)  # as printed; once a line, on its rows
+    assert pooled[:4].tolist() == [-1.25, -0.75, -0.25, -0.25] and np.isnan(pooled[4])
+    assert table["pooled_over_reference_views"][:4].tolist() == [4] * 4  # of zoo alone
     # What one scene lacks is no average, and no contest.
     rows = others[0].read_text().splitlines()
     assert rows[5] == r"| 4 | **30.25** | -- | -- | -- | 6,000 |"
@@ -102,6 +105,28 @@ def test_the_difference_is_over_the_scenes_that_both_have(record: Recorder) -> N
     assert "† the interval includes zero: no difference" in printed.notes[0]
     assert any("One seed" in note for note in printed.notes)
     assert any("nothing says whether they have stopped" in note for note in printed.notes)
+
+
+def test_the_csv_pools_what_is_printed(record: Recorder, tmp_path: Path) -> None:
+    records = _divided(record, "zoo", {2: 30.0, 4: 30.5}) + _divided(record, "ant", {4: 10.1})
+    records += _divided(record, "ant", {2: 10.0}, spread=SPREAD[::-1])
+    csv, markdown, *others = _files(tmp_path)
+    write_ablation_table("partitions", records, csv, markdown, *others)
+    line = pd.read_csv(csv).query("setting == 'K = 2'")
+    names = [f"pooled_over_reference_{name}" for name in ("psnr", "low", "high", "won", "views")]
+    assert len(line) == 2 and len(line[names].drop_duplicates()) == 1
+    mean, low, high, won, views = line[names].iloc[0]
+    assert mean == pytest.approx(-0.3) and (won, views) == (2, 8)
+    assert f"{mean:+.2f} \\[{low:+.2f}, {high:+.2f}\\]".replace("-", "−") in markdown.read_text()
+
+
+def test_of_one_view_there_is_no_interval(record: Recorder, tmp_path: Path) -> None:
+    records = _divided(record, "zoo", {2: 30.0, 4: 30.5}, spread=[0.0])
+    csv, markdown, *others = _files(tmp_path)
+    write_ablation_table("partitions", records, csv, markdown, *others)
+    assert pd.read_csv(csv)["pooled_over_reference_low"].isna().all()
+    assert r"| −0.50 \[--\]† |" in markdown.read_text()
+    assert "of one test view there is no interval" in markdown.read_text()
 
 
 def test_seeds_are_averaged_with_their_spread(record: Recorder) -> None:

@@ -40,14 +40,14 @@ def _study(
 def test_points_are_the_records(record: Recorder) -> None:
     (panel,) = budgets(_study(record, "train", seeds=3))
     assert [point.iterations for point in panel.standard] == [30_000, 40_000, 50_000, 60_000]
-    assert [point.psnr.mean() for point in panel.standard] == pytest.approx(
+    assert [point.row.psnr.mean() for point in panel.standard] == pytest.approx(
         [20.1, 20.4, 20.5, 20.6]
     )
     (line,) = panel.dac.values()
     assert list(panel.dac) == ["DaC"]
     assert [point.iterations for point in line] == [30_000, 40_000, 50_000, 60_000]
     assert [point.label.method for point in line] == ["distilled", "dac", "dac", "dac"]
-    assert line[2].psnr == pytest.approx([20.4, 20.5, 20.6])
+    assert line[2].row.psnr == pytest.approx([20.4, 20.5, 20.6])
     assert {point.total - point.iterations for point in line} == {120_000}
     assert [point.iterations for point in panel.beyond] == [180_000]
 

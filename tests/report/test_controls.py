@@ -10,7 +10,7 @@ import pytest
 from dac.errors import UserError
 from dac.report.controls import controls, oracle
 from dac.report.controls_table import write_controls_table
-from dac.report.diagnosis import diagnosis, verdict
+from dac.report.diagnosis import sentences, verdict
 from dac.report.rows import load_rows
 from dac.report.statistics import Paired
 
@@ -94,7 +94,7 @@ def test_the_oracle_takes_each_views_best_expert(record: Recorder) -> None:
 
 
 def test_a_diagnosis_of_a_gain_that_is_the_methods(record: Recorder) -> None:
-    text = diagnosis(_all(record), AZIMUTH)
+    text = sentences(controls(_all(record), AZIMUTH))
     assert [line.split(": ", 2)[1] for line in text] == [
         "the 2x baseline over the 1x baseline",
         "routed experts, each on its own views, over the 1x baseline",
@@ -120,7 +120,7 @@ def test_a_diagnosis_of_a_gain_that_is_the_methods(record: Recorder) -> None:
 
 def test_a_diagnosis_of_a_gain_that_is_not(record: Recorder) -> None:
     value = {"twice": 30.0, "equal": 31.0, "single": 30.5, "distilled": 30.4, "experts": 28.0}
-    text = diagnosis(_all(record, **value), AZIMUTH)
+    text = sentences(controls(_all(record, **value), AZIMUTH))
     assert text[0].endswith("Not saturated (over 0.6 dB): what follows is about speed.")
     assert text[1].endswith("Experts fall behind even on their own views.")
     assert text[2].endswith("Distillation adds to what the experts know.")
@@ -133,17 +133,34 @@ def test_what_is_unsure_is_no_difference(record: Recorder) -> None:
     mixed = CONQUERED | {"spread": (1.1, 0.0, -1.0)}
     records = [record("zoo", "dac", 30.0, seed=seed, **mixed) for seed in (0, 1)]
     records += [record("zoo", "baseline-2x", 30.0, seed=seed, steps=50) for seed in (0, 1)]
-    (line,) = diagnosis(records, AZIMUTH)
+    (line,) = sentences(controls(records, AZIMUTH))
     assert ": no difference, +0.03 dB [" in line and "ahead on 1/3 views, 2 seeds." in line
     assert line.endswith("In the paper's comparison no gain shows.")
 
 
 def test_the_verdict_goes_by_the_interval() -> None:
     def of(low: float, high: float) -> str:
-        return verdict(Paired((low + high) / 2, low, high, 1, 2, 1))
+        return verdict(Paired(0.5, low, high, 1, 2, 1))
 
-    assert of(0.01, 0.5) == "ahead" and of(-0.5, -0.01) == "behind"
+    assert of(np.nan, np.nan) == "no difference"
+    assert of(0.01, 0.5) == "ahead"
+    assert verdict(Paired(-0.5, -0.9, -0.1, 1, 2, 1)) == "behind"
     assert of(-0.01, 0.5) == of(0.0, 0.5) == of(-0.5, 0.0) == "no difference"
+
+
+def test_of_one_view_nothing_is_sure(record: Recorder, tmp_path: Path) -> None:
+    one = {"spread": [0.0]}
+    records = [record("zoo", "baseline-2x", 29.5, seed=seed, **one) for seed in (0, 1)]
+    records += [record("zoo", "dac", 30.0, seed=seed, **CONQUERED, **one) for seed in (0, 1)]
+    csv, markdown, *others = _files(tmp_path)
+    write_controls_table(records, csv, markdown, *others, AZIMUTH)
+    table = pd.read_csv(csv)
+    assert table["over_2x_psnr"][1] == 0.5
+    assert table[["over_2x_low", "over_2x_high"]].isna().all(axis=None)
+    assert r"| +0.50 \[--\]† | 1/1 |" in markdown.read_text()
+    assert "of one test view there is no interval" in markdown.read_text()
+    assert r"no difference, +0.50 dB \[--\], ahead on 1/1 views" in markdown.read_text()
+    assert not any(word in csv.read_text() for word in ("nan", "inf"))
 
 
 def test_controls_share_the_mode_and_the_schedule_of_dac(record: Recorder) -> None:

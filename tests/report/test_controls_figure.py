@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from dac.errors import UserError
-from dac.evaluation.records import Evaluation
-from dac.report.controls_figure import Controls, controls, controls_figure, small_print
-from dac.report.gains import oracle
+from dac.report.controls_figure import Panel, controls_figure, panels_of, small_print
 
 Recorder = Callable[..., Path]
 GROUPS = (0, 0, 1, 1)
@@ -52,13 +50,13 @@ def _study(
     return files
 
 
-def _gains(scene: Controls) -> dict[str, float]:
-    return {row.name: row.gain.mean for row in scene.rows if row.gain is not None}
+def _gains(panel: Panel) -> dict[str, float]:
+    return {line.name: line.gain.mean for line in panel.lines if line.gain is not None}
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_rows_are_the_differences_of_the_records(record: Recorder, seeds: int) -> None:
-    (scene,) = controls(_study(record, "lego", seeds), "azimuth", 2)
+    (panel,) = panels_of(_study(record, "lego", seeds), "azimuth", 2)
     expected = {
         "baseline 1x": -0.5,
         "baseline 5.67x": 0.3,
@@ -70,30 +68,20 @@ def test_rows_are_the_differences_of_the_records(record: Recorder, seeds: int) -
         "DaC, random, K = 2": 0.04,
         "DaC, azimuth, K = 2": 0.1,
     }
-    assert _gains(scene) == pytest.approx(expected) and list(_gains(scene)) == list(expected)
-    for row in scene.rows:
-        assert row.gain is not None and row.gain.seeds == seeds
-        if "experts" not in row.name:  # equal on all views: the interval is a point
-            assert row.gain.low == pytest.approx(row.gain.high) and row.gain.sure
-    assert [row.name for row in scene.rows if row.control] == ["DaC, K = 1", "DaC, random, K = 2"]
-
-
-def test_the_oracle_takes_from_the_grid_how_far_the_best_is_ahead(record: Recorder) -> None:
-    kept = {"groups": GROUPS, "expert_psnr": EACH, "spread": (0.0, 0.1, 0.2, 0.3)}
-    routed = Evaluation.load(record("lego", "experts", 29.0, **kept))
-    assert [image.psnr for image in oracle(routed).images] == pytest.approx(
-        [31.0, 29.1, 29.2, 29.3]
-    )
-    with pytest.raises(UserError, match="lacks the single experts' scores"):
-        oracle(Evaluation.load(record("lego", "experts", 29.0)))
-    wrong = record("lego", "experts", 29.0, groups=(0, 0, 7, 1), expert_psnr=EACH, spread=[0] * 4)
-    with pytest.raises(UserError, match="lacks the single experts' scores"):
-        oracle(Evaluation.load(wrong))
+    assert _gains(panel) == pytest.approx(expected) and list(_gains(panel)) == list(expected)
+    for line in panel.lines:
+        assert line.gain is not None and line.gain.seeds == seeds
+        if "experts" not in line.name:  # equal on all views: the interval is a point
+            assert line.gain.low == pytest.approx(line.gain.high) and line.sure
+    assert [line.name for line in panel.lines if line.control] == [
+        "DaC, K = 1",
+        "DaC, random, K = 2",
+    ]
 
 
 def test_stages_add_up(record: Recorder) -> None:
-    (scene,) = controls(_study(record, "lego", 2), "azimuth", 2)
-    (fall,) = scene.waterfalls
+    (panel,) = panels_of(_study(record, "lego", 2), "azimuth", 2)
+    (fall,) = panel.waterfalls
     assert [stage.mean for stage in fall.stages] == pytest.approx([0.9, -1.1, 0.8])
     assert sum(stage.mean for stage in fall.stages) == pytest.approx(0.1 + 0.5)
     assert fall.twice == pytest.approx(0.5)
@@ -103,23 +91,23 @@ def test_stages_add_up(record: Recorder) -> None:
 def test_stages_rest_on_the_seeds_that_all_share(record: Recorder) -> None:
     files = _study(record, "lego", 1)
     files.append(record("lego", "baseline-1x", 99.0, seed=1, spread=(-1, 0, 1, 2)))
-    (scene,) = controls(files, "azimuth", 2)
-    assert {stage.seeds for stage in scene.waterfalls[0].stages} == {1}
-    assert scene.waterfalls[0].stages[0].mean == pytest.approx(0.9)
+    (panel,) = panels_of(files, "azimuth", 2)
+    assert {stage.seeds for stage in panel.waterfalls[0].stages} == {1}
+    assert panel.waterfalls[0].stages[0].mean == pytest.approx(0.9)
 
 
 def test_every_mode_has_its_rows_and_stages(record: Recorder) -> None:
-    (scene,) = controls(_study(record, "lego", modes=("corrected", "paper")), "azimuth", 2)
-    assert [fall.mode for fall in scene.waterfalls] == ["corrected", "paper"]
-    names = [row.name for row in scene.rows]
+    (panel,) = panels_of(_study(record, "lego", modes=("corrected", "paper")), "azimuth", 2)
+    assert [fall.mode for fall in panel.waterfalls] == ["corrected", "paper"]
+    names = [line.name for line in panel.lines]
     assert names[-2:] == ["DaC, azimuth, K = 2, corrected", "DaC, azimuth, K = 2, paper"]
     assert len(names) == 5 + 2 * 4
 
 
 def test_a_control_may_be_the_division_itself(record: Recorder) -> None:
-    (scene,) = controls(_study(record, "lego"), "random", 2)
-    assert [row.name for row in scene.rows][-2:] == ["DaC, K = 1", "DaC, random, K = 2"]
-    assert not scene.rows[-1].control and not scene.waterfalls
+    (panel,) = panels_of(_study(record, "lego"), "random", 2)
+    assert [line.name for line in panel.lines][-2:] == ["DaC, K = 1", "DaC, random, K = 2"]
+    assert not panel.lines[-1].control and not panel.waterfalls
 
 
 def test_each_scene_may_have_its_own_division(record: Recorder) -> None:
@@ -131,18 +119,18 @@ def test_each_scene_may_have_its_own_division(record: Recorder) -> None:
         record("fox", "dac", 20.2, division="louvain", K=3, mode="paper"),
         record("bare", "baseline-2x", 20.0),
     ]
-    scenes = controls(files, None, None)
-    last = [scene.rows[-1].name for scene in scenes if scene.rows]
-    assert last == ["DaC, azimuth, K = 2", "DaC, louvain, K = 3"] and not scenes[2].rows
+    panels = panels_of(files, None, None)
+    last = [panel.lines[-1].name for panel in panels if panel.lines]
+    assert last == ["DaC, azimuth, K = 2", "DaC, louvain, K = 3"] and not panels[2].lines
     files.append(record("fox", "experts", 20.1, division="random", K=3, **experts))
     with pytest.raises(UserError, match="routed experts of several divisions"):
-        controls(files, None, None)
+        panels_of(files, None, None)
 
 
 def test_small_print_says_what_to_be_careful_about(record: Recorder) -> None:
-    one = small_print(controls(_study(record, "lego", stride=4), "azimuth", 2))
+    one = small_print(panels_of(_study(record, "lego", stride=4), "azimuth", 2))
     assert "speaks of the views alone" in one and "stride 4" in one
-    three = small_print(controls(_study(record, "lego", 3), "azimuth", 2))
+    three = small_print(panels_of(_study(record, "lego", 3), "azimuth", 2))
     assert "alone" not in three and "Oracle" not in three
 
 
@@ -153,14 +141,40 @@ def test_what_is_missing(record: Recorder, tmp_path: Path) -> None:
         controls_figure([first], "azimuth", 2, *targets)
     assert not targets[0].exists()
     other = record("a", "restart", 21.0, seed=1)
-    (scene,) = controls([first, second, other], "azimuth", 2)
-    assert [row.gain is None for row in scene.rows] == [False, True] and not scene.waterfalls
+    (panel,) = panels_of([first, second, other], "azimuth", 2)
+    assert [line.gain is None for line in panel.lines] == [False, True] and not panel.waterfalls
     for files in ([second], [first, second, other]):
         controls_figure(files, "azimuth", 2, *targets)
         assert targets[0].stat().st_size > 5000
     twice = [record("a", "dac", 21.0, steps=n, division="azimuth", K=2, mode="m") for n in (1, 2)]
-    with pytest.raises(UserError, match="two runs of dac azimuth 2 m"):
-        controls([second, *twice], "azimuth", 2)
+    with pytest.raises(UserError, match="two runs of DaC in the division azimuth-2"):
+        panels_of([second, *twice], "azimuth", 2)
+
+
+def test_two_runs_of_one_kind_are_refused(record: Recorder) -> None:
+    kept = {"division": "azimuth", "K": 2, "mode": "m"}
+    students = [record("a", "distilled", 21.0, steps=n, **kept) for n in (1, 2)]
+    with pytest.raises(UserError, match="two runs of one kind: distilled"):
+        panels_of([record("a", "baseline-2x", 21.0), *students], "azimuth", 2)
+
+
+def test_stages_rest_on_the_views_that_all_share(record: Recorder) -> None:
+    files = _study(record, "lego")
+    files[0] = record("lego", "baseline-1x", 29.5, spread=(-1.0, 0.0))
+    (panel,) = panels_of(files, "azimuth", 2)
+    (fall,) = panel.waterfalls
+    assert [stage.views for stage in fall.stages] == [2, 2, 2]
+    assert fall.sectors[0] == pytest.approx([0.7, -0.2, 0.6]) and np.isnan(fall.sectors[1]).all()
+
+
+def test_of_one_view_there_is_no_interval(record: Recorder, tmp_path: Path) -> None:
+    files = [record("a", f"baseline-{n}x", 20.0 + n, spread=[0.0]) for n in (1, 2)]
+    panels = panels_of(files, "azimuth", 2)
+    (line,) = panels[0].lines
+    assert line.gain is not None and line.gain.mean == -1 and not line.sure
+    assert "With one view there is none." in small_print(panels)
+    controls_figure(files, "azimuth", 2, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert (tmp_path / "a.png").stat().st_size > 5000
 
 
 def test_a_run_that_is_far_off(record: Recorder, tmp_path: Path) -> None:

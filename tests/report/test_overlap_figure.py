@@ -34,9 +34,9 @@ def _study(
 def test_dots_are_the_records(record: Recorder, seeds: int) -> None:
     (panel,) = panels_of(_study(record, "chair", seeds, ("corrected", "paper")))
     middle = 30 + 0.1 * (seeds - 1) / 2
-    kinds = [(dot.kind, dot.label.mode, dot.psnr.mean()) for dot in panel.dots]
+    kinds = [(dot.kind, dot.mode, dot.row.psnr.mean()) for dot in panel.dots]
     assert kinds == [
-        ("baseline", None, pytest.approx(middle)),
+        ("baseline", "", pytest.approx(middle)),
         ("disjoint", "corrected", pytest.approx(middle + 0.5)),
         ("overlapping", "corrected", pytest.approx(middle + 0.7)),
         ("disjoint", "paper", pytest.approx(middle + 1.5)),
@@ -74,11 +74,28 @@ def test_what_is_missing(record: Recorder, tmp_path: Path) -> None:
         assert (tmp_path / "a.png").stat().st_size > 5000
     # A scene without a model of DaC's has no panel.
     panels = panels_of([baseline, disjoint, record("ship", "baseline-2x", 30.0)])
-    assert [panel.records.scene for panel in panels] == ["chair"]
+    assert [panel.scene.scene for panel in panels] == ["chair"]
     with pytest.raises(UserError, match="no record is of DaC"):
         panels_of([baseline])
     with pytest.raises(UserError, match="two runs of one kind: disjoint, paper mode"):
         panels_of([disjoint, record("chair", "dac", 30.0, division="azimuth", K=3, mode="paper")])
+    other = record("chair", "baseline-2x", 30.0, spread=(0, 1))
+    with pytest.raises(UserError, match=r"dac \(seed 0\) scores other views than baseline-2x"):
+        panels_of([disjoint, other])
+
+
+def test_of_one_view_there_is_no_interval(record: Recorder, tmp_path: Path) -> None:
+    ours = {"mode": "paper", "distill_steps": 100, "spread": [0.0]}
+    files = [
+        record("a", "dac", 30.0, division="azimuth", K=4, **ours),
+        record("a", "dac", 31.0, division="azimuth-overlap", K=6, **ours),
+    ]
+    panels = panels_of(files)
+    assert panels[0].differences["paper"].mean == 1 and not panels[0].differences["paper"].sure
+    assert "of one test view there is none" in small_print(panels)
+    csv = tmp_path / "a.csv"
+    overlap_figure(files, csv, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert pd.read_csv(csv)[["over_disjoint_low", "over_disjoint_high"]].isna().all(axis=None)
 
 
 def test_seeds_that_are_not_shared_are_not_compared(record: Recorder) -> None:

@@ -196,6 +196,21 @@ def test_gains_whose_interval_holds_zero_are_marked(record: Recorder, tmp_path: 
     assert "(One seed: " not in markdown.read_text()
 
 
+def test_of_one_view_there_is_no_interval(record: Recorder, tmp_path: Path) -> None:
+    csv, markdown, latex, html = _files(tmp_path)
+    write_main_table(
+        _three(record, "zoo", 30.0, 30.5, 30.9, spread=[0.0]), csv, markdown, latex, html
+    )
+    table = read_main_table(csv)
+    assert table["gain_psnr"][1:].tolist() == [0.5, 0.4]
+    assert table[["gain_low", "gain_high", "seconds_per_db"]].isna().all(axis=None)
+    for text in (markdown.read_text(), format_main_table(csv), html.read_text()):
+        assert "+0.40 " in text and "--" in text and "not a gain" in text
+        assert "of one test view there is no interval" in text
+    assert not any("inf" in file.read_text() for file in (csv, markdown, latex))
+    assert "nan" not in csv.read_text() + latex.read_text()
+
+
 def test_what_a_sure_decibel_costs(record: Recorder) -> None:
     records = [record("zoo", "baseline-1x", 30.0, seconds=10.0)]
     records += [record("zoo", "baseline-2x", 30.5, seconds=20.0)]
