@@ -65,7 +65,8 @@ def publish(results: Path, title: str, commands: list[str], out: Path) -> None:
     Raises:
         UserError: there is no evaluation record or no table; a record is damaged.
     """
-    files = sorted(results.rglob(RECORD_FILE))
+    kept = results / "state"  # what the workflow has not yet forgotten
+    files = sorted(file for file in results.rglob(RECORD_FILE) if kept not in file.parents)
     tables = {name: results / "tables" / f"{name}.md" for name in TABLES}
     tables = {name: path for name, path in tables.items() if path.exists()}
     if not files or not tables:
