@@ -1,0 +1,59 @@
+"""The pages under docs/results/: made of records and tables, nothing typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dac.errors import UserError
+from docs.make_results import main, publish
+
+Recorder = Callable[..., Path]
+
+
+def results(record: Recorder, tmp_path: Path) -> Path:
+    """A finished configuration: two records, a table, a figure and the cost of a job."""
+    folder = tmp_path / "results"
+    for seed in (0, 1):
+        file = record("zoo", "dac", 30.0, seed=seed)
+        (folder / "zoo").mkdir(parents=True, exist_ok=True)
+        file.parent.rename(folder / "zoo" / f"seed{seed}")
+    state = folder / "state" / "zoo"
+    state.mkdir(parents=True)
+    (state / "evaluation.json").write_text("half of a rec")  # not yet forgotten: not read
+    (folder / "tables").mkdir()
+    (folder / "tables" / "main.md").write_text("| the table |\n")
+    (folder / "figures").mkdir()
+    (folder / "figures" / "controls-study.png").write_bytes(b"picture")
+    for name, seconds in (("one", 1800.0), ("two", 1800.0)):
+        file = folder / "benchmarks" / "zoo" / f"{name}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\th:m:s\n{seconds}\t0:30:00\n")
+    return folder
+
+
+def test_a_page_holds_the_command_the_cost_and_the_tables(record: Recorder, tmp_path: Path) -> None:
+    folder, out = results(record, tmp_path), tmp_path / "page"
+    publish(folder, "The zoo", ["snakemake --cores 2"], out)
+    text = (out / "README.md").read_text()
+    assert text.startswith("# The zoo\n\n```sh\nsnakemake --cores 2\n```\n")
+    assert "- 2 evaluation records; commit no checkout" in text
+    assert "- 2 jobs took 1.00 hours together" in text
+    assert "## The main table\n\n| the table |\n" in text
+    assert "(controls-study.png)" in text
+    assert (out / "controls-study.png").read_bytes() == b"picture"
+    before = (out / "README.md").read_bytes()
+    publish(folder, "The zoo", ["snakemake --cores 2"], out)
+    assert (out / "README.md").read_bytes() == before
+
+
+def test_an_unfinished_configuration_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="holds no records or no tables"):
+        publish(tmp_path, "none", ["x"], tmp_path / "page")
+    with pytest.raises(SystemExit, match=r"error: .*run the workflow first"):
+        main([str(tmp_path), "--title", "none", "--command", "x"])
+    assert not (tmp_path / "page").exists()
