@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from dac.artifacts import read_json
 from dac.errors import UserError
 from dac.settings import ResolvedScene
@@ -52,6 +54,9 @@ class StepTimes:
         return (steps.images * self.training + steps.distillation * self.distillation) / 3600
 
 
+_ENTRIES = TypeAdapter(list[StepTimes])
+
+
 def steps_of(run: str, scene: ResolvedScene) -> Steps:
     """Steps of the training that writes a run's folder, whose name tells them.
 
@@ -72,10 +77,12 @@ def read_step_times(path: Path) -> list[StepTimes]:
         UserError: it is missing or damaged.
     """
     try:
-        return [StepTimes(**entry) for entry in read_json(path)]
-    except TypeError as error:
-        again = "measure again: python -m bench.step_times"
-        raise UserError(path, f"holds no step times ({error})", again) from None
+        return _ENTRIES.validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        what = f"holds no step times ({where}: {first['msg']})"
+        raise UserError(path, what, "measure again: python -m bench.step_times") from None
 
 
 def summary(trainings: Iterable[tuple[str, ResolvedScene]], times: Sequence[StepTimes]) -> str:

@@ -442,6 +442,11 @@ def experts_of(wildcards):
     return [f"{folder}/model.{suffix}" for folder in folders for suffix in ("safetensors", "json")]
 
 
+def caption_of(name):
+    """What the report says of a table or figure: changed, that rule alone runs again."""
+    return os.path.relpath(Path(workflow.basedir, "rules", "captions", f"{name}.rst"))
+
+
 # --- Runs, as records and tables call them --------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ rule partition:
 rule diagnose:
     input:
         settings=frozen("diagnose"),
+        caption=caption_of("partition"),
         scene=SCENE_FILES,
         partition=f"{GROUPS}/partition.json",
         points=f"{SCENE}/points/points.npz",

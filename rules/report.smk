@@ -2,6 +2,7 @@
 rule main_table:
     input:
         settings=frozen("main_table"),
+        caption=caption_of("main_table"),
         records=records_of("main"),
     output:
         csv=f"{RESULTS}/tables/main.csv",
@@ -31,6 +32,7 @@ rule main_table:
 rule ablation_table:
     input:
         settings=frozen("ablation_table"),
+        caption=caption_of("ablation_table"),
         records=records_of_study,
     output:
         csv=f"{RESULTS}/tables/{{study}}.csv",
@@ -62,6 +64,7 @@ rule ablation_table:
 rule controls_table:
     input:
         settings=frozen("controls_table"),
+        caption=caption_of("controls_table"),
         records=records_of("controls"),
     output:
         csv=f"{RESULTS}/tables/controls.csv",
@@ -91,6 +94,7 @@ rule controls_table:
 rule budget_figure:
     input:
         settings=frozen("budget_figure"),
+        caption=caption_of("budget"),
         records=records_of("convergence"),
     output:
         png=report(
@@ -121,6 +125,7 @@ rule budget_figure:
 rule overlap_figure:
     input:
         settings=frozen("overlap_figure"),
+        caption=caption_of("overlap"),
         records=records_of("overlap"),
     output:
         png=report(
@@ -150,6 +155,7 @@ rule overlap_figure:
 rule controls_figure:
     input:
         settings=frozen("controls_figure"),
+        caption=caption_of("controls"),
         records=records_of("controls"),
     output:
         png=report(
@@ -179,6 +185,7 @@ rule controls_figure:
 rule convergence:
     input:
         settings=frozen("convergence"),
+        caption=caption_of("convergence"),
         baseline_1x=shown(f"{BASELINE_1X}/curve.json"),
         baseline_2x=shown(f"{BASELINE_2X}/curve.json"),
         experts=shown_experts,
@@ -213,6 +220,7 @@ rule convergence:
 rule losses:
     input:
         settings=frozen("losses"),
+        caption=caption_of("losses"),
         baseline_1x=shown(f"{BASELINE_1X}/curve.json"),
         baseline_2x=shown(f"{BASELINE_2X}/curve.json"),
         experts=shown_experts,
@@ -247,6 +255,7 @@ rule losses:
 rule experts_figure:
     input:
         settings=frozen("experts_figure"),
+        caption=caption_of("experts"),
         experts=shown(f"{EXPERTS}/experts-evaluation/evaluation.json"),
         baseline=shown(f"{BASELINE_1X}/evaluation/evaluation.json"),
     output:
@@ -278,6 +287,7 @@ rule experts_figure:
 rule points_figure:
     input:
         settings=frozen("points_figure"),
+        caption=caption_of("points"),
         scene=SCENE_FILES,
         points=f"{SCENE}/points/points.npz",
         baseline=shown(f"{BASELINE_2X}/evaluation/evaluation.json"),
@@ -311,6 +321,7 @@ rule points_figure:
 rule points_experts:
     input:
         settings=frozen("points_figure"),
+        caption=caption_of("points_experts"),
         scene=SCENE_FILES,
         points=f"{SCENE}/points/points.npz",
         baseline=shown(f"{BASELINE_1X}/evaluation/evaluation.json"),
@@ -344,6 +355,7 @@ rule points_experts:
 rule qualitative:
     input:
         settings=frozen("qualitative"),
+        caption=caption_of("qualitative"),
         scenes=of_all_scenes(f"{SCENE}/scene/scene.json"),
         baselines=of_all_scenes(f"{BASELINE_2X}/evaluation/evaluation.json"),
         ours=of_all_scenes(f"{FINETUNE}/evaluation/evaluation.json"),

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,21 +49,21 @@ TINY: dict[str, Any] = {
 
 
 class Project:
-    """A copy of the project in a folder of its own."""
+    """A copy of the project in a folder of its own.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        base: the configuration that changes are made to.
+    """
+
+    def __init__(self, folder: Path, base: Mapping[str, Any] = TINY) -> None:
         self.folder = folder
+        self.base = dict(base)
         self.config = folder / "config" / "config.yaml"
 
     def configure(self, **changes: Any) -> None:
-        """Write the tiny configuration, with some sections' keys changed."""
-        data = {
-            key: value | changes.get(key, {}) if isinstance(value, dict) else value
-            for key, value in TINY.items()
-        }
-        data |= {key: value for key, value in changes.items() if not isinstance(value, dict)}
+        """Write the configuration, with some sections' keys changed."""
         self.config.parent.mkdir(exist_ok=True)
-        self.config.write_text(yaml.safe_dump(data))
+        self.config.write_text(yaml.safe_dump(changed(self.base, changes)))
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in the copy."""
@@ -74,7 +74,7 @@ class Project:
             capture_output=True,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
-            timeout=600,
+            timeout=1200,
             check=False,
         )
 
@@ -82,13 +82,7 @@ class Project:
         """How many jobs of each rule would run."""
         result = self.snakemake("--dry-run", *arguments)
         assert result.returncode == 0, result.stderr
-        said = result.stdout + result.stderr
-        table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", said, re.MULTILINE)
-        if table is None:
-            assert "Nothing to be done" in said, said
-            return {}
-        rows = [line.split() for line in table[1].splitlines()]
-        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+        return job_counts(result.stdout + result.stderr)
 
     @contextmanager
     def edited(self, file: str, old: str, new: str) -> Iterator[None]:
@@ -114,10 +108,31 @@ class Project:
     def copy_to(self, folder: Path) -> Project:
         """Another copy, with all results and Snakemake's memory of them."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Project(folder)
+        return Project(folder, self.base)
 
 
-def new_project(folder: Path, write_scene: Callable[[Path], None]) -> Project:
+def job_counts(said: str) -> dict[str, int]:
+    """How many jobs of each rule Snakemake lists."""
+    table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", said, re.MULTILINE)
+    if table is None:
+        assert "Nothing to be done" in said, said
+        return {}
+    rows = [line.split() for line in table[1].splitlines()]
+    return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+
+
+def changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with some sections' keys changed, some sections added."""
+    data = dict(base)
+    for key, value in changes.items():
+        old = data.get(key)
+        data[key] = {**old, **value} if isinstance(old, dict) else value
+    return data
+
+
+def new_project(
+    folder: Path, write_scene: Callable[[Path], None], base: Mapping[str, Any] = TINY
+) -> Project:
     """Copy the project into a new folder; a function writes the scene's data."""
     folder.mkdir(parents=True)
     for name in COPIED:
@@ -130,6 +145,6 @@ def new_project(folder: Path, write_scene: Callable[[Path], None]) -> Project:
         elif source.exists():
             shutil.copy2(source, folder / name)
     write_scene(folder / "data" / "ball")
-    project = Project(folder)
+    project = Project(folder, base)
     project.configure()
     return project

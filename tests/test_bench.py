@@ -13,18 +13,19 @@ import toy
 from torch import Tensor
 from torch.nn import functional
 
-from bench import memory, plain
+from bench import memory, plain, step_times
 from bench import run as bench_run
 from bench.cases import Case, Setting, Sizes
 from bench.scene import divide
-from bench.timing import Body, interleave
+from bench.timing import Body, Times, interleave
 from dac.conquer import distill
 from dac.evaluation.render import render_view
 from dac.evaluation.truth import background_colour
 from dac.fields.model import Model
 from dac.ops import reference
 from dac.ops.backend import using
-from dac.settings import DistillSettings, Mode
+from dac.plan import read_step_times, summary
+from dac.settings import DistillSettings, Mode, parse, resolve
 from dac.training.images import ImageSteps
 from dac.training.keys import Use, mix
 
@@ -32,6 +33,7 @@ SIZES = Sizes(
     model=toy.model_settings(), rays=96, view=20, views=8, trained=25, chunk=150, small_chunk=90
 )
 PROMISED = {"train_step", "train_step_no_proposal", "distill_step", "render_view", "triplane"}
+BALL = {"name": "ball", "path": "x", "format": "colmap", "division": "azimuth", "K": 2}
 MEMORY = {
     **dict.fromkeys(("peak", "imports", "images", "parameters", "optimiser", "beyond"), 1.0),
     "share": 1.0,
@@ -211,6 +213,74 @@ def test_the_benchmark_writes_every_promised_case(
     for entry in entries:
         ratio = entry["against_median_ms"] / entry["median_ms"]
         assert entry["ratio"] == pytest.approx(ratio)
+
+
+def step_times_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> list[dict[str, object]]:
+    """What `bench.step_times` writes of a tiny configuration."""
+    monkeypatch.setattr(step_times, "SIZES", SIZES)
+    path, out = tmp_path / "tiny.yaml", tmp_path / "new" / "step_times.json"
+    model = SIZES.model.model_dump(mode="json")
+    path.write_text(json.dumps({"model": model, "train": {"rays": 96}, "scenes": [BALL]}))
+    threads = torch.get_num_threads()
+    try:
+        step_times.main([str(path), "--rounds", "1", "--out", str(out), *arguments])
+    finally:
+        torch.set_num_threads(threads)
+    entries: list[dict[str, object]] = json.loads(out.read_text())
+    return entries
+
+
+def test_step_times_are_written_as_plans_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry,) = step_times_of(tmp_path, monkeypatch, "--threads", "1")
+    shapes = SIZES.model.model_dump(mode="json", exclude={"name"})
+    assert entry["model"] == shapes and entry["rays"] == 96
+    assert str(entry["device"]).startswith("1 cores of a CPU")
+    (read,) = read_step_times(tmp_path / "new" / "step_times.json")
+    assert 0 < read.training < 60 and 0 < read.distillation < 60
+    ball = resolve(parse({"model": {**shapes}, "train": {"rays": 96}, "scenes": [BALL]}), "ball")
+    hours = 3600 * read.training / 3600
+    assert f"; {hours:,.3g} hours on 1 cores" in summary([("baseline-3600", ball)], [read])
+
+
+def test_step_times_of_other_devices_and_sizes_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = step_times_of(tmp_path, monkeypatch, "--threads", "1")
+    others = [first | {"device": "a GPU"}, first | {"rays": 97}, first | {"model": {}}]
+    out = tmp_path / "new" / "step_times.json"
+    out.write_text(json.dumps([*others, first | {"training": 1e9}]))
+    entries = step_times_of(tmp_path, monkeypatch, "--threads", "1")
+    assert entries[:3] == others and len(entries) == 4
+    assert {**entries[3], "training": 0, "distillation": 0} == {
+        **first,
+        "training": 0,
+        "distillation": 0,
+    }
+    assert read_step_times(out)[3].training < 60
+
+
+def test_step_times_weigh_steps_in_which_proposals_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"train_step": 10.0, "train_step_no_proposal": 1.0, "distill_step": 7.0}
+
+    def interleaved(bodies: dict[str, Body], **_: object) -> dict[str, Times]:
+        return {name: Times([seconds[name]], [0.0]) for name in bodies}
+
+    monkeypatch.setattr(step_times, "interleave", interleaved)
+    found = step_times.measure(SIZES, "a device", rounds=1)
+    assert found.training == (10 + 4 * 1) / 5 and found.distillation == 7
+
+
+def test_each_size_of_the_configurations_is_timed_once(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.yaml" for name in ("a", "b")]
+    room = BALL | {"name": "room", "settings": {"train": {"rays": 97}}}
+    variant = BALL | {"name": "hall", "settings": {"model": {"name": "same"}}}
+    paths[0].write_text(json.dumps({"train": {"rays": 96}, "scenes": [BALL, room, variant]}))
+    paths[1].write_text(json.dumps({"train": {"rays": 97}, "scenes": [BALL]}))
+    assert sorted(sizes.rays for sizes in step_times.sizes_of(paths)) == [96, 97]
 
 
 def test_a_jobs_memory_is_measured_in_a_process_of_its_own(

@@ -24,6 +24,12 @@ def with_scene(**changes: Any) -> dict[str, Any]:
     return {"scenes": [data["scenes"][0] | changes]}
 
 
+def continued(**changes: Any) -> dict[str, Any]:
+    """30 steps of distillation, on whose schedule 30 of fine-tuning go on."""
+    phases = {"distill": {"steps": 30, "horizon": 60}}
+    return configuration(**phases, finetune={"steps": 30, "start": "continued"}, **changes)
+
+
 def test_five_lines_are_enough() -> None:
     settings = parse(configuration())
     assert resolve(settings, "lego").train == settings.train
@@ -78,6 +84,49 @@ def test_five_lines_are_enough() -> None:
         (configuration(render={"minimum_elevation": 90}), "config: render.minimum_elevation"),
         (configuration(render={"centre": [0, 0]}), "config: render.centre"),
         (configuration(train={"steps": {1, 2}}), "not plain data"),
+        (configuration(studies=[]), "config: studies: empty, or one twice"),
+        (configuration(studies=["main", "main"]), "config: studies: empty, or one twice"),
+        (
+            configuration(studies=["table3"]),
+            "config: studies.0: Input should be 'main', 'controls'",
+        ),
+        (configuration(study={"partition": [2]}), "config: study.partition: unknown key"),
+        (configuration(study={"partitions": []}), "config: study.partitions: Tuple should have"),
+        (configuration(study={"partitions": [2, 0]}), "config: study.partitions.1"),
+        (configuration(study={"overlap_groups": [6]}), "config: study.overlap_groups"),
+        (configuration(study={"schedule": [[5]]}), "config: study.schedule.0.1: missing"),
+        (configuration(study={"divisions": ["azimut"]}), "config: study.divisions.0"),
+        (
+            configuration(study={"partitions": [2, 3, 2]}),
+            "config: study: partitions lists a value twice",
+        ),
+        (
+            configuration(study={"schedule": [[1, 2], [2, 1], [1, 2]]}),
+            "config: study: schedule lists a value twice",
+        ),
+        (
+            configuration(study={"divisions": ["single", "single"]}),
+            "config: study: divisions lists a value twice",
+        ),
+        (
+            configuration(study={"convergence": [40_000, 40_000]}),
+            "config: study: convergence lists a value twice",
+        ),
+        (
+            continued(studies=["schedule"], study={"schedule": [[10, 50], [20, 30]]}),
+            "config: study.schedule: 20 + 30 steps are not distill.horizon = 60, which "
+            "finetune.start 'continued' needs (scene lego); choose pairs of that sum",
+        ),
+        (
+            continued(studies=["convergence"], study={"convergence": [10, 20]}),
+            "config: study.convergence: ends before the distillation of lego does (30 steps); "
+            "list larger numbers",
+        ),
+        (
+            continued(studies=["convergence"], study={"convergence": [30, 61]}),
+            "config: study.convergence: goes beyond distill.horizon = 60 of lego; "
+            "list smaller numbers",
+        ),
     ],
 )
 def test_faults_are_one_line_that_names_the_key(data: dict[str, Any], message: str) -> None:
@@ -85,6 +134,30 @@ def test_faults_are_one_line_that_names_the_key(data: dict[str, Any], message: s
         parse(data)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        continued(studies=["schedule"], study={"schedule": [[1, 59], [30, 30], [59, 1]]}),
+        continued(studies=["convergence"], study={"convergence": [10, 30, 60]}),
+        # What no configured study looks at may be anything.
+        continued(studies=["main"], study={"schedule": [[1, 1]], "convergence": [1, 99]}),
+        # Each phase has a schedule of its own.
+        configuration(studies=["schedule"], study={"schedule": [[1, 2], [30, 40]]}),
+        configuration(studies=["convergence"], study={"convergence": [1, 99_999]}),
+    ],
+)
+def test_studies_that_the_schedules_allow(data: dict[str, Any]) -> None:
+    assert parse(data).study.overlap_groups == 6
+
+
+def test_a_study_is_checked_against_every_scene() -> None:
+    data = continued(studies=["convergence"], study={"convergence": [30, 60]})
+    phases = {"distill": {"steps": 10, "horizon": 40}}
+    data["scenes"].append(data["scenes"][0] | {"name": "ship", "settings": phases})
+    with pytest.raises(UserError, match=r"goes beyond distill\.horizon = 40 of ship"):
+        parse(data)
 
 
 def test_two_scenes_of_one_name() -> None:

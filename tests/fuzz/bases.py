@@ -213,6 +213,8 @@ CONFIG: dict[str, Any] = {
     "results": "results",
     "seeds": [0, 1],
     "modes": ["corrected", "paper"],
+    "studies": ["main", "schedule", "convergence"],
+    "study": {"partitions": [2, 3], "schedule": [[100, 500]], "convergence": [600, 30_600]},
     "scenes": [
         {"name": "toy", "path": "data", "format": "nerfstudio", "division": "azimuth", "K": 2},
         {

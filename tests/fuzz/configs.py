@@ -12,9 +12,10 @@ import hostile
 import yaml
 from bases import CONFIG
 
-from dac.settings import SECTIONS, Settings
+from dac.settings import SECTIONS, Settings, StudySettings
 
 _DEEP = 20_000
+_SECTIONS = SECTIONS | {"study": StudySettings}
 RAW_YAML = [
     *(
         "1.0e+999",
@@ -168,7 +169,7 @@ def damage(random: Random, root: Path) -> list[str]:
 
 def _any_setting(random: Random, data: dict[str, Any], marks: dict[str, str]) -> str:
     """Any key of any section, with a hostile value; at the top or for one scene."""
-    section = random.choice([*SECTIONS, "scene", "(top)", "(scene)"])
+    section = random.choice([*_SECTIONS, "scene", "(top)", "(scene)"])
     holder: Any
     if section == "(top)":
         holder, keys = data, list(Settings.model_fields)
@@ -183,7 +184,7 @@ def _any_setting(random: Random, data: dict[str, Any], marks: dict[str, str]) ->
             scene = {"settings": {section: {}}}
             data["scenes"] = [copy.deepcopy(CONFIG["scenes"][0]) | scene]
             holder = data["scenes"][0]["settings"][section]
-        keys = list(SECTIONS[section].model_fields)
+        keys = list(_SECTIONS[section].model_fields)
     if not isinstance(holder, dict):
         return "no section"
     key = random.choice(keys)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -340,10 +341,73 @@ def test_what_can_not_be_continued_is_refused(toy_scene: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def restart(scene: Path, out: Path, **changes: Any) -> None:
+    """The control: a baseline's learning rate starts again, `distill` is None."""
+    settings = FinetuneSettings(steps=12, warmup_steps=3).model_copy(update=changes)
+    finetune_phase.finetune(
+        scene,
+        out.parent / "baseline",
+        SHORT,
+        settings,
+        distill=None,
+        seed=0,
+        out=out,
+        state=out.with_suffix(".state"),
+    )
+
+
+def test_a_restart_trains_a_baseline_on(
+    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baseline(toy_scene, tmp_path / "baseline")
+    start = load_model(tmp_path / "baseline").state_dict()
+    seen: list[dict[str, Tensor]] = []
+    real = finetune_phase.Run.execute
+
+    def execute(run: Any, model: Any, *rest: Any) -> None:
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        real(run, model, *rest)
+
+    monkeypatch.setattr(finetune_phase.Run, "execute", execute)
+    restart(toy_scene, tmp_path / "out")
+    (weights,) = seen
+    assert all(torch.equal(weights[name], value) for name, value in start.items())
+    after = load_model(tmp_path / "out").state_dict()
+    assert any(not torch.equal(after[name], value) for name, value in start.items())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == OUTPUTS
+    record = read_json(tmp_path / "out" / "model.json")
+    assert record["stage"] == "finetune" and record["steps"] == 12
+    assert record["stage_settings"]["distill"] is None
+    digest = sha256((tmp_path / "baseline" / "model.safetensors").read_bytes()).hexdigest()
+    assert record["inputs"]["student/model.safetensors"].removeprefix("sha256:") == digest
+    assert "student/optimizer.safetensors" not in record["inputs"]
+
+
+def test_a_restart_is_what_finetuning_does_to_the_same_weights(
+    toy_scene: Path, tmp_path: Path
+) -> None:
+    baseline(toy_scene, tmp_path / "baseline")
+    restart(toy_scene, tmp_path / "restart")
+    (tmp_path / "student").symlink_to(tmp_path / "baseline")
+    finetune("fresh")(toy_scene, tmp_path / "finetuned")
+    assert same_run(tmp_path / "restart", tmp_path / "finetuned")
+
+
+def test_a_restart_can_not_go_on_with_a_distillation(toy_scene: Path, tmp_path: Path) -> None:
+    baseline(toy_scene, tmp_path / "baseline")
+    with pytest.raises(UserError) as caught:
+        restart(toy_scene, tmp_path / "out", start="continued")
+    what = "'continued' goes on with a distillation, not with a baseline"
+    assert str(caught.value) == f"finetune.start: {what}; set it to fresh"
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.state").exists()
+
+
 def test_finetunings_rates() -> None:
     settings = FinetuneSettings(steps=100, learning_rate=0.5, warmup_steps=10)
     fresh = finetune_phase.finetune_rate(settings, DISTILL)
     assert fresh(0) == 0.05 and fresh(10) == 0.5 and fresh(99) < 1e-3
+    restarted = finetune_phase.finetune_rate(settings, None)
+    assert [restarted(step) for step in (0, 10, 99)] == [fresh(step) for step in (0, 10, 99)]
     going_on = settings.model_copy(update={"start": "continued"})
     distill = DistillSettings(steps=100, learning_rate=0.5, warmup_steps=10, horizon=200)
     rate = finetune_phase.finetune_rate(going_on, distill)

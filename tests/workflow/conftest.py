@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import project
 import pytest
-from project import Project
+from project import TINY, Project
 
 
 @pytest.fixture(scope="session")
-def new_project(write_tiny_scene: Callable[[Path], None]) -> Callable[[Path], Project]:
+def new_project(write_tiny_scene: Callable[[Path], None]) -> Callable[..., Project]:
     """A function that copies the project into a new folder and gives it a tiny scene."""
 
-    def make(folder: Path) -> Project:
-        return project.new_project(folder, write_tiny_scene)
+    def make(folder: Path, base: Mapping[str, Any] = TINY) -> Project:
+        return project.new_project(folder, write_tiny_scene, base)
 
     return make
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -38,8 +37,7 @@ def project(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 def configure(project: Project, **render: Any) -> None:
     """The configuration: two scenes, one of them a .blend file."""
     section = {**RENDER, "executable": "./blender", **render}
-    project.configure(scenes=[*TINY["scenes"], SCENE])
-    project.config.write_text(project.config.read_text() + f"render: {json.dumps(section)}\n")
+    project.configure(scenes=[*TINY["scenes"], SCENE], render=section)
 
 
 def rendered(project: Project) -> int:
@@ -61,7 +59,7 @@ def test_the_plan_has_a_job_for_each_chunk_and_other_scenes_stay_as_they_are(
     project.configure()
     ball = project.planned()
     assert not [rule for rule in ball if "view" in rule or "blender" in rule]
-    shared = {"tables", "qualitative", "freeze_tables", "freeze_qualitative"}
+    shared = {"main_table", "qualitative", "freeze_main_table", "freeze_qualitative"}
     shared |= {f"freeze_{kind}" for kind in ("convergence", "losses", "experts_figure")}
     shared |= {"freeze_points_figure"}
     own = set(both) - shared - {"render_views"}

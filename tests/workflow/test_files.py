@@ -43,6 +43,18 @@ def test_every_rule_that_trains_gets_a_gpu_on_the_cluster() -> None:
     assert set(training) == on_gpus
 
 
+def test_every_rule_with_a_caption_takes_it_as_an_input() -> None:
+    """So a changed word of it makes that rule run again, and no other."""
+    rules = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    shown = 0
+    for text in re.split(r"^(?=rule )", rules, flags=re.MULTILINE)[1:]:
+        captions = re.findall(r'caption="captions/(\w+)\.rst"', text)
+        assert re.findall(r'caption=caption_of\("(\w+)"\)', text) == captions, text
+        assert len(captions) == text.count("report(")
+        shown += len(captions)
+    assert shown == len(list((ROOT / "rules" / "captions").glob("*.rst"))) - 1  # the page's own
+
+
 def test_every_script_belongs_to_a_rule_and_every_caption_to_a_picture() -> None:
     files = [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
     rules = "".join(path.read_text() for path in files)

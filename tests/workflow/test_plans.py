@@ -13,9 +13,12 @@ import pytest
 pytestmark = pytest.mark.slow
 
 # What shows DaC's final model, and what shows anything of a scene's runs.
-DAC_FIGURES = {"convergence": 1, "losses": 1, "points_figure": 1, "qualitative": 1, "tables": 1}
+DAC_FIGURES = dict.fromkeys(
+    ("convergence", "losses", "points_figure", "qualitative", "main_table"), 1
+)
 AFTER_DISTILLATION = {"finetune": 1, "evaluate": 1, **DAC_FIGURES}
-AFTER_EXPERTS = {"distill": 1, "evaluate_experts": 1, "experts_figure": 1, **AFTER_DISTILLATION}
+EXPERTS_FIGURES = {"evaluate_experts": 1, "experts_figure": 1, "points_experts": 1}
+AFTER_EXPERTS = {"distill": 1, **EXPERTS_FIGURES, **AFTER_DISTILLATION}
 DISTILL = "dac/conquer/distill.py"
 
 
@@ -27,7 +30,8 @@ def test_every_result_is_there(finished) -> None:
     assert all(math.isfinite(float(row["psnr"])) for row in rows)
     figures = {path.name for path in (results / "figures").glob("*.png")}
     kinds = {f"ball-{kind}-corrected.png" for kind in ("convergence", "losses", "points")}
-    assert figures == kinds | {"ball-experts.png", "qualitative-corrected.png"}
+    experts = {"ball-experts.png", "ball-experts-points.png"}
+    assert figures == kinds | experts | {"qualitative-corrected.png"}
     assert not list(results.rglob(".part-*"))
     assert not list((results / "state").rglob("step-*"))
 
@@ -44,10 +48,14 @@ def test_words_change_nothing(finished) -> None:
         assert finished.planned() == {}
     with finished.edited("dac/settings.py", "Positive = Annotated", "\n\nPositive = Annotated"):
         assert finished.planned() == {}
-    readme = finished.folder / "README.md"
-    before = readme.read_text() if readme.exists() else ""
-    readme.write_text(before + "\nMore.\n")
-    assert finished.planned() == {}
+    with finished.edited("README.md", "\n", "\nMore.\n"):
+        assert finished.planned() == {}
+    for folder in ("docs", "results"):
+        notes = finished.folder / folder / "notes.md"
+        notes.parent.mkdir(exist_ok=True)
+        notes.write_text("More.\n")
+        assert finished.planned() == {}
+        notes.unlink()
 
 
 def test_finetuning_settings_reach_finetuning(finished) -> None:
@@ -106,7 +114,7 @@ def test_another_seed_adds_its_runs(finished) -> None:
             "distill": 1,
             "finetune": 1,
             "evaluate": 3,
-            "tables": 1,
+            "main_table": 1,
         }
 
 
@@ -143,6 +151,15 @@ def test_a_line_of_a_figure_reaches_that_figure(finished) -> None:
         "dac/report/convergence_figure.py", "SHOWN_DECIBELS = 12.0", "SHOWN_DECIBELS = 11.0"
     ):
         assert finished.planned() == {"freeze_convergence": 1, "convergence": 1}
+    with finished.edited("dac/report/losses_figure.py", "alpha=0.2, lw=0", "alpha=0.3, lw=0"):
+        assert finished.planned() == {"freeze_losses": 1, "losses": 1}
+
+
+def test_a_word_of_a_caption_reaches_what_it_describes(finished) -> None:
+    for caption, rule in (("convergence", "convergence"), ("main_table", "main_table")):
+        with finished.edited(f"rules/captions/{caption}.rst", "the ", "the very "):
+            assert finished.planned() == {rule: 1}
+    assert finished.planned() == {}
 
 
 def test_a_line_of_training_keeps_the_scene_and_its_division(finished) -> None:
@@ -170,10 +187,11 @@ def test_a_changed_photo_reaches_all_that_saw_it(finished) -> None:
 
 def test_targets(finished, fresh) -> None:
     with finished.configured(finetune={"steps": 3}):
-        assert finished.planned("tables") == {"finetune": 1, "evaluate": 1, "tables": 1}
+        expected = {"finetune": 1, "evaluate": 1, "main_table": 1, "tables": 1}
+        assert finished.planned("tables") == expected
     whole = fresh.planned()
     assert set(whole) - set(fresh.planned("tables")) >= {"diagnose", "convergence", "qualitative"}
-    expected = set(whole) - {"tables", "freeze_tables"} | {"figures"}
+    expected = set(whole) - {"main_table", "freeze_main_table"} | {"figures"}
     assert set(fresh.planned("figures")) == expected
 
 
