@@ -33,8 +33,9 @@ def test_environments_pin_what_the_constraints_pin(path: Path) -> None:
     assert packages and packages.items() <= CONSTRAINTS.items()
 
 
-def test_every_rule_that_trains_gets_a_gpu_on_the_cluster() -> None:
-    profile = yaml.safe_load((ROOT / "slurm" / "profile.v9+.yaml").read_text())
+@pytest.mark.parametrize("folder", ["slurm", "profiles/gpu"])
+def test_every_rule_that_trains_gets_a_gpu(folder: str) -> None:
+    profile = yaml.safe_load((ROOT / folder / "profile.v9+.yaml").read_text())
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     named = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
     assert set(profile["set-resources"]) | set(profile["set-threads"]) <= named

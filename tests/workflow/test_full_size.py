@@ -64,17 +64,20 @@ MAIN = Cells(baseline=2, expert=4, distill=1, finetune=1)
 # The third baseline has all of DaC's steps. The restarted one of 30,000 steps is the 1x baseline.
 # DaC: as configured, of random groups, and of one group, whose expert is the 1x baseline.
 CONTROLS = Cells(baseline=3, restart=1, expert=4 + 4, distill=3, finetune=3, distilled=1)
+# 180 training and 200 test views of each object, 20 a job.
+RENDERING = {"render_views": 5 * (9 + 10), "views": 5}
 EXPECTED = {
-    ("blender",): MAIN.jobs(scenes=5, seeds=3, modes=2),
+    ("blender",): MAIN.jobs(scenes=5, seeds=3, modes=2) | RENDERING,
+    ("blender", "blender_public"): MAIN.jobs(scenes=5, seeds=3, modes=2),
     ("tanks_and_temples",): MAIN.jobs(scenes=4, seeds=3, modes=2),
-    ("blender", "controls"): CONTROLS.jobs(scenes=5, seeds=3, modes=2),
+    ("blender", "controls"): CONTROLS.jobs(scenes=5, seeds=3, modes=2) | RENDERING,
     ("tanks_and_temples", "controls"): CONTROLS.jobs(scenes=4, seeds=3, modes=2),
     # K = 2, 3, 4, 5.
-    ("blender", "partitions"): Cells(2, 2 + 3 + 4 + 5, 4, 4).jobs(scenes=5, seeds=1, modes=1),
+    ("blender", "partitions"): Cells(2, 2 + 3 + 4 + 5, 4, 4).jobs(5, 1, 1) | RENDERING,
     # Four sectors, and six that overlap.
-    ("blender", "overlap"): Cells(2, 4 + 6, 2, 2).jobs(scenes=5, seeds=1, modes=1),
+    ("blender", "overlap"): Cells(2, 4 + 6, 2, 2).jobs(scenes=5, seeds=1, modes=1) | RENDERING,
     # Five ways to share 60,000 steps, all with the same experts.
-    ("blender", "schedule"): Cells(2, 4, 5, 5).jobs(scenes=5, seeds=1, modes=1),
+    ("blender", "schedule"): Cells(2, 4, 5, 5).jobs(scenes=5, seeds=1, modes=1) | RENDERING,
     # Louvain, spectral, azimuth and random with experts of their own; one group has none.
     ("tanks_and_temples", "division"): Cells(2, 4 * 4, 5, 5).jobs(scenes=4, seeds=1, modes=1),
     # Baselines of 30, 40, 50, 60 and 4 * 30 + 60 thousand steps; one distillation, which is a point
@@ -84,7 +87,7 @@ EXPECTED = {
     ),
 }
 TRAININGS = ("baseline", "restart", "expert", "distill", "finetune")
-RULES = (*TRAININGS, "evaluate")
+RULES = (*TRAININGS, "evaluate", *RENDERING)
 
 
 def names_of(command: str) -> tuple[str, ...]:
@@ -94,7 +97,6 @@ def names_of(command: str) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def full_size(
     new_project: Callable[..., Project],
-    write_tiny_scene: Callable[[Path], None],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Project:
     """The project with its own configurations and placeholders for their data sets."""
@@ -103,9 +105,22 @@ def full_size(
     shutil.copytree(ROOT / "config", project.folder / "config")
     for name in OBJECTS:
         write_object(project.folder / "data" / "nerf_synthetic" / name)
+        blend = project.folder / "data" / "blend_files" / f"{name}.blend"
+        blend.parent.mkdir(exist_ok=True)
+        blend.touch()
     for name in PLACES:
-        write_tiny_scene(project.folder / "data" / "tanks_and_temples" / name)
+        write_place(project.folder / "data" / "TanksAndTempleBG" / name)
     return project
+
+
+def write_place(folder: Path) -> None:
+    """Two views in NSVF's layout."""
+    for part in ("rgb", "pose"):
+        (folder / part).mkdir(parents=True)
+    (folder / "intrinsics.txt").write_text("8 4 4 0\n")
+    for name in ("0_0", "1_0"):
+        Image.new("RGB", (8, 8)).save(folder / "rgb" / f"{name}.png")
+        (folder / "pose" / f"{name}.txt").write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
 
 
 def write_object(folder: Path) -> None:
