@@ -2,9 +2,10 @@
 
     python -m bench.step_times config/paper/blender.yaml config/paper/tanks_and_temples.yaml
 
-Times the native kernels on this machine's CPU, for every model and number of rays in the
-configurations (each on top of config/config.yaml), and writes docs/results/step_times.json. Entries
-of other devices and sizes stay there.
+Times the native kernels on one core of this machine's CPU, for every model and number of rays in
+the configurations (each on top of config/config.yaml), and writes docs/results/step_times.json.
+Entries of other devices and sizes stay there. What counts is CPU time, so that other work on the
+machine matters little.
 """
 
 from __future__ import annotations
@@ -32,12 +33,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.step_times", description=__doc__)
     parser.add_argument("configurations", nargs="+", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    device = f"{options.threads} cores of a CPU ({platform.machine()})"
+    torch.set_num_threads(1)
+    device = f"one core of a CPU ({platform.machine()})"
     found = [measure(sizes, device, options.rounds) for sizes in sizes_of(options.configurations)]
     old = read_step_times(options.out) if options.out.exists() else []
     fresh = {_key(entry) for entry in found}
@@ -56,7 +56,7 @@ def sizes_of(configurations: Sequence[Path]) -> list[Sizes]:
             scene = resolve(settings, entry.name)
             model = scene.model.model_copy(update={"name": ModelSettings().name})
             key = (model.model_dump_json(), scene.train.rays)
-            sizes[key] = replace(SIZES, model=model, rays=scene.train.rays, trained=20)
+            sizes[key] = replace(SIZES, model=model, rays=scene.train.rays, trained=2)
     return list(sizes.values())
 
 
@@ -66,7 +66,7 @@ def measure(sizes: Sizes, device: str, rounds: int) -> StepTimes:
     names = ("train_step", "train_step_no_proposal", "distill_step")
     bodies = {name: STEPS[name](setting).bodies["native"] for name in names}
     times = interleave(bodies, rounds=rounds, warmup=1)
-    learn, rest, distillation = (times[name].median for name in names)
+    learn, rest, distillation = (times[name].cpu_median for name in names)
     training = (learn + (_EVERY - 1) * rest) / _EVERY
     print(
         f"{device}: {sizes.rays} rays, {1e3 * training:.1f} ms a training step, "

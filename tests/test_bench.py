@@ -235,25 +235,25 @@ def step_times_of(
 def test_step_times_are_written_as_plans_read_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (entry,) = step_times_of(tmp_path, monkeypatch, "--threads", "1")
+    (entry,) = step_times_of(tmp_path, monkeypatch)
     shapes = SIZES.model.model_dump(mode="json", exclude={"name"})
     assert entry["model"] == shapes and entry["rays"] == 96
-    assert str(entry["device"]).startswith("1 cores of a CPU")
+    assert str(entry["device"]).startswith("one core of a CPU")
     (read,) = read_step_times(tmp_path / "new" / "step_times.json")
     assert 0 < read.training < 60 and 0 < read.distillation < 60
     ball = resolve(parse({"model": {**shapes}, "train": {"rays": 96}, "scenes": [BALL]}), "ball")
     hours = 3600 * read.training / 3600
-    assert f"; {hours:,.3g} hours on 1 cores" in summary([("baseline-3600", ball)], [read])
+    assert f"; {hours:,.3g} hours on one core" in summary([("baseline-3600", ball)], [read])
 
 
 def test_step_times_of_other_devices_and_sizes_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (first,) = step_times_of(tmp_path, monkeypatch, "--threads", "1")
+    (first,) = step_times_of(tmp_path, monkeypatch)
     others = [first | {"device": "a GPU"}, first | {"rays": 97}, first | {"model": {}}]
     out = tmp_path / "new" / "step_times.json"
     out.write_text(json.dumps([*others, first | {"training": 1e9}]))
-    entries = step_times_of(tmp_path, monkeypatch, "--threads", "1")
+    entries = step_times_of(tmp_path, monkeypatch)
     assert entries[:3] == others and len(entries) == 4
     assert {**entries[3], "training": 0, "distillation": 0} == {
         **first,
@@ -267,7 +267,7 @@ def test_step_times_weigh_steps_in_which_proposals_rest(monkeypatch: pytest.Monk
     seconds = {"train_step": 10.0, "train_step_no_proposal": 1.0, "distill_step": 7.0}
 
     def interleaved(bodies: dict[str, Body], **_: object) -> dict[str, Times]:
-        return {name: Times([seconds[name]], [0.0]) for name in bodies}
+        return {name: Times([0.0], [seconds[name]]) for name in bodies}
 
     monkeypatch.setattr(step_times, "interleave", interleaved)
     found = step_times.measure(SIZES, "a device", rounds=1)
