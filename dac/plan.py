@@ -106,11 +106,15 @@ def summary(trainings: Iterable[tuple[str, ResolvedScene]], times: Sequence[Step
         f"{whole.distillation:,} of distillation"
     )
     hours = [
-        f"{total:,.3g} hours on {device}"
+        f"{_rounded(total)} hours on {device}"
         for device in dict.fromkeys(time.device for time in times)
         if (total := _hours(of_model, settings, [t for t in times if t.device == device]))
     ]
     return f"{text}; {', '.join(hours) or 'no step times were measured for such models'}"
+
+
+def _rounded(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 
 def _hours(
