@@ -86,6 +86,12 @@ EXPECTED = {
         scenes=2, seeds=1, modes=1
     ),
 }
+# docs/reproduce.md: command -> trainings, jobs.
+ROW = re.compile(r"\| `(config/paper/[^`]+)` \| ([\d,]+) \| ([\d,]+) \|")
+PAGE = {
+    command: tuple(int(number.replace(",", "")) for number in numbers)
+    for command, *numbers in ROW.findall((ROOT / "docs" / "reproduce.md").read_text())
+}
 TRAININGS = ("baseline", "restart", "expert", "distill", "finetune")
 RULES = (*TRAININGS, "evaluate", *RENDERING)
 
@@ -152,3 +158,9 @@ def test_a_command_plans_what_the_closed_form_counts(full_size: Project, command
     assert {rule: count for rule, count in planned.items() if rule in RULES} == expected
     trained = sum(expected.get(rule, 0) for rule in TRAININGS)
     assert f"Configured: {trained:,} trainings: " in result.stderr
+    if command in PAGE:
+        assert PAGE[command] == (trained, sum(planned.values()) + 1)  # and the target `all`
+
+
+def test_the_page_lists_commands_of_the_configurations() -> None:
+    assert len(PAGE) == 8 and PAGE.keys() <= set(COMMANDS)
