@@ -41,6 +41,8 @@ FIGURES = {
 SCENE_FIGURES = {
     "experts-points": "PSNR of the experts on the points (the paper's Figure 1)",
     "experts": "Experts against the baseline",
+    "convergence-paper": "Held-out PSNR in training, `paper` mode",
+    "convergence-corrected": "Held-out PSNR in training, `corrected` mode",
 }
 
 
