@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from dac.errors import UserError
 from dac.files import inside, is_file
 from dac.scenes.transforms import Frame, read_frames, views_of
 from dac.scenes.views import Views, refuse_duplicates
 
+PARTS = ("train", "test", "val")
 EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG")
 
 
@@ -29,24 +29,21 @@ def read_blender(path: Path, *, validation: bool = False) -> Views:
         UserError: a file is missing or damaged, an image is missing, a pose is impossible.
     """
     frames: list[Frame] = []
-    parts: list[Literal["train", "test"]] = []
-    splits: tuple[Literal["train", "test"], ...] = ("train", "test")
-    for part in splits:
+    parts: list[str] = []
+    for part in PARTS if validation else PARTS[:2]:
         file = inside(path, f"transforms_{part}.json", path)
-        if part == "test" and not file.exists():
-            break
+        if part != "train" and not file.exists():
+            continue
         found, _, _ = read_frames(file, lambda name, where: find_image(path, name, where))
         frames += found
         parts += [part] * len(found)
-    if validation and (file := inside(path, "transforms_val.json", path)).exists():
-        frames += read_frames(file, lambda name, where: find_image(path, name, where))[0]
     refuse_duplicates((frame.name for frame in frames), path)
     views = views_of(path, frames)
     if validation:
         return views
     if "test" not in parts:
         return views.noting("There is no transforms_test.json: the training views are split.")
-    return replace(views, given=tuple(parts))
+    return replace(views, given=tuple("train" if part == "train" else "test" for part in parts))
 
 
 def find_image(root: Path, name: str, where: str) -> Path:

@@ -45,16 +45,14 @@ def finetune(
     Raises:
         UserError: `continued` without a horizon or after a baseline; and as in `Run.execute`.
     """
+    rate = finetune_rate(settings, distill)
     views = Scene.load(scene)
     device = default_device()
     model = load_model(student, device)
     inputs = {**scene_inputs(scene), "student/model.safetensors": student / "model.safetensors"}
     optimizer = image_optimizer(model, train, settings.learning_rate)
     before = 0
-    if settings.start == "continued":
-        if distill is None:
-            what = "'continued' goes on with a distillation, not with a baseline"
-            raise UserError("finetune.start", what, "set it to fresh")
+    if settings.start == "continued" and distill is not None:
         before = distill.steps
         inputs["student/optimizer.safetensors"] = student / "optimizer.safetensors"
         load_optimizer(model, optimizer, student)
@@ -74,7 +72,7 @@ def finetune(
     plan = Plan(
         label=f"{views.name} fine-tuning",
         steps=settings.steps,
-        rate=finetune_rate(settings, distill),
+        rate=rate,
         curve_points=train.curve_points,
         checkpoint_seconds=train.checkpoint_seconds,
     )
@@ -92,13 +90,17 @@ def finetune_rate(
     """Learning rate of a step of fine-tuning.
 
     Raises:
-        UserError: `continued`, but the distillation's cosine has no horizon beyond its steps.
+        UserError: `continued`, but there was no distillation, or its cosine has no horizon beyond
+            its steps.
     """
-    if settings.start == "fresh" or distill is None:
+    if settings.start == "fresh":
         return lambda step: (
             settings.learning_rate
             * learning_rate_factor(step, warmup=settings.warmup_steps, horizon=settings.steps)
         )
+    if distill is None:
+        what = "'continued' goes on with a distillation, not with a baseline"
+        raise UserError("finetune.start", what, "set it to fresh")
     horizon = distill.horizon
     if horizon is None:
         raise UserError(
