@@ -53,10 +53,15 @@ def controls_runs(scene):
         *baselines(scene),
         *baseline_runs(scene, equal_compute(scene)),
         *restarted(scene),
-        *dac_runs(scene, DISTILL),
-        *dac_runs(scene, division="single", K=1),
-        *dac_runs(scene, division="random"),
-        *dac_runs(scene),
+        *(
+            run
+            for pattern in (DISTILL, FINETUNE)
+            for run in (
+                *dac_runs(scene, pattern, division="single", K=1),
+                *dac_runs(scene, pattern, division="random"),
+                *dac_runs(scene, pattern),
+            )
+        ),
     ]
 
 

@@ -3,8 +3,9 @@
 Notation: DaC is the model of the configured division into K groups. Its rivals are the baselines
 (1x, 2x, as many steps as DaC in all), the baseline whose learning rate starts again, and DaC of
 K = 1 and of a random division. Its stages are the routed experts and the distilled student before
-fine-tuning. The oracle renders each test view by its best expert, which it learns from the test
-view itself: a bound, not a method.
+fine-tuning, which its rivals have too: what a student of K = 1 loses isn't lost between experts.
+The oracle renders each test view by its best expert, which it learns from the test view itself: a
+bound, not a method.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Controls:
         restart: the baseline whose learning rate starts again.
         experts: routed.
         distilled: the student before fine-tuning.
+        lone_student: the same of K = 1, whose one expert is the 1x baseline.
         single: DaC of K = 1.
         random: DaC of a random division into as many groups.
         dac: DaC of the configured division.
@@ -53,6 +55,7 @@ class Controls:
     restart: Row | None
     experts: Row | None
     distilled: Row | None
+    lone_student: Row | None
     single: Row | None
     random: Row | None
     dac: Row | None
@@ -94,8 +97,13 @@ def controls_of(scene: SceneRows, division: str, K: int, mode: str | None = None
     students = scene.select("distilled", division=division, K=K)
     experts = only(scene.select("experts", division=division, K=K))
     lone, chance = ("single", "random")
-    singles = [] if division == lone else scene.select("dac", division=lone)
-    randoms = [] if division == chance else scene.select("dac", division=chance, K=K)
+
+    def rivals(method: str) -> tuple[list[Row], list[Row]]:
+        singles = [] if division == lone else scene.select(method, division=lone)
+        return singles, [] if division == chance else scene.select(method, division=chance, K=K)
+
+    singles, randoms = rivals("dac")
+    lone_students, random_students = rivals("distilled")
     baselines = [row for row in scene.rows if known_method(row.label.method).startswith("baseline")]
     restarts = scene.select("restart")
     bound = None if experts is None else oracle(experts)
@@ -105,13 +113,20 @@ def controls_of(scene: SceneRows, division: str, K: int, mode: str | None = None
         model=scene.model,
         division=division,
         K=K,
-        rows=[*baselines, *restarts, *stages, *students, *singles, *randoms, *every],
+        rows=[
+            *(*baselines, *restarts, *stages),
+            *(*lone_students, *random_students, *students),
+            *(*singles, *randoms, *every),
+        ],
         once=only(scene.select("baseline-1x")),
         twice=only(scene.select("baseline-2x")),
         equal=None if dac is None else only([row for row in baselines if _equal_steps(row, dac)]),
         restart=only(restarts),
         experts=experts,
         distilled=None if dac is None else only([row for row in students if _before(row, dac)]),
+        lone_student=None
+        if dac is None
+        else only([row for row in lone_students if _before(row, dac)]),
         single=only([row for row in singles if row.label.mode == mode]),
         random=only([row for row in randoms if row.label.mode == mode]),
         dac=dac,
@@ -125,7 +140,7 @@ def _equal_steps(row: Row, dac: Row) -> bool:
 
 
 def _before(student: Row, dac: Row) -> bool:
-    """Whether DaC was fine-tuned from this student; its record may not say from which."""
+    """Whether DaC was fine-tuned from this student or one like it; its record may not say."""
     steps = dac.label.distill_steps
     return student.label.mode == dac.label.mode and steps in (None, student.label.steps)
 

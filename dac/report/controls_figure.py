@@ -37,7 +37,7 @@ class Line:
     Attributes:
         name: as it is printed.
         row: the run.
-        control: whether it is DaC with the division of a control.
+        control: whether it is DaC, or its student, with the division of a control.
         gain: PSNR minus the 2x baseline's; None where they share no seed.
     """
 
@@ -118,7 +118,8 @@ def _lines(found: Controls, several_modes: bool) -> list[Line]:
         if name in lines:
             what = f"has two runs of one kind: {one_line(name)}"
             raise UserError(where, what, "give one of them")
-        control = row.label.method == "dac" and row.label.division != found.division
+        student = row.label.method in ("dac", "distilled")
+        control = student and row.label.division != found.division
         lines[name] = Line(name, row, control, row.minus(found.twice))
     return list(lines.values())
 
@@ -131,10 +132,10 @@ def _kind(row: Row, found: Controls) -> str:
         return f"baseline {times:.3g}x"
     if label.method in ("experts", "oracle"):
         return f"{found.K} experts, {'oracle' if label.method == 'oracle' else 'routed'}"
-    if label.method != "dac":
+    if label.method not in ("dac", "distilled"):
         return label.method
     division = "" if label.division == "single" else f" {label.division},"
-    return f"DaC,{division} K = {label.K}"
+    return f"{'DaC' if label.method == 'dac' else 'distilled'},{division} K = {label.K}"
 
 
 def controls_figure(

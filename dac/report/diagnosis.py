@@ -114,6 +114,21 @@ def _stages(scene: Controls) -> list[_Question]:
             "Distillation loses some of what the experts know.",
         ),
         _Question(
+            "the distilled student of K = 1 over its one expert, the 1x baseline",
+            *(scene.lone_student, scene.once),
+            "Distilling one model gains.",
+            "No loss shows where one model is distilled.",
+            "Distillation loses even where one model of the student's own size is distilled.",
+        ),
+        _Question(
+            "the distilled student over that of K = 1",
+            *(scene.distilled, scene.lone_student),
+            "Several experts teach more than one.",
+            "Several experts teach no more than one.",
+            "Several experts teach less than one: they contradict each other, or one model of "
+            "this size can't hold them.",
+        ),
+        _Question(
             "DaC over the distilled student",
             *(scene.dac, scene.distilled),
             "Fine-tuning gains.",

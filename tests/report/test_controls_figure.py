@@ -40,12 +40,12 @@ def _study(
         add("experts", 0.2, (-1.0, 0.0, 1.4, 2.4), seed=seed, settings=settings, **routed)
         for mode in modes:
             kept = {"seed": seed, "mode": mode}
-            add("distilled", -0.7, division="azimuth", K=2, **kept)
-            for division, K, gain in (
-                ("single", 1, 0.02),
-                ("random", 2, 0.04),
-                ("azimuth", 2, 0.1),
+            for division, K, before, gain in (
+                ("single", 1, -0.4, 0.02),
+                ("random", 2, -0.5, 0.04),
+                ("azimuth", 2, -0.7, 0.1),
             ):
+                add("distilled", before, division=division, K=K, **kept)
                 add("dac", gain, division=division, K=K, distill_steps=100, **kept)
     return files
 
@@ -63,7 +63,9 @@ def test_rows_are_the_differences_of_the_records(record: Recorder, seeds: int) -
         "restart": 0.05,
         "2 experts, routed": 0.4,
         "2 experts, oracle": 0.4 + 2.0 / 4,
-        "distilled": -0.7,
+        "distilled, K = 1": -0.4,
+        "distilled, random, K = 2": -0.5,
+        "distilled, azimuth, K = 2": -0.7,
         "DaC, K = 1": 0.02,
         "DaC, random, K = 2": 0.04,
         "DaC, azimuth, K = 2": 0.1,
@@ -74,6 +76,8 @@ def test_rows_are_the_differences_of_the_records(record: Recorder, seeds: int) -
         if "experts" not in line.name:  # equal on all views: the interval is a point
             assert line.gain.low == pytest.approx(line.gain.high) and line.sure
     assert [line.name for line in panel.lines if line.control] == [
+        "distilled, K = 1",
+        "distilled, random, K = 2",
         "DaC, K = 1",
         "DaC, random, K = 2",
     ]
@@ -101,7 +105,7 @@ def test_every_mode_has_its_rows_and_stages(record: Recorder) -> None:
     assert [fall.mode for fall in panel.waterfalls] == ["corrected", "paper"]
     names = [line.name for line in panel.lines]
     assert names[-2:] == ["DaC, azimuth, K = 2, corrected", "DaC, azimuth, K = 2, paper"]
-    assert len(names) == 5 + 2 * 4
+    assert len(names) == 5 + 2 * 6
 
 
 def test_a_control_may_be_the_division_itself(record: Recorder) -> None:

@@ -63,7 +63,7 @@ class Cells:
 MAIN = Cells(baseline=2, expert=4, distill=1, finetune=1)
 # The third baseline has all of DaC's steps. The restarted one of 30,000 steps is the 1x baseline.
 # DaC: as configured, of random groups, and of one group, whose expert is the 1x baseline.
-CONTROLS = Cells(baseline=3, restart=1, expert=4 + 4, distill=3, finetune=3, distilled=1)
+CONTROLS = Cells(baseline=3, restart=1, expert=4 + 4, distill=3, finetune=3, distilled=3)
 # 180 training and 200 test views of each object, 20 a job.
 RENDERING = {"render_views": 5 * (9 + 10), "views": 5}
 EXPECTED = {

@@ -165,13 +165,15 @@ def test_the_rows_of_the_main_table_and_of_the_controls(studied: Project) -> Non
         ("restart", "", "", "9"),
         ("experts", "azimuth", "2", "12"),
         ("oracle", "azimuth", "2", "12"),
+        ("distilled", "single", "1", "11"),
+        ("distilled", "random", "2", "17"),
         ("distilled", "azimuth", "2", "17"),
         ("dac", "single", "1", "15"),
         ("dac", "random", "2", "21"),
         ("dac", "azimuth", "2", "21"),
     ]
     words = (studied.folder / "results/tables/controls.md").read_text()
-    assert len(re.findall(r"^- ball: ", words, re.M)) == 9
+    assert len(re.findall(r"^- ball: ", words, re.M)) == 11
 
 
 def test_the_points_of_the_convergence(studied: Project) -> None:
@@ -262,7 +264,7 @@ def test_another_seed_plans_every_cell_once(studied: Project) -> None:
             "expert": len(EXPERTS),
             "distill": len(DISTILLED),
             "finetune": len(FINETUNED),
-            "evaluate": len(BASELINES | RESTARTS | FINETUNED) + 1,
+            "evaluate": len(BASELINES | RESTARTS | FINETUNED) + 3,
             "evaluate_experts": 1,
             "ablation_table": 4,
             **dict.fromkeys(("main_table", "controls_table", "budget_figure"), 1),
