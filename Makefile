@@ -67,12 +67,12 @@ lint: .venv/test.stamp
 # The stamps let a second run skip pip altogether.
 .venv/workflow.stamp: constraints.txt pyproject.toml | .venv/bin/python
 	@echo "Installing the pinned versions of constraints.txt into .venv (some minutes)"
-	@$(PIP) -e ".[workflow]"
+	@$(PIP) -e ".[workflow,app]"
 	@touch $@
 
 .venv/test.stamp: .venv/workflow.stamp
 	@echo "Installing the tests' tools into .venv"
-	@$(PIP) -e ".[workflow,dev]"
+	@$(PIP) -e ".[workflow,app,dev]"
 	@touch $@
 
 clean:

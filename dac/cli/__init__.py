@@ -1,0 +1,1 @@
+"""The `dac` command line: what surrounds the training, for people."""

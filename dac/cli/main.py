@@ -1,0 +1,50 @@
+"""`dac`: the commands, each in a module of its own that imports nothing heavy until it is called.
+
+A user's mistake is one line on standard error and exit status 1, as everywhere in the project.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import dac
+from dac.errors import UserError
+
+app = typer.Typer(
+    name="dac",
+    help="Divide-and-conquer training of radiance fields: what surrounds the workflow.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(dac.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The command line; a user's mistake ends it with one line."""
+    try:
+        app()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
