@@ -5,7 +5,9 @@
 
 Copies the Markdown tables and PNG figures of the studies and writes docs/results/{folder}/README.md
 around them: the command, the commits and devices that the evaluation records name, how many jobs
-ran and how long they took together. Nothing on the page is typed by hand.
+ran and how long they took together. What each model costs is told in time of one core, from the
+step times that `bench.step_times` measured, since the records' seconds are wall time, beside all
+else that the machine did. Nothing on the page is typed by hand.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from pathlib import Path
 from dac.artifacts import write_file
 from dac.errors import UserError
 from dac.evaluation.records import RECORD_FILE, Evaluation
+from dac.plan import Steps, StepTimes, read_step_times
+from dac.report.methods import method_name, method_rank
 
 ROOT = Path(__file__).resolve().parent.parent
+STEP_TIMES = ROOT / "docs" / "results" / "step_times.json"
 # Table or figure -> its heading, in the page's order.
 TABLES = {
     "main": "The main table",
@@ -79,6 +84,7 @@ def publish(results: Path, title: str, commands: list[str], out: Path) -> None:
     parts = [f"# {title}\n", *_provenance(results, records, commands)]
     for name, path in tables.items():
         parts += [f"## {TABLES[name]}\n", path.read_text(encoding="utf-8")]
+    parts += _costs(records, read_step_times(STEP_TIMES))
     wanted = dict(FIGURES)
     for scene in scenes:
         wanted |= {f"{scene}-{kind}": f"{what}: {scene}" for kind, what in SCENE_FIGURES.items()}
@@ -109,6 +115,42 @@ def _provenance(results: Path, records: list[Evaluation], commands: list[str]) -
         f"- {jobs:,} jobs took {seconds / 3600:.2f} hours together, one thread each but for "
         "structure from motion and triangulation; on a shared machine, so an upper bound",
         "",
+    ]
+
+
+def _costs(records: list[Evaluation], times: list[StepTimes]) -> list[str]:
+    """What the main methods cost at the measured time of a step; empty where none was measured."""
+    lines: dict[tuple[int, str, int, int], str] = {}
+    for record in records:
+        label = record.label
+        model = {k: v for k, v in record.settings.get("model", {}).items() if k != "name"}
+        # One batch size a model is measured.
+        fitting = [time for time in times if time.model == model]
+        if not fitting or not label.method.startswith(("baseline", "restart", "experts", "dac")):
+            continue
+        distilled = label.distill_steps or 0
+        whole = Steps(record.cost.training_steps - distilled, distilled)
+        after = distilled + label.steps if label.method == "dac" else 0
+        K = label.K or 1
+        beside = (record.cost.training_steps - after) * (K - 1) // K
+        path = Steps(whole.images - beside, distilled)
+        seconds = [3600 * fitting[0].hours(steps) for steps in (whole, path)]
+        name = method_name(label.method, label.model)
+        groups = "" if label.K is None else f"{label.division}-{label.K}"
+        place = (method_rank(label.method), groups, whole.images, distilled)
+        lines[place] = (
+            f"| {name} | {groups} | {whole.images:,} | {distilled:,} "
+            f"| {seconds[0]:,.0f} | {seconds[1]:,.0f} |"
+        )
+    if not lines:
+        return []
+    head = ["Model", "Groups", "Steps on images", "of distillation", "Core s", "Path, core s"]
+    return [
+        "## What it costs\n",
+        f"| {' | '.join(head)} |\n|---|---|---:|---:|---:|---:|",
+        *(lines[place] for place in sorted(lines)),
+        "\nSteps times the measured CPU time of a step on one core "
+        "([step_times.json](../step_times.json)); Path: with the experts side by side.\n",
     ]
 
 

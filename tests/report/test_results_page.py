@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dac.errors import UserError
-from docs.make_results import main, publish
+from dac.evaluation.records import Evaluation
+from dac.plan import StepTimes
+from docs.make_results import _costs, main, publish
 
 Recorder = Callable[..., Path]
 
@@ -47,6 +50,28 @@ def test_a_page_holds_the_command_the_cost_and_the_tables(record: Recorder, tmp_
     before = (out / "README.md").read_bytes()
     publish(folder, "The zoo", ["snakemake --cores 2"], out)
     assert (out / "README.md").read_bytes() == before
+
+
+def test_costs_are_steps_times_the_time_of_a_step(record: Recorder) -> None:
+    groups = {"division": "azimuth", "K": 4, "mode": "paper"}
+    phases = {"steps": 20, "distill_steps": 10, "total_steps": 4 * 30 + 10 + 20}
+    files = [
+        record("zoo", "dac", 30.0, **groups, **phases),
+        record("zoo", "baseline-1x", 30.0, steps=30, total_steps=30),
+    ]
+    model = {"resolution": 3}
+    records = [
+        replace(Evaluation.load(file), settings={"model": model | {"name": "kplanes"}})
+        for file in files
+    ]
+    times = [StepTimes("a core", model, 8, training=1.0, distillation=100.0)]
+    lines = "\n".join(_costs(records, times)).splitlines()
+    first = lines.index("|---|---|---:|---:|---:|---:|") + 1
+    assert lines[first : first + 2] == [
+        "| KPlanes (1x) |  | 30 | 0 | 30 | 30 |",
+        f"| DaC-KPlanes | azimuth-4 | 140 | 10 | {140 + 1000:,} | {30 + 20 + 1000:,} |",
+    ]
+    assert _costs([replace(records[0], settings={"model": {"resolution": 4}})], times) == []
 
 
 def test_an_unfinished_configuration_is_one_line(
