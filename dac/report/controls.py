@@ -27,11 +27,12 @@ EQUAL_STEPS = 0.01  # relative; what rounding to whole steps may leave
 
 @dataclass(frozen=True)
 class Controls:
-    """One scene and model; None for what has no record, or no one record of that kind.
+    """One scene, model and mode; None for what has no record, or no one record of that kind.
 
     Attributes:
         scene, model: their names.
         division, K: the configured division, which DaC's is.
+        mode: of the conquer phase, which DaC and its controls share.
         rows: all that the table shows, of every mode, in its order.
         once, twice: the 1x and 2x baselines.
         equal: a baseline of as many steps as DaC in all.
@@ -48,6 +49,7 @@ class Controls:
     model: str
     division: str
     K: int
+    mode: str | None
     rows: list[Row]
     once: Row | None
     twice: Row | None
@@ -61,16 +63,12 @@ class Controls:
     dac: Row | None
 
 
-def controls(
-    records: Sequence[Path], divisions: Mapping[str, tuple[str, int]], mode: str | None = None
-) -> list[Controls]:
-    """Pick the controls of every scene and model.
+def controls(records: Sequence[Path], divisions: Mapping[str, tuple[str, int]]) -> list[Controls]:
+    """Pick the controls of every scene and model, mode by mode of DaC in its configured division.
 
     Args:
         records: `evaluation.json` files, or the folders that hold them.
         divisions: scene -> the configured division and its K.
-        mode: of the conquer phase, which DaC and its controls share; default: of the first record
-            of DaC in the configured division.
 
     Raises:
         UserError: no record, a damaged one, two of the same run; a scene has no configured
@@ -81,12 +79,15 @@ def controls(
         if scene.scene not in divisions:
             what = "has records, but no configured division"
             raise UserError(f"scene {one_line(scene.scene)}", what, "configure the scene")
-        found.append(controls_of(scene, *divisions[scene.scene], mode))
+        division, K = divisions[scene.scene]
+        rows = scene.select("dac", division=division, K=K)
+        modes = sorted({row.label.mode for row in rows if row.label.mode is not None})
+        found += [controls_of(scene, division, K, mode) for mode in (modes or (None,))]
     return found
 
 
 def controls_of(scene: SceneRows, division: str, K: int, mode: str | None = None) -> Controls:
-    """Pick the controls of one scene and model; as `controls`."""
+    """Pick the controls of one scene and model; without a mode, that of DaC's first record."""
     every = scene.select("dac", division=division, K=K)
     mode = every[0].label.mode if mode is None and every else mode
     ours = [row for row in every if row.label.mode == mode]
@@ -113,6 +114,7 @@ def controls_of(scene: SceneRows, division: str, K: int, mode: str | None = None
         model=scene.model,
         division=division,
         K=K,
+        mode=mode,
         rows=[
             *(*baselines, *restarts, *stages),
             *(*lone_students, *random_students, *students),

@@ -56,7 +56,6 @@ def write_controls_table(
     latex: Path,
     html: Path,
     divisions: Mapping[str, tuple[str, int]],
-    mode: str | None = None,
 ) -> None:
     """Write the controls as CSV (plain numbers), Markdown, LaTeX and an HTML page.
 
@@ -67,29 +66,32 @@ def write_controls_table(
             configured division is left out.
         csv, markdown, latex, html: files to write.
         divisions: scene -> the configured division and its K.
-        mode: of the conquer phase, which DaC and its controls share; default: of the first record
-            of DaC in the configured division.
 
     Raises:
         UserError: as `controls`; two models to compare were scored on different views; the disk is
             full.
     """
-    scenes = controls(records, divisions, mode)
-    lines = [(scene, row, *_differences(scene, row)) for scene in scenes for row in scene.rows]
-    names = row_names([row for _, row, _, _ in lines])
+    every = controls(records, divisions)
+    scenes = [found for place, found in enumerate(every) if not _same_scene(found, every[:place])]
+    lines = [
+        (row, *_differences(_of_mode(row.label.mode, scene, every), row))
+        for scene in scenes
+        for row in scene.rows
+    ]
+    names = row_names([row for row, _, _ in lines])
     numbers = [
         row.numbers()
         | {"name": name}
         | difference_numbers(over, "over_2x")
         | difference_numbers(ahead, "dac_over")
-        for name, (_, row, over, ahead) in zip(names, lines, strict=True)
+        for name, (row, over, ahead) in zip(names, lines, strict=True)
     ]
     write_csv(pd.DataFrame(numbers, columns=COLUMNS), csv)
     rows = [
         _texts(name, row, over, ahead)
-        for name, (_, row, over, ahead) in zip(names, lines, strict=True)
+        for name, (row, over, ahead) in zip(names, lines, strict=True)
     ]
-    differences = [d for line in lines for d in line[2:] if d is not None]
+    differences = [d for line in lines for d in line[1:] if d is not None]
     printed = PrintedTable(
         title="Controls",
         head=HEAD,
@@ -98,10 +100,21 @@ def write_controls_table(
         rules=_starts(scenes),
         left=2,
         grouped=True,
-        notes=_notes([row for _, row, _, _ in lines], differences),
-        findings=sentences(scenes),
+        notes=_notes([row for row, _, _ in lines], differences, every),
+        findings=sentences(every),
     )
     write_printed(printed, markdown, latex, html)
+
+
+def _same_scene(found: Controls, others: Sequence[Controls]) -> list[Controls]:
+    """Those of the same scene and model, in other modes."""
+    return [o for o in others if (o.scene, o.model) == (found.scene, found.model)]
+
+
+def _of_mode(mode: str | None, scene: Controls, every: Sequence[Controls]) -> Controls:
+    """The scene's controls in a row's mode; for a row without one, the first mode's."""
+    same = [found for found in _same_scene(scene, every) if found.mode == mode]
+    return same[0] if same else scene
 
 
 def _differences(scene: Controls, row: Row) -> tuple[Paired | None, Paired | None]:
@@ -148,10 +161,14 @@ def _best(scenes: Sequence[Controls]) -> set[tuple[int, int]]:
     return found
 
 
-def _notes(rows: Sequence[Row], differences: Sequence[Paired]) -> list[str]:
+def _notes(
+    rows: Sequence[Row], differences: Sequence[Paired], every: Sequence[Controls]
+) -> list[str]:
+    modes = sorted({found.mode for found in every if found.mode is not None})
+    which = f" (in the row's mode; else {one_line(modes[0])})" if len(modes) > 1 else ""
     notes = [
-        "− 2x: PSNR over the 2x baseline's; DaC −: DaC's PSNR over the row's; dB, with 95 % "
-        "intervals over views and seeds; Won: on how many test views. Steps and Seconds count "
+        f"− 2x: PSNR over the 2x baseline's; DaC −: DaC's PSNR{which} over the row's; dB, with "
+        "95 % intervals over views and seeds; Won: on how many test views. Steps and Seconds count "
         "every run that the model builds on; Path: seconds with the experts side by side."
     ]
     unsure = any(not difference.sure for difference in differences)

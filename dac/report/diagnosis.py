@@ -41,16 +41,26 @@ class _Question:
 def sentences(scenes: Sequence[Controls]) -> list[str]:
     """The sentences of every scene, in order; without those whose records aren't there.
 
+    Args:
+        scenes: of each scene its modes one after the other; what no mode changes is said once.
+
     Raises:
         UserError: two models to compare were scored on different views.
     """
-    names = [scene.scene for scene in scenes]
     found = []
+    models = {(scene.scene, scene.model) for scene in scenes}
+    told: set[tuple[str, str]] = set()
     for scene in scenes:
-        several = names.count(scene.scene) > 1
+        this = (scene.scene, scene.model)
+        several = len([name for name, _ in models if name == scene.scene]) > 1
         model = f" ({model_name(scene.model)})" if several else ""
-        where = one_line(f"{scene.scene}{model}")
-        found += [f"{where}: {text}" for text in (_saturation(scene), *_answers(scene)) if text]
+        modes = [other.mode for other in scenes if (other.scene, other.model) == this]
+        mode = f", {scene.mode} mode" if len(modes) > 1 else ""
+        general = () if this in told else (_saturation(scene), *_answers(_specialising(scene)))
+        own = _answers([*_conquering(scene), *_rivals(scene)])
+        told.add(this)
+        for texts, words in ((general, model), (own, model + mode)):
+            found += [f"{one_line(scene.scene + words)}: {text}" for text in texts if text]
     return found
 
 
@@ -83,9 +93,9 @@ def _saturation(scene: Controls) -> str:
     return f"{compared} Nearly saturated (at most {SATURATED} dB)."
 
 
-def _answers(scene: Controls) -> list[str]:
+def _answers(questions: Sequence[_Question]) -> list[str]:
     answers = []
-    for question in (*_stages(scene), *_rivals(scene)):
+    for question in questions:
         if question.ours is None or question.reference is None:
             continue
         difference = question.ours.minus(question.reference)
@@ -96,8 +106,8 @@ def _answers(scene: Controls) -> list[str]:
     return answers
 
 
-def _stages(scene: Controls) -> list[_Question]:
-    """From the experts to the fine-tuned model."""
+def _specialising(scene: Controls) -> list[_Question]:
+    """Before the conquer phase."""
     return [
         _Question(
             "routed experts, each on its own views, over the 1x baseline",
@@ -106,6 +116,12 @@ def _stages(scene: Controls) -> list[_Question]:
             "No gain from specialising shows at equal steps.",
             "Experts fall behind even on their own views.",
         ),
+    ]
+
+
+def _conquering(scene: Controls) -> list[_Question]:
+    """From the experts to the fine-tuned model."""
+    return [
         _Question(
             "the distilled student over the routed experts",
             *(scene.distilled, scene.experts),

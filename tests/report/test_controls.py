@@ -52,7 +52,7 @@ def test_rows_in_their_order(record: Recorder, tmp_path: Path) -> None:
     other = CONQUERED | {"division": "louvain", "K": 3}
     records = [*_all(record), record("zoo", "dac", 35.0, **other)]
     csv, markdown, latex, html = _files(tmp_path)
-    write_controls_table(records[::-1], csv, markdown, latex, html, AZIMUTH, "corrected")
+    write_controls_table(records[::-1], csv, markdown, latex, html, AZIMUTH)
     table = pd.read_csv(csv)
     assert table["name"].tolist() == [
         "KPlanes (1x)",
@@ -72,13 +72,14 @@ def test_rows_in_their_order(record: Recorder, tmp_path: Path) -> None:
     over = table["over_2x_psnr"].round(6)
     assert over[0] == -0.5 and np.isnan(over[1]) and over[12] == 0.7
     ahead = table["dac_over_psnr"].round(6)
-    assert ahead[:3].tolist() == [1.2, 0.7, 0.2] and np.isnan(ahead[12]) and ahead[11] == 0.1
-    assert table["dac_over_won"][:12].tolist() == [3, 3, 3, 3, 3, 1, 3, 3, 3, 3, 3, 3]
+    assert ahead[:3].tolist() == [1.2, 0.7, 0.2] and ahead[11:13].isna().all()
+    assert table["dac_over_won"][:11].tolist() == [3, 3, 3, 3, 3, 1, 3, 3, 3, 3, 3]
+    assert "DaC's PSNR (in the row's mode; else corrected)" in markdown.read_text()
     rows = markdown.read_text().splitlines()
     assert "| **30.20** |" in rows[14] and "**" not in rows[7]  # the oracle's 31.73 is no model's
     assert "| 31.73 | -- | -- |" in rows[7]
-    assert "- zoo: DaC over the 2x baseline: ahead" in markdown.read_text()
-    assert html.read_text().count("<li>") == 11
+    assert "- zoo, corrected mode: DaC over the 2x baseline: ahead" in markdown.read_text()
+    assert html.read_text().count("<li>") == 11 + 3
     text = latex.read_text()
     assert text.startswith(r"\begin{tabular}{llrrrrrrrrrr}") and "ahead, " not in text
     assert {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")} == {11}
@@ -101,7 +102,7 @@ def test_the_oracle_takes_each_views_best_expert(record: Recorder) -> None:
 
 def test_a_diagnosis_of_a_gain_that_is_the_methods(record: Recorder) -> None:
     text = sentences(controls(_all(record), AZIMUTH))
-    assert [line.split(": ", 2)[1] for line in text] == [
+    assert [line.split(": ", 2)[1] for line in text[:11]] == [
         "the 2x baseline over the 1x baseline",
         "routed experts, each on its own views, over the 1x baseline",
         "the distilled student over the routed experts",
@@ -114,6 +115,12 @@ def test_a_diagnosis_of_a_gain_that_is_the_methods(record: Recorder) -> None:
         "DaC over the baseline whose learning rate starts again",
         "DaC over the baseline (6x), of as many steps in all",
     ]
+    assert [line.split(": ", 2)[:2] for line in text[11:]] == [
+        ["zoo, paper mode", "DaC over the 2x baseline"],
+        ["zoo, paper mode", "DaC over the baseline whose learning rate starts again"],
+        ["zoo, paper mode", "DaC over the baseline (6x), of as many steps in all"],
+    ]
+    assert text[11].split(": ")[2].startswith("ahead, +0.60 dB")
     assert text[0] == (
         "zoo: the 2x baseline over the 1x baseline: ahead, +0.50 dB [+0.50, +0.50], "
         "ahead on 3/3 views, one seed. Nearly saturated (at most 0.6 dB)."
@@ -178,10 +185,10 @@ def test_of_one_view_nothing_is_sure(record: Recorder, tmp_path: Path) -> None:
 
 def test_controls_share_the_mode_and_the_schedule_of_dac(record: Recorder) -> None:
     records = _all(record)
-    (found,) = controls(records, AZIMUTH, "paper")
-    assert found.dac is not None and found.dac.label.mode == "paper"
-    assert found.single is found.random is found.distilled is found.lone_student is None
-    (found,) = controls(records, AZIMUTH)
+    found, paper = controls(records, AZIMUTH)
+    assert paper.dac is not None and paper.dac.label.mode == paper.mode == "paper"
+    assert paper.single is paper.random is paper.distilled is paper.lone_student is None
+    assert paper.rows == found.rows
     assert found.dac is not None and found.dac.label.mode == "corrected"
     assert found.distilled is not None and found.lone_student is not None
     assert found.equal is not None
@@ -201,7 +208,7 @@ def test_scenes_apart(record: Recorder, tmp_path: Path) -> None:
     assert latex.read_text().count(r"\midrule") == 2
     assert html.read_text().count('<tr class="ruled">') == 1
     # Where chance is the configured division, it is no control of itself.
-    (zoo, ant) = controls(records, divisions)
+    zoo, _, ant = controls(records, divisions)  # DaC of a random division has one mode
     assert zoo.random is not None and ant.random is None
     assert ant.dac is not None and ant.dac.label.division == "random"
 
