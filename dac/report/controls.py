@@ -40,6 +40,7 @@ class Controls:
         experts: routed.
         distilled: the student before fine-tuning.
         lone_student: the same of K = 1, whose one expert is the 1x baseline.
+        random_student: the same of a random division.
         single: DaC of K = 1.
         random: DaC of a random division into as many groups.
         dac: DaC of the configured division.
@@ -58,6 +59,7 @@ class Controls:
     experts: Row | None
     distilled: Row | None
     lone_student: Row | None
+    random_student: Row | None
     single: Row | None
     random: Row | None
     dac: Row | None
@@ -125,10 +127,9 @@ def controls_of(scene: SceneRows, division: str, K: int, mode: str | None = None
         equal=None if dac is None else only([row for row in baselines if _equal_steps(row, dac)]),
         restart=only(restarts),
         experts=experts,
-        distilled=None if dac is None else only([row for row in students if _before(row, dac)]),
-        lone_student=None
-        if dac is None
-        else only([row for row in lone_students if _before(row, dac)]),
+        distilled=_student(students, dac),
+        lone_student=_student(lone_students, dac),
+        random_student=_student(random_students, dac),
         single=only([row for row in singles if row.label.mode == mode]),
         random=only([row for row in randoms if row.label.mode == mode]),
         dac=dac,
@@ -139,6 +140,11 @@ def _equal_steps(row: Row, dac: Row) -> bool:
     """Whether a baseline has as many steps as DaC has in all."""
     steps = dac.cost["total_steps"]
     return abs(row.cost["total_steps"] - steps) <= EQUAL_STEPS * steps
+
+
+def _student(students: Sequence[Row], dac: Row | None) -> Row | None:
+    """The one that DaC was fine-tuned from, or that of a rival; None without DaC."""
+    return None if dac is None else only([row for row in students if _before(row, dac)])
 
 
 def _before(student: Row, dac: Row) -> bool:

@@ -141,8 +141,14 @@ def _conquering(scene: Controls) -> list[_Question]:
             *(scene.distilled, scene.lone_student),
             "Several experts teach more than one.",
             "Several experts teach no more than one.",
-            "Several experts teach less than one: they contradict each other, or one model of "
-            "this size can't hold them.",
+            "Several experts teach less than one.",
+        ),
+        _Question(
+            "the distilled student over that of a random division",
+            *(scene.distilled, scene.random_student),
+            "Experts of parts of the scene teach more than as many of the whole.",
+            "As many experts of the whole scene teach as much.",
+            "As many experts of the whole scene teach more: it isn't their number.",
         ),
         _Question(
             "DaC over the distilled student",

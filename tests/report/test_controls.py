@@ -79,7 +79,7 @@ def test_rows_in_their_order(record: Recorder, tmp_path: Path) -> None:
     assert "| **30.20** |" in rows[14] and "**" not in rows[7]  # the oracle's 31.73 is no model's
     assert "| 31.73 | -- | -- |" in rows[7]
     assert "- zoo, corrected mode: DaC over the 2x baseline: ahead" in markdown.read_text()
-    assert html.read_text().count("<li>") == 11 + 3
+    assert html.read_text().count("<li>") == 12 + 3
     text = latex.read_text()
     assert text.startswith(r"\begin{tabular}{llrrrrrrrrrr}") and "ahead, " not in text
     assert {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")} == {11}
@@ -102,12 +102,13 @@ def test_the_oracle_takes_each_views_best_expert(record: Recorder) -> None:
 
 def test_a_diagnosis_of_a_gain_that_is_the_methods(record: Recorder) -> None:
     text = sentences(controls(_all(record), AZIMUTH))
-    assert [line.split(": ", 2)[1] for line in text[:11]] == [
+    assert [line.split(": ", 2)[1] for line in text[:12]] == [
         "the 2x baseline over the 1x baseline",
         "routed experts, each on its own views, over the 1x baseline",
         "the distilled student over the routed experts",
         "the distilled student of K = 1 over its one expert, the 1x baseline",
         "the distilled student over that of K = 1",
+        "the distilled student over that of a random division",
         "DaC over the distilled student",
         "DaC over the 2x baseline",
         "DaC over DaC of a random division",
@@ -115,12 +116,12 @@ def test_a_diagnosis_of_a_gain_that_is_the_methods(record: Recorder) -> None:
         "DaC over the baseline whose learning rate starts again",
         "DaC over the baseline (6x), of as many steps in all",
     ]
-    assert [line.split(": ", 2)[:2] for line in text[11:]] == [
+    assert [line.split(": ", 2)[:2] for line in text[12:]] == [
         ["zoo, paper mode", "DaC over the 2x baseline"],
         ["zoo, paper mode", "DaC over the baseline whose learning rate starts again"],
         ["zoo, paper mode", "DaC over the baseline (6x), of as many steps in all"],
     ]
-    assert text[11].split(": ")[2].startswith("ahead, +0.60 dB")
+    assert text[12].split(": ")[2].startswith("ahead, +0.60 dB")
     assert text[0] == (
         "zoo: the 2x baseline over the 1x baseline: ahead, +0.50 dB [+0.50, +0.50], "
         "ahead on 3/3 views, one seed. Nearly saturated (at most 0.6 dB)."
@@ -128,25 +129,27 @@ def test_a_diagnosis_of_a_gain_that_is_the_methods(record: Recorder) -> None:
     assert "behind, −0.20 dB" in text[2] and text[2].endswith("some of what the experts know.")
     assert "behind, −0.10 dB" in text[3] and text[3].endswith("own size is distilled.")
     assert "ahead, +0.30 dB" in text[4] and text[4].endswith("Several experts teach more than one.")
-    assert text[5].endswith(
+    assert "ahead, +0.70 dB" in text[5] and text[5].endswith("than as many of the whole.")
+    assert text[6].endswith(
         "+1.00 dB [+1.00, +1.00], ahead on 3/3 views, one seed. Fine-tuning gains."
     )
-    assert text[7].endswith("How the views are divided helps.")
-    assert text[10].endswith("DaC gives more than its compute alone.")
+    assert text[8].endswith("How the views are divided helps.")
+    assert text[11].endswith("DaC gives more than its compute alone.")
 
 
 def test_a_diagnosis_of_a_gain_that_is_not(record: Recorder) -> None:
     value = {"twice": 30.0, "equal": 31.0, "single": 30.5, "distilled": 30.4, "experts": 28.0}
-    value |= {"lone_student": 30.6}
+    value |= {"lone_student": 30.6, "random_student": 30.5}
     text = sentences(controls(_all(record, **value), AZIMUTH))
     assert text[0].endswith("Not saturated (over 0.6 dB): what follows is about speed.")
     assert text[1].endswith("Experts fall behind even on their own views.")
     assert text[2].endswith("Distillation adds to what the experts know.")
     assert text[3].endswith("Distilling one model gains.")
-    assert text[4].endswith("or one model of this size can't hold them.")
-    assert text[5].endswith("Fine-tuning forgets.")
-    assert text[8].endswith("One expert on all views does better.")
-    assert text[10].endswith("The same compute spent on the baseline does better.")
+    assert text[4].endswith("Several experts teach less than one.")
+    assert text[5].endswith("it isn't their number.")
+    assert text[6].endswith("Fine-tuning forgets.")
+    assert text[9].endswith("One expert on all views does better.")
+    assert text[11].endswith("The same compute spent on the baseline does better.")
 
 
 def test_what_is_unsure_is_no_difference(record: Recorder) -> None:

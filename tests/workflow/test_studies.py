@@ -173,7 +173,7 @@ def test_the_rows_of_the_main_table_and_of_the_controls(studied: Project) -> Non
         ("dac", "azimuth", "2", "21"),
     ]
     words = (studied.folder / "results/tables/controls.md").read_text()
-    assert len(re.findall(r"^- ball: ", words, re.M)) == 11
+    assert len(re.findall(r"^- ball: ", words, re.M)) == 12
 
 
 def test_the_points_of_the_convergence(studied: Project) -> None:
