@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import dac
+from dac.cli.new import new
 from dac.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.command()(new)
 
 
 def _version(wanted: bool) -> None:
