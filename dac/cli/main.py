@@ -12,6 +12,7 @@ import typer
 
 import dac
 from dac.cli.new import new
+from dac.cli.status import status
 from dac.errors import UserError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 
 app.command()(new)
+app.command()(status)
 
 
 def _version(wanted: bool) -> None:

@@ -163,6 +163,8 @@ def _refuse(scene: str, out: Path, force: bool) -> None:
     if not (Path("Snakefile").is_file() and DEFAULT_CONFIG.is_file()):
         fix = "go to the project's folder (cd) first"
         raise UserError(Path.cwd(), f"holds no Snakefile with {DEFAULT_CONFIG}", fix)
+    if out.is_dir():
+        raise UserError(out, "is a folder", "name a file with --out")
     if out.exists() and (not force or out.samefile(DEFAULT_CONFIG)):
         fix = "choose another name, name another file with --out"
         replace = "" if out.samefile(DEFAULT_CONFIG) else ", or replace it with --force"
@@ -193,7 +195,7 @@ def _plan(
         division = "azimuth" if found.format in ("blender", "blend") else "louvain"
     train = found.train or (RenderSettings().train_views if found.format == "blend" else 0)
     if K is None:
-        K, why_groups = _groups(found.path, train, division)
+        K, why_groups = _groups(train, division)
     else:
         why_groups = (
             f"as you asked; about {train // K} training views a group" if train else "as asked"
@@ -206,7 +208,7 @@ def _plan(
     return Plan(scene, found, downscale, division, K, _DIVISIONS[division], why_groups, blender)
 
 
-def _groups(path: Path, train: int, division: Division) -> tuple[int, str]:
+def _groups(train: int, division: Division) -> tuple[int, str]:
     """K and why."""
     if division == "single":
         return 1, "since that is what a single group means"
