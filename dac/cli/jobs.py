@@ -145,15 +145,17 @@ def _is_there(output: Path) -> bool:
 
     The folder alone says nothing, since Snakemake makes it before, and other jobs' lie below it.
     """
+    return any(
+        entry.is_file() and not entry.name.startswith(".") for entry in _entries(output)
+    ) or any(entry.name.startswith(f"{output.name}.") for entry in _entries(output.parent))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        if any(entry.is_file() and entry.name[0] != "." for entry in os.scandir(output)):
-            return True
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    try:
-        return any(entry.name.startswith(f"{output.name}.") for entry in os.scandir(output.parent))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def _tail_of(log: Path) -> tuple[list[str], float | None]:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import dac
+from dac.cli.doctor import doctor
 from dac.cli.new import new
 from dac.cli.status import status
 from dac.errors import UserError
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 
 app.command()(new)
+app.command()(doctor)
 app.command()(status)
 
 
