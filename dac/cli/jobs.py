@@ -20,12 +20,12 @@ from typing import Any, Literal
 from dac.catalogue import RESERVED
 from dac.errors import printable
 
-State = Literal["done", "running", "failed", "stopped", "cut off", "unknown"]
+State = Literal["done", "running", "failed", "cut off", "unknown"]
 
 # Below logs/: what the driver itself does in a moment, and what Slurm keeps.
 _NO_JOBS = ("settings", "slurm")
 _TAIL = 64 * 1024  # bytes; the last words of a log, and its last line of progress
-_ERROR, _STOPPED, _PROGRESS = "error: ", "stopped with status ", '{"run":'
+_ERROR, _PROGRESS = "error: ", '{"run":'
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Job:
     Attributes:
         scene: its scene's name; empty for a table or figure of all scenes.
         name: the path of what it makes, below the scene's folder.
-        state: `done` has its output; `running` holds its lock; `failed` and `stopped` (by a signal,
-            what is done saved) say so last, `cut off` doesn't: it was killed; `unknown` where a
-            file system has no locks.
+        state: `done` has its output; `running` holds its lock; `failed` says so last; `cut off` has
+            no last word, since it was told to end, or killed; `unknown` where a file system has no
+            locks.
         said: the error; else empty.
         resumes: of one that is over without an output: whether its state is there to go on from.
         progress: of a running one, if it has told any.
@@ -135,8 +135,6 @@ def _state_of(held: bool | None, output: Path, tail: list[str]) -> tuple[State, 
     last = tail[-1] if tail else ""
     if last.startswith(_ERROR):
         return "failed", printable(last.removeprefix(_ERROR))
-    if last.startswith(_STOPPED):
-        return "stopped", ""
     return ("unknown" if held is None else "cut off"), ""
 
 

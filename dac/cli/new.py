@@ -16,7 +16,7 @@ import typer
 
 from dac.catalogue import RESERVED
 from dac.errors import UserError
-from dac.settings import Division, Format, RenderSettings
+from dac.settings import Division, Format
 
 if TYPE_CHECKING:
     from dac.scenes.recognise import Found
@@ -30,10 +30,9 @@ MOST_GROUPS = 4
 BLEND_SIZE, BLEND_SAMPLES = 200, 32
 
 _CAMERAS = {
-    "photos": "Cameras: none yet; structure from motion finds them from the photos.",
-    "video": "Cameras: none yet; sharp frames are taken out, and structure from motion finds them.",
-    "blend": f"Cameras: views are rendered first: {RenderSettings().train_views} to train on and "
-    f"{RenderSettings().test_views} to test on, spread over the upper hemisphere.",
+    "photos": "none yet; structure from motion finds them from the photos.",
+    "video": "none yet; structure from motion finds them from the frames.",
+    "blend": "spread over the upper hemisphere.",
 }
 _DIVISIONS: dict[Division, str] = {
     "azimuth": "sectors around the object, which is in the middle",
@@ -193,15 +192,12 @@ def _plan(
     """
     if division is None:
         division = "azimuth" if found.format in ("blender", "blend") else "louvain"
-    train = found.train or (RenderSettings().train_views if found.format == "blend" else 0)
     if K is None:
-        K, why_groups = _groups(train, division)
+        K, why_groups = _groups(found.train, division)
     else:
-        why_groups = (
-            f"as you asked; about {train // K} training views a group" if train else "as asked"
-        )
-    if train and train < K * FEWEST_VIEWS_A_GROUP:
-        what = f"{train} training views are too few for {K} groups"
+        why_groups = f"as you asked; about {found.train // K} training views a group"
+    if found.train < K * FEWEST_VIEWS_A_GROUP:
+        what = f"{found.train} training views are too few for {K} groups"
         raise UserError(found.path, what, f"a group needs at least {FEWEST_VIEWS_A_GROUP}")
     longest = max(found.size or (0,))
     downscale = max(1, math.ceil(longest / LONGEST_SIDE))
@@ -212,8 +208,6 @@ def _groups(train: int, division: Division) -> tuple[int, str]:
     """K and why."""
     if division == "single":
         return 1, "since that is what a single group means"
-    if not train:
-        return 3, "a guess, since the number of frames isn't known yet"
     K = min(MOST_GROUPS, max(2, train // VIEWS_A_GROUP))
     each = train // K
     if each < VIEWS_A_GROUP:
@@ -226,17 +220,9 @@ def _sentences(plan: Plan, path: Path) -> Iterator[str]:
     """What was found, and what will be done."""
     found = plan.found
     yield f"{path} is {found.kind}: format {found.format}."
-    if found.train:
-        assert found.size is not None
-        kind = "RGBA (with alpha)" if found.alpha else "without alpha"
-        yield (
-            f"Images: {found.train + found.test} of {_text(found.size)} pixels, {kind}; "
-            f"{found.train} to train on, {found.test} to test on."
-        )
-    elif found.size is not None:
-        yield f"Frames: of {_text(found.size)} pixels."
+    yield f"Images: {_images(found)}."
     yield from found.remarks
-    yield _CAMERAS.get(found.format, "Cameras: they came with the images.")
+    yield f"Cameras: {_CAMERAS.get(found.format, 'they came with the images.')}"
     yield f"Size: {_why_size(plan)}"
     yield f"Division: {plan.division}: {plan.why_division}."
     yield f"K = {plan.K}: {plan.why_groups}."
@@ -244,6 +230,17 @@ def _sentences(plan: Plan, path: Path) -> Iterator[str]:
         f"Results: {plan.results}/, a folder of their own, so that no other scene's tables are "
         "replaced."
     )
+
+
+def _images(found: Found) -> str:
+    parts = f"{found.train} to train on, {found.test} to test on"
+    count = found.train + found.test
+    if found.size is None:
+        return f"none yet; views are rendered first: {parts}"
+    if found.format == "video":
+        return f"none yet; about {count} sharp frames are taken out of the video first: {parts}"
+    alpha = "with" if found.alpha else "without"
+    return f"{count} of {_text(found.size)} pixels, {alpha} alpha: {parts}"
 
 
 def _why_size(plan: Plan) -> str:
@@ -285,15 +282,13 @@ def _write(plan: Plan, out: Path) -> None:
 def _overlay(plan: Plan, out: Path) -> str:
     """The file's text."""
     found = plan.found
-    views = f"{found.train + found.test} images" if found.train else found.kind
-    size = f" of {_text(found.size)} pixels" if found.train and found.size else ""
     lines = [
-        f"# {plan.scene}: {views}{size}, by `dac new`. Paths are relative to the project's folder.",
+        f"# {plan.scene}: {found.kind}. Written by `dac new`.",
         "#",
         f"#   snakemake --cores all --configfile {out}",
         "#",
-        "# What stands in config/config.yaml holds for all that is not said here; docs/settings.md",
-        "# knows every key. For a GPU and the paper's sizes: docs/own-scene.md.",
+        "# Paths are relative to the project's folder. The rest is as config/config.yaml has it;",
+        "# docs/settings.md knows every key. For a GPU's sizes see docs/own-scene.md.",
         f"results: {_scalar(plan.results)}",
         "scenes:",
         f"  - name: {_scalar(plan.scene)}",

@@ -21,8 +21,7 @@ from dac.errors import UserError
 
 _SILENT = 600.0  # seconds: a running job's log is written to every 10 s in a training
 _HINTS = {
-    "stopped": "told to end",
-    "cut off": "killed, or its machine went down",
+    "cut off": "told to end, killed, or its machine went down",
     "unknown": "it may run, or was killed: this file system has no locks",
 }
 _PLANNED = (

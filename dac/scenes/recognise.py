@@ -20,7 +20,7 @@ from dac.scenes.importer import READERS
 from dac.scenes.orientation import match_pixels
 from dac.scenes.sfm_photos import SUFFIXES, list_photos
 from dac.scenes.splits import split
-from dac.settings import SceneSettings
+from dac.settings import SECTIONS, RenderSettings, SceneSettings
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")
 _PHOTO_FOLDER = "images"
@@ -34,7 +34,7 @@ class Found:
         path: the data set; for photos, the folder of them that is used.
         format: as settings call it.
         kind: what it is, in words.
-        train, test: views of each kind; 0 where nothing is known before frames or views are made.
+        train, test: views of each kind; of a `.blend` file or a video those that settings make.
         size: width and height of every image in pixels, upright; None for a `.blend` file.
         alpha: whether pixels may be transparent.
         remarks: what else should be known, one sentence each.
@@ -43,8 +43,8 @@ class Found:
     path: Path
     format: str
     kind: str
-    train: int = 0
-    test: int = 0
+    train: int
+    test: int
     size: tuple[int, int] | None = None
     alpha: bool = False
     remarks: tuple[str, ...] = ()
@@ -111,7 +111,10 @@ def recognise(path: Path, format: str | None = None) -> Found:
         raise UserError(path, "no such file or folder", "check the path")
     format = format or (_format_of_folder(path) if path.is_dir() else _format_of_file(path))
     if format == "blend":
-        return Found(path, format, "a Blender file")
+        if path.is_dir():
+            raise UserError(path, "is a folder, no Blender file", "name the file")
+        made = RenderSettings()
+        return Found(path, format, "a Blender file", made.train_views, made.test_views)
     if format == "video":
         return _video(path)
     if format == "photos":
@@ -172,11 +175,9 @@ def _photos(path: Path) -> Found:
     names = list_photos(folder)
     headers = [read_header(folder / name) for name in names]
     size = _one_size(folder, names, [header.upright for header in headers])
-    train, test, _ = split(names, SceneSettings(), None, folder, centres=np.zeros((len(names), 3)))
+    train, test = _every_8th(folder, names)
     kind = "a folder of photos"
-    return Found(
-        folder, "photos", kind, len(train), len(test), size, _alpha(headers), tuple(remarks)
-    )
+    return Found(folder, "photos", kind, train, test, size, _alpha(headers), tuple(remarks))
 
 
 def _posed(path: Path, format: str) -> Found:
@@ -209,8 +210,32 @@ def _alpha(headers: Sequence[Header]) -> bool:
     return any(header.alpha for header in headers)
 
 
+def _every_8th(where: Path, names: Sequence[str]) -> tuple[int, int]:
+    """How many views train and how many test, where a data set gives no split."""
+    centres = np.zeros((len(names), 3))  # which this way of splitting doesn't look at
+    train, test, _ = split(names, SceneSettings(split="every-8th"), None, where, centres=centres)
+    return len(train), len(test)
+
+
 def _video(path: Path) -> Found:
-    """A video: its frames' size, if they can be decoded."""
+    """A video, and the photos that are made of it if nothing else is said."""
+    if "video" not in SECTIONS:
+        raise UserError(path, "this version reads no videos", "make a folder of photos of it")
+    made = SECTIONS["video"]().model_dump()
+    width, height, seconds = _first_frame(path)
+    reduced = min(1.0, made["longest_side"] / max(width, height))
+    size = (round(width * reduced), round(height * reduced))
+    train, test = _every_8th(path, [f"{i:05}" for i in range(made["frames"])])
+    remark = f"The video lasts {seconds:.0f} s and has frames of {width} x {height} pixels."
+    return Found(path, "video", "a video", train, test, size, remarks=(remark,))
+
+
+def _first_frame(path: Path) -> tuple[int, int, float]:
+    """Width and height in pixels, upright, and the video's length in seconds.
+
+    Raises:
+        UserError: the package av is missing; it can't be decoded.
+    """
     try:
         import av
     except ImportError as error:
@@ -223,7 +248,6 @@ def _video(path: Path) -> Found:
     except (av.FFmpegError, StopIteration, IndexError) as error:
         what = f"is no video that can be read ({type(error).__name__})"
         raise UserError(path, what, "convert it, e.g. to .mp4") from None
-    size = (frame.width, frame.height)
-    if frame.rotation % 180:
-        size = size[::-1]
-    return Found(path, "video", f"a video of {seconds:.0f} s", size=size)
+    sides = (frame.width, frame.height)
+    width, height = sides[::-1] if frame.rotation % 180 else sides
+    return width, height, seconds
