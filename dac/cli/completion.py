@@ -31,5 +31,10 @@ def models(context: typer.Context) -> list[str]:
 
 
 def _folders(context: typer.Context) -> list[Path]:
-    root = Path(context.params.get("results") or "results")
+    """Results folders at or below the one that the line names.
+
+    A line that ends in an option without a value is not parsed to its end: what the arguments mean
+    isn't known yet, and the folder is the first of them.
+    """
+    root = Path(context.args[0] if context.args else context.params.get("results") or "results")
     return [*dict.fromkeys([root, *results_folders(root)])] if root.is_dir() else []
