@@ -34,7 +34,7 @@ def doctor(
         bool, typer.Option("--json", help="For programs: a JSON list of mark, name, what, fix.")
     ] = False,
 ) -> None:
-    """Check that this machine has what trainings need; say what to do where it hasn't.
+    """Check this machine, and say what to mend.
 
     Green (ok): fine. Yellow (warn): works, but slower or without something. Red (fail): trainings
     can't run; the exit status is 1 then, else 0. Below each yellow or red line stands what helps.

@@ -25,6 +25,7 @@ State = Literal["done", "running", "failed", "cut off", "unknown"]
 # Below logs/: what the driver itself does in a moment, and what Slurm keeps.
 _NO_JOBS = ("settings", "slurm")
 _TAIL = 64 * 1024  # bytes; the last words of a log, and its last line of progress
+_LONGEST_LINE = 100  # letters
 _ERROR, _PROGRESS = "error: ", '{"run":'
 
 
@@ -56,7 +57,7 @@ class Job:
         state: `done` has its output; `running` holds its lock; `failed` says so last; `cut off` has
             no last word, since it was told to end, or killed; `unknown` where a file system has no
             locks.
-        said: the error; else empty.
+        said: the error of one that failed; the last line of one that runs and tells no progress.
         resumes: of one that is over without an output: whether its state is there to go on from.
         progress: of a running one, if it has told any.
         silent_seconds: since the log was written to; None without a log.
@@ -121,6 +122,8 @@ def _job(results: Path, name: str) -> Job:
     tail, silent = _tail_of(log)
     state, said = _state_of(is_held(log.with_suffix(".lock")), results / name, tail)
     progress = _progress_in(tail) if state == "running" else None
+    if state == "running" and progress is None and tail:
+        said = printable(tail[-1])[:_LONGEST_LINE]
     over = state not in ("done", "running")
     resumes = over and any((results / "state" / name).glob("*/manifest.json"))
     return Job(scene, below, state, said, resumes, progress, silent, log)

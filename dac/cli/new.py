@@ -121,11 +121,12 @@ def new(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Look at a data set and write a scene's configuration: then one command trains it.
+    """Write a scene's configuration from your data.
 
-    Nothing is trained yet, and the data are only read. What was found and decided is said in plain
-    sentences and stands in the file, whose lines you may change; docs/settings.md knows them all.
-    Run it in the project's folder: paths in the file are relative to that.
+    One command trains it then. Nothing is trained yet, and the data are only read. What was found
+    and decided is said in plain sentences and stands in the file, whose lines you may change;
+    docs/settings.md knows them all. Run it in the project's folder: paths in the file are relative
+    to that.
 
       dac new garden data/garden            a folder of photos
 

@@ -85,10 +85,11 @@ def status(
         ),
     ] = None,
 ) -> None:
-    """Say what is done, what runs and how far it is, what failed and why, and who scored what.
+    """Say what is done, what runs, what failed.
 
-    It looks at files alone (logs, their locks, records), so it works beside a workflow that runs,
-    here or on a cluster, and when it is long over. It changes nothing.
+    And how far it is, when it will be done, why it failed, and the PSNR of what was scored. Files
+    alone are read (logs, their locks, records): it works beside a workflow that runs, here or on a
+    cluster, and when that is long over. Nothing is changed.
 
       dac status results/garden
 
@@ -234,7 +235,7 @@ def _words(job: Job) -> str:
 def _how_far(job: Job) -> Iterator[str]:
     silent, progress = job.silent_seconds or 0.0, job.progress
     if progress is None:
-        yield "it has told nothing of its progress yet"
+        yield job.said or "it has told nothing yet"
     else:
         share = 100 * progress.at / max(progress.of, 1)
         yield f"{progress.unit} {progress.at:,} of {progress.of:,} ({share:.0f} %)"

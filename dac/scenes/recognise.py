@@ -222,16 +222,18 @@ def _video(path: Path) -> Found:
     if "video" not in SECTIONS:
         raise UserError(path, "this version reads no videos", "make a folder of photos of it")
     made = SECTIONS["video"]().model_dump()
-    width, height, seconds = _first_frame(path)
+    width, height, frames, seconds = _look_at(path)
     reduced = min(1.0, made["longest_side"] / max(width, height))
     size = (round(width * reduced), round(height * reduced))
-    train, test = _every_8th(path, [f"{i:05}" for i in range(made["frames"])])
-    remark = f"The video lasts {seconds:.0f} s and has frames of {width} x {height} pixels."
+    train, test = _every_8th(path, [f"{i:05}" for i in range(min(made["frames"], frames))])
+    remark = (
+        f"The video lasts {seconds:.0f} s and has {frames} frames of {width} x {height} pixels."
+    )
     return Found(path, "video", "a video", train, test, size, remarks=(remark,))
 
 
-def _first_frame(path: Path) -> tuple[int, int, float]:
-    """Width and height in pixels, upright, and the video's length in seconds.
+def _look_at(path: Path) -> tuple[int, int, int, float]:
+    """A video's width and height in pixels, upright, about how many frames it has, and seconds.
 
     Raises:
         UserError: the package av is missing; it can't be decoded.
@@ -243,11 +245,13 @@ def _first_frame(path: Path) -> tuple[int, int, float]:
         raise UserError(path, f"videos need the package av ({error})", fix) from None
     try:
         with av.open(path) as container:
-            frame = next(container.decode(video=0))
+            stream = container.streams.video[0]
+            frame = next(container.decode(stream))
             seconds = (container.duration or 0) / av.time_base
+            frames = stream.frames or round(seconds * float(stream.average_rate or 0))
     except (av.FFmpegError, StopIteration, IndexError) as error:
         what = f"is no video that can be read ({type(error).__name__})"
         raise UserError(path, what, "convert it, e.g. to .mp4") from None
     sides = (frame.width, frame.height)
     width, height = sides[::-1] if frame.rotation % 180 else sides
-    return width, height, seconds
+    return width, height, max(frames, 2), seconds

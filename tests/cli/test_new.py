@@ -188,7 +188,8 @@ def test_a_video(project: Path, dac: Callable[..., str]) -> None:
     scene = resolved(project / "config/walk.yaml", "walk")
     assert (scene.format, scene.path, scene.division) == ("video", "walk.mp4", "louvain")
     assert scene.scene.downscale == 2
-    assert "lasts 2 s and has frames of 640 x 352 pixels" in said
+    assert "lasts 2 s and has 20 frames of 640 x 352 pixels" in said
+    assert "about 20 sharp frames" in said and "17 to train on, 3 to test on" in said
     (project / "noise.mp4").write_bytes(b"no video")
     with pytest.raises(UserError, match="no video that can be read"):
         dac("new", "noise", "noise.mp4")

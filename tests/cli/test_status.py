@@ -235,7 +235,10 @@ def test_lines_that_say_nothing(results: Path, dac: Callable[..., str], line: st
     log = results / "logs/ball/kplanes/seed0/azimuth-2/expert1.log"
     log.write_text(line)
     with held(log.with_suffix(".lock")):
-        assert "expert1: it has told nothing of its progress yet" in dac("status", results)
+        assert f"expert1: {line}\n" in dac("status", results)
+    log.write_text("")
+    with held(log.with_suffix(".lock")):
+        assert "expert1: it has told nothing yet\n" in dac("status", results)
 
 
 def test_a_damaged_record_is_said(results: Path, dac: Callable[..., str]) -> None:
