@@ -17,6 +17,8 @@ from dac.errors import UserError
 Kind = Literal["baseline", "restart", "expert", "distilled", "dac"]
 KINDS: tuple[Kind, ...] = ("baseline", "restart", "expert", "distilled", "dac")
 FILES = ("model.safetensors", "model.json")
+# Folders of a results folder that are no scene's, and so no scene's name.
+RESERVED = ("benchmarks", "figures", "logs", "settings", "state", "tables")
 
 _SEED = re.compile(r"seed(-?\d+)")
 _FORMS: dict[Kind, re.Pattern[str]] = {

@@ -9,6 +9,7 @@ sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else 
 
 from dac import settings as dac_settings
 from dac.artifacts import existing_folder
+from dac.catalogue import RESERVED
 from dac.errors import UserError
 from dac.files import files_under
 from dac.provenance import source_digest
@@ -18,9 +19,6 @@ from dac.states import forget_finished
 # --- The configuration: checked whole before anything runs -------------------------------------
 
 DEFAULT_CONFIG = Path("config/config.yaml")
-
-# Folders of the results that are no scene's.
-RESERVED = ("benchmarks", "figures", "logs", "settings", "state", "tables")
 
 
 def checked(function, *arguments):

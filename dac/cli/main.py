@@ -11,6 +11,9 @@ from typing import Annotated
 import typer
 
 import dac
+from dac.cli.doctor import doctor
+from dac.cli.new import new
+from dac.cli.status import status
 from dac.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.command()(new)
+app.command()(doctor)
+app.command()(status)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,346 @@
+"""`dac new`: what it finds is what was written, and what it writes is what the workflow takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import project as projects
+import pytest
+import yaml
+from layouts import known_ring, looking_at_origin, write_colmap, write_nerfpp, write_nsvf
+from PIL import Image
+
+from dac.errors import UserError
+from dac.scenes.recognise import recognise
+from dac.settings import Format, ResolvedScene, merge, parse, read_yaml, resolve
+
+RING = known_ring()
+
+
+def write_photos(root: Path, count: int, size: tuple[int, int] = (24, 20)) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        Image.new("RGB", size, (i, 2 * i, 99)).save(root / f"photo_{i:03}.png")
+
+
+def write_frames(root: Path, file: str, count: int, folder: str, mode: str = "RGB") -> None:
+    """A JSON file of frames on a ring, with their images."""
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    frames = []
+    for i, pose in enumerate(looking_at_origin(count) * [1, -1, -1, 1]):
+        Image.new(mode, (24, 20)).save(root / folder / f"{i:03}.png")
+        frames.append({"file_path": f"{folder}/{i:03}.png", "transform_matrix": pose.tolist()})
+    (root / file).write_text(json.dumps({"camera_angle_x": 0.7, "frames": frames}))
+
+
+def write_blender(root: Path) -> None:
+    write_frames(root, "transforms_train.json", 60, "train", "RGBA")
+    write_frames(root, "transforms_test.json", 5, "test", "RGBA")
+
+
+def write_model(root: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(8, 3))
+    write_colmap(root, RING, points, [range(10)] * 8)
+
+
+def resolved(file: Path, name: str) -> ResolvedScene:
+    """The scene as the workflow will have it: the project's configuration, the file on top."""
+    data = merge(read_yaml(Path("config/config.yaml")), read_yaml(file))
+    return resolve(parse(data, str(file)), name)
+
+
+# What is written, and what must be found: format, division, K, training and test views.
+LAYOUTS: dict[str, tuple[Callable[[Path], object], str, str, int, int, int]] = {
+    "photos": (lambda root: write_photos(root, 24), "photos", "louvain", 2, 21, 3),
+    "transforms.json": (
+        lambda root: write_frames(root, "transforms.json", 72, "images"),
+        *("nerfstudio", "louvain", 3, 63, 9),
+    ),
+    "Blender's": (write_blender, "blender", "azimuth", 3, 60, 5),
+    "COLMAP's": (write_model, "colmap", "louvain", 2, 8, 2),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_is_recognised(layout: str, project: Path, dac: Callable[..., str]) -> None:
+    write, format, division, K, train, test = LAYOUTS[layout]
+    write(project / "data")
+    said = dac("new", "thing", "data")
+    scene = resolved(project / "config/thing.yaml", "thing")
+    assert (scene.format, scene.division, scene.K, scene.path) == (format, division, K, "data")
+    assert f"format {format}." in said
+    assert f": {train} to train on, {test} to test on.\n" in said
+    assert (
+        f"{train + test} of 24 x 20 pixels, {'with' if format == 'blender' else 'without'}" in said
+    )
+    assert ("structure from motion finds them" in said) == (format == "photos")
+    assert f"Division: {division}: " in said and f"K = {K}: " in said
+    assert "--cores all --configfile config/thing.yaml\n" in said
+    assert read_yaml(project / "config/thing.yaml")["results"] == "results/thing"
+
+
+def test_a_part_of_ten_views_is_as_given(project: Path) -> None:
+    """NeRF++ and NSVF say which views test: 4 to 6 of the ring's ten."""
+    write_nerfpp(project / "nerfpp", RING)
+    write_nsvf(project / "nsvf", RING)
+    for name in ("nerfpp", "nsvf"):
+        found = recognise(Path(name))
+        assert (found.format, found.train, found.test, found.size) == (name, 7, 3, RING.size)
+
+
+@pytest.mark.parametrize(
+    ("count", "K"), [(10, 2), (24, 2), (60, 2), (69, 3), (91, 3), (92, 4), (400, 4)]
+)
+def test_the_number_of_groups_grows_with_the_views(
+    project: Path, dac: Callable[..., str], count: int, K: int
+) -> None:
+    """Every 8th view tests, from the first; 20 training views a group, 2 to 4 groups."""
+    write_photos(project / "data", count, (2, 2))
+    dac("new", "thing", "data")
+    train = count - -(-count // 8)
+    assert min(4, max(2, train // 20)) == K
+    assert resolved(project / "config/thing.yaml", "thing").K == K
+
+
+@pytest.mark.parametrize(("side", "factor"), [(320, 1), (321, 2), (640, 2), (1920, 6)])
+def test_the_longer_side_has_at_most_320_pixels(
+    project: Path, dac: Callable[..., str], side: int, factor: int
+) -> None:
+    write_photos(project / "data", 10, (40, side))
+    said = dac("new", "thing", "data")
+    scene = resolved(project / "config/thing.yaml", "thing")
+    assert scene.scene.downscale == factor
+    assert (f"reduced by {factor} to {40 // factor} x {side // factor}" in said) == (factor > 1)
+    assert ("downscale" in (project / "config/thing.yaml").read_text()) == (factor > 1)
+
+
+def test_what_is_asked_for_is_written(project: Path, dac: Callable[..., str]) -> None:
+    write_photos(project / "data", 40, (2, 2))
+    said = dac("new", "thing", "data", "--division", "spectral", "--K", "5", "--out", "mine.yaml")
+    scene = resolved(project / "mine.yaml", "thing")
+    assert (scene.division, scene.K) == ("spectral", 5)
+    assert "K = 5: as you asked; about 7 training views a group" in said
+    assert "--configfile mine.yaml" in said and not (project / "config/thing.yaml").exists()
+    dac("new", "thing", "data", "--division", "single", "--out", "mine.yaml", "--force")
+    assert resolved(project / "mine.yaml", "thing").K == 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "scene"),
+    [
+        ("it's: here #1", "2024"),
+        ("null", "no"),
+        ("2024-11-25", "1e5"),
+        ("? a", "0x1F"),
+        ("größe", "null"),
+        ("{x}", "a_b"),
+    ],
+)
+def test_names_that_mean_something_in_yaml(
+    project: Path, dac: Callable[..., str], folder: str, scene: str
+) -> None:
+    write_photos(project / folder, 10, (2, 2))
+    dac("new", scene, folder, "--out", "mine.yaml")
+    assert resolved(project / "mine.yaml", scene).path == folder
+    assert yaml.safe_load((project / "mine.yaml").read_text())["results"] == f"results/{scene}"
+
+
+def test_a_folder_of_images_beside_others_is_preferred(
+    project: Path, dac: Callable[..., str]
+) -> None:
+    write_photos(project / "data/images", 10)
+    write_photos(project / "data/images_2", 3, (12, 10))
+    said = dac("new", "thing", "data")
+    assert resolved(project / "config/thing.yaml", "thing").path == "data/images"
+    assert "Not used: 3 more in data, outside of images/.\n" in said
+
+
+def test_a_blend_file_is_rendered_small(
+    project: Path, dac: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "chair.blend").write_bytes(b"BLENDER")
+    with pytest.raises(UserError, match=r"no Blender on the PATH.*--blender"):
+        monkeypatch.setenv("PATH", str(project))
+        dac("new", "chair", "chair.blend")
+    program = project / "blender"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    said = dac("new", "chair", "chair.blend")
+    scene = resolved(project / "config/chair.yaml", "chair")
+    assert (scene.format, scene.division, scene.K) == ("blend", "azimuth", 4)
+    assert (scene.render.size, scene.render.samples) == (200, 32)
+    assert scene.render.executable == "blender" and scene.scene.downscale == 1
+    assert "180 to train on, 200 to test on" in said
+    dac("new", "chair", "chair.blend", "--blender", str(program), "--force")
+    assert resolved(project / "config/chair.yaml", "chair").render.executable == str(program)
+
+
+@pytest.mark.skipif("video" not in get_args(Format), reason="settings know no format video")
+def test_a_video(project: Path, dac: Callable[..., str]) -> None:
+    av = pytest.importorskip("av")
+    with av.open("walk.mp4", "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = 640, 352
+        for i in range(20):
+            pixels = np.full((352, 640, 3), 10 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode())
+    said = dac("new", "walk", "walk.mp4")
+    scene = resolved(project / "config/walk.yaml", "walk")
+    assert (scene.format, scene.path, scene.division) == ("video", "walk.mp4", "louvain")
+    assert scene.scene.downscale == 2
+    assert "lasts 2 s and has 20 frames of 640 x 352 pixels" in said
+    assert "about 20 sharp frames" in said and "17 to train on, 3 to test on" in said
+    (project / "noise.mp4").write_bytes(b"no video")
+    with pytest.raises(UserError, match="no video that can be read"):
+        dac("new", "noise", "noise.mp4")
+
+
+def both(root: Path) -> None:
+    write_model(root)
+    write_frames(root, "transforms.json", 10, "images")
+
+
+def damaged(root: Path) -> None:
+    write_photos(root, 10)
+    (root / "photo_003.png").write_bytes(b"no image")
+
+
+def sizes(root: Path) -> None:
+    write_photos(root, 10)
+    write_photos(root / "more", 2, (30, 20))
+
+
+def others(root: Path) -> None:
+    root.mkdir()
+    for name in ("a.heic", "b.HEIC", "c.txt"):
+        (root / name).touch()
+
+
+def film(root: Path) -> None:
+    root.mkdir()
+    (root / "walk.mp4").touch()
+
+
+@pytest.mark.parametrize(
+    ("write", "line"),
+    [
+        (lambda root: root.mkdir(), "data: is empty: looked for photos .*transforms.json; .*"),
+        (lambda root: None, "data: no such file or folder; check the path"),
+        (lambda root: root.write_text("{}"), "data: is a file, but neither .*name the folder"),
+        (others, "data: holds only files of other kinds .2 .heic, 1 .txt.: .*convert them to JPEG"),
+        (film, "data: holds no photos but walk.mp4; name data/walk.mp4"),
+        (both, "data: may be two data sets.*--format nerfstudio or --format colmap"),
+        (damaged, "data/photo_003.png: is no image that can be read"),
+        (sizes, "data: more/photo_000.png has 30 x 20 pixels but photo_000.png has 24 x 20"),
+        (lambda root: write_photos(root, 6), "data: 5 training views are too few for 2 groups"),
+        (
+            lambda root: write_frames(root, "transforms.json", 10, "../elsewhere"),
+            "data/transforms.json: frame 0 .*leaves the data folder",
+        ),
+    ],
+)
+def test_data_that_are_refused(
+    project: Path, dac: Callable[..., str], write: Callable[[Path], object], line: str
+) -> None:
+    write(project / "data")
+    with pytest.raises(UserError, match=f"^{line}") as caught:
+        dac("new", "thing", "data")
+    assert "\n" not in str(caught.value)
+    assert [file.name for file in Path("config").iterdir()] == ["config.yaml"]
+
+
+def test_the_format_may_be_said(project: Path, dac: Callable[..., str]) -> None:
+    both(project / "data")
+    dac("new", "thing", "data", "--format", "colmap")
+    assert resolved(project / "config/thing.yaml", "thing").format == "colmap"
+    dac("new", "thing", "data", "--format", "photos", "--force")
+    scene = resolved(project / "config/thing.yaml", "thing")
+    assert (scene.format, scene.path) == ("photos", "data/images")
+
+
+@pytest.mark.parametrize(
+    ("scene", "line"),
+    [
+        ("my-scene", "my-scene: is no name for a scene: .*try my_scene"),
+        ("_x", "_x: is no name"),
+        ("a" * 65, "no name for a scene"),
+        ("a/b", "a/b: is no name"),
+        *((name, f"{name}: is no name.*results have folders") for name in ("logs", "tables")),
+    ],
+)
+def test_names_that_are_refused(
+    project: Path, dac: Callable[..., str], scene: str, line: str
+) -> None:
+    write_photos(project / "data", 10, (2, 2))
+    with pytest.raises(UserError, match=line):
+        dac("new", scene, "data")
+
+
+def test_no_file_is_replaced_unasked(
+    project: Path, dac: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(project / "data", 10, (2, 2))
+    mine = project / "config/thing.yaml"
+    mine.write_text("mine\n")
+    with pytest.raises(UserError, match=r"config/thing\.yaml: exists already.*--force"):
+        dac("new", "thing", "data")
+    assert mine.read_text() == "mine\n"
+    dac("new", "thing", "data", "--force")
+    assert resolved(mine, "thing").K == 2
+    default = (project / "config/config.yaml").read_text()
+    with pytest.raises(UserError, match=r"config\.yaml: exists already; choose another name, .*"):
+        dac("new", "config", "data", "--force")
+    assert (project / "config/config.yaml").read_text() == default
+    with pytest.raises(UserError, match="config: is a folder"):
+        dac("new", "other", "data", "--out", "config", "--force")
+    monkeypatch.chdir(project / "data")
+    with pytest.raises(UserError, match=r"holds no Snakefile.*go to the project's folder"):
+        dac("new", "other", ".")
+
+
+def test_a_mistake_is_one_line_on_the_terminal(project: Path) -> None:
+    done = run_dac(project, "new", "thing", "nowhere")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "error: nowhere: no such file or folder; check the path\n"
+
+
+def run_dac(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    command = [sys.executable, "-m", "dac", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(projects.ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+# A new user's first scenes, and how many jobs of some kinds the workflow must plan for them.
+FIRST: dict[str, tuple[str, dict[str, int]]] = {
+    "lighthouse": ("scenes/pocket-lighthouse", {"expert": 4, "baseline": 2, "distill": 1}),
+    "square": ("scenes/village-square", {"sfm": 1, "covisibility": 1, "expert": 3}),
+    "ball": ("data/ball", {"import_scene": 1, "read_points": 1, "expert": 2}),
+    "chair": ("data/chair.blend", {"render_views": 19, "views": 1, "expert": 4}),
+}
+
+
+@pytest.mark.slow
+def test_the_workflow_plans_what_a_new_user_has(
+    tmp_path: Path, write_tiny_scene: Callable[[Path], None]
+) -> None:
+    base: dict[str, Any] = read_yaml(projects.ROOT / "config" / "config.yaml")
+    project = projects.new_project(tmp_path / "dac", write_tiny_scene, base)
+    (project.folder / "scenes").symlink_to(projects.ROOT / "scenes")
+    (project.folder / "data/chair.blend").write_bytes(b"BLENDER")
+    for name, (path, jobs) in FIRST.items():
+        done = run_dac(project.folder, "new", name, path, "--blender", sys.executable)
+        assert done.returncode == 0, done.stderr
+        command = done.stdout.splitlines()[-3].split()
+        assert command[0].endswith("snakemake") and command[-1] == "-n"
+        planned = project.planned(*command[1:-1])
+        assert {rule: planned.get(rule) for rule in jobs} == jobs
