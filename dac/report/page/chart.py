@@ -104,8 +104,8 @@ def chart(found: Found) -> Chart | None:
         lines=tuple(lines),
         last=last,
         frames=(
-            _frame("wide", (860, 400, 44, 12, 26, 32), lines, bands, limits),
-            _frame("narrow", (360, 320, 36, 8, 24, 30), lines, bands, limits),
+            _frame("wide", (860, 400, 44, 24, 26, 32), lines, bands, limits),
+            _frame("narrow", (360, 320, 36, 22, 24, 30), lines, bands, limits),
         ),
         steps=tuple(steps),
         cells=tuple(
@@ -139,14 +139,16 @@ def _dac_lines(
     """The lines of DaC in one mode; experts, which all modes share, only for the first."""
     finetune_folder = found.evaluation(dac).parent
     groups = finetune_folder.parent.parent
-    K = dac.label.K or 0
-    curves = [(group, _curve(groups / f"expert{group}")) for group in range(K)]
+    folders = sorted(groups.glob("expert[0-9]*"), key=lambda folder: (len(folder.name), folder))
+    curves = [(folder.name.removeprefix("expert"), _curve(folder)) for folder in folders]
     experts = [(group, curve) for group, curve in curves if curve is not None]
     distill = _curve(finetune_folder.parent / f"distill-{dac.label.distill_steps}")
     finetune = _curve(finetune_folder)
     lines = []
     if place == 0:
-        lines = [_line(f"expert {group}", "experts", stretch(one)) for group, one in experts]
+        lines = [
+            _line(one_line(f"expert {group}"), "experts", stretch(one)) for group, one in experts
+        ]
     end = max((curve.steps[-1] for _, curve in experts), default=0)
     bands = [(0, end, "experts")] if end else []
     if distill is None:

@@ -108,12 +108,13 @@ def find(results: Path, scene: str) -> Found:
     rows = max(variants, key=lambda one: sum(len(row.runs) for row in one.rows))
     schedules = _schedules(rows.rows)
     schedule = _choose(schedules, rows.rows)
+    imported = Scene.load(folder / "scene")
     points = folder / "points" / "points.npz"
     return Found(
         folder=folder,
-        scene=Scene.load(folder / "scene"),
+        scene=imported,
         points=Points.load(points) if points.is_file() else None,
-        partition=_partition(folder, schedule, rows.rows),
+        partition=_partition(folder, imported, schedule, rows.rows),
         schedule=schedule,
         choices=len(schedules),
         controls=_pick(rows, schedule),
@@ -175,8 +176,14 @@ def _belongs(label: Label, schedule: Schedule) -> bool:
     return label.method != "experts" or ours
 
 
-def _partition(folder: Path, schedule: Schedule | None, rows: Sequence[Row]) -> Partition | None:
-    """Of the schedule; where there is no DaC, of the scored experts, or the only one."""
+def _partition(
+    folder: Path, scene: Scene, schedule: Schedule | None, rows: Sequence[Row]
+) -> Partition | None:
+    """Of the schedule; where there is no DaC, of the scored experts, or the only one.
+
+    Raises:
+        UserError: it is damaged, or of another scene.
+    """
     files = sorted(folder.glob("*/partition.json"))
     wanted = [(row.label.division, row.label.K) for row in rows if row.label.method == "experts"]
     if schedule is not None:
@@ -184,4 +191,10 @@ def _partition(folder: Path, schedule: Schedule | None, rows: Sequence[Row]) -> 
     if wanted:
         division, K = wanted[0]
         files = [file for file in files if file.parent.name == f"{division}-{K}"]
-    return Partition.load(files[0]) if len(files) == 1 else None
+    if len(files) != 1:
+        return None
+    partition = Partition.load(files[0])
+    if set(partition.owner) != {scene.names[view] for view in scene.train}:
+        what = "divides other views than the scene's training views"
+        raise UserError(files[0], what, "delete it, run again")
+    return partition

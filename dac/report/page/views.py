@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dac.errors import UserError
 from dac.evaluation.pictures import to_uint8
 from dac.evaluation.records import Evaluation
 from dac.evaluation.truth import truth_image
@@ -123,7 +124,7 @@ def choose(baseline: Evaluation, ours: Evaluation) -> list[tuple[str, str, float
     ranked = sorted(gains, key=lambda name: -gains[name])
     last = len(ranked) - 1
     words = ("largest gain", "upper quartile", "median", "lower quartile", "smallest gain")
-    places = {round(i * last / 4): i for i in (1, 3, 2, 0, 4)}  # of few views, the ends stay
+    places = {round(i * last / 4): i for i in (2, 1, 3, 4, 0)}  # of few views, the ends stay
     return [
         (ranked[place], _rank(words[i], gains[ranked[place]]), gains[ranked[place]])
         for place, i in sorted(places.items())
@@ -140,8 +141,17 @@ def _rank(word: str, gain: float) -> str:
 def _pictures(
     scene: Scene, names: Sequence[str], records: Sequence[Evaluation], folders: Sequence[Path]
 ) -> list[list[Picture]]:
-    """Truth, baseline and DaC (H, W, 3) of each view."""
+    """Truth, baseline and DaC (H, W, 3) of each view.
+
+    Raises:
+        UserError: pictures are damaged, or of another scene.
+    """
     renders = [load_array(folder, "renders.npy") for folder in folders]
+    size = scene.images.shape[1:3]
+    for array, record, folder in zip(renders, records, folders, strict=True):
+        if array.shape != (len(record.images), *size, 3) or not set(names) <= set(scene.names):
+            what = "holds other pictures than those of the scene's test views"
+            raise UserError(folder / "renders.npy", what, "run the evaluation again")
     places = [{image.name: i for i, image in enumerate(record.images)} for record in records]
     return [
         [

@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 
 from dac.artifacts import write_file
+from dac.report.convergence_figure import SHOWN_DECIBELS
 from dac.report.methods import METHOD_COLOURS, model_name
 from dac.report.page.chart import chart
 from dac.report.page.facts import facts
@@ -74,7 +75,7 @@ def page_text(found: Found) -> str:
         chart=chart(found),
         views=views(found),
         facts=facts(found),
-        several=len(found.controls) > 1,
+        cut_off=f"{SHOWN_DECIBELS:g}",
         seeds=max(len(row.runs) for row in found.main.rows),
         style=style,
         script=script,
