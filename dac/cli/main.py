@@ -13,6 +13,7 @@ import typer
 import dac
 from dac.cli.doctor import doctor
 from dac.cli.new import new
+from dac.cli.report import report
 from dac.cli.status import status
 from dac.errors import UserError
 
@@ -44,6 +45,9 @@ def _common(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(report)
 
 
 def main() -> None:

@@ -20,12 +20,17 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from dac.divide.azimuth import azimuths, quantile_start
-from dac.divide.covisibility import covisibility, incidence
-from dac.divide.diagnostics import membership
+from dac.divide.covisibility import covisibility
 from dac.divide.partition import Partition
+from dac.report.partition_geometry import (
+    HORIZON,
+    camera_size,
+    frusta,
+    seen_most_by,
+    surroundings,
+)
 from dac.report.style import STYLE, TWO_COLUMNS, UNASSIGNED, group_colours, save_figure
 from dac.report.text import for_figure
 from dac.scenes.scene import Scene
@@ -121,15 +126,11 @@ def _draw_scene(
 ) -> None:
     view = _Oblique(-62.0, 38.0 if scene.space.kind == "box" else 48.0)
     centres = scene.cameras.centres.cpu().numpy()[list(scene.train)]
-    middle = np.zeros(3) if scene.space.kind == "box" else np.median(centres, axis=0)
-    extent = float(np.percentile(np.linalg.norm(centres - middle, axis=1), 90)) or 1.0
+    middle, extent = surroundings(scene)
     drawn = []
     if partition.division.startswith("azimuth"):
         drawn.append(_draw_sectors(axes, view, partition, owner, centres, colours))
-    spacing = float(np.median(cKDTree(centres).query(centres, k=2)[0][:, 1:])) or extent
-    if not np.isfinite(spacing):
-        spacing = extent
-    faces, depth = view(_frusta(scene, float(np.clip(0.5 * spacing / extent, 0.07, 0.1)) * extent))
+    faces, depth = view(frusta(scene, camera_size(scene)))
     face_colours = np.array([to_rgba(colours[group]) for group in owner])
     behind = depth.mean(axis=(1, 2)) < view(middle)[1]
     # Cameras in front are lighter, to let the scene show through.
@@ -148,23 +149,6 @@ def _draw_scene(
     )
     axes.set_aspect("equal")
     axes.set_axis_off()
-
-
-def _frusta(scene: Scene, size: float) -> Floats:
-    """(n, 5, 4, 3) faces of the cameras' pyramids: the image, then four sides (as quads)."""
-    train = list(scene.train)
-    poses = scene.cameras.world_from_camera.cpu().numpy()[train]
-    fx, fy, cx, cy = scene.cameras.intrinsics.cpu().numpy()[train].T
-    x = np.stack([-cx / fx, (scene.cameras.width - cx) / fx], axis=1).clip(-1.2, 1.2)
-    y = np.stack([-cy / fy, (scene.cameras.height - cy) / fy], axis=1).clip(-1.2, 1.2)
-    corner = np.stack([x[:, [0, 1, 1, 0]], y[:, [0, 0, 1, 1]], np.ones((len(train), 4))], axis=2)
-    # Wide lenses get a shorter pyramid: the image's half diagonal is what the eye compares.
-    corner *= size * 0.6 / np.linalg.norm(corner[:, :, :2], axis=2).mean(axis=1)[:, None, None]
-    corner[:, :, 2] = corner[:, :, 2].clip(max=size)
-    image = np.einsum("nij,nkj->nki", poses[:, :, :3], corner) + poses[:, None, :, 3]
-    apex = poses[:, :, 3]
-    sides = [np.stack([apex, image[:, i], image[:, (i + 1) % 4], apex], axis=1) for i in range(4)]
-    return np.stack([image, *sides], axis=1)
 
 
 def _draw_frusta(
@@ -202,33 +186,24 @@ def _draw_points(
     """Draw points; return the picture coordinates that should be inside the frame."""
     xyz = np.asarray(points.xyz, np.float64)
     distance = np.linalg.norm(xyz - middle, axis=1)
-    near = np.flatnonzero(distance < 2.4 * extent)
+    near = np.flatnonzero(distance < HORIZON * extent)
     if len(near) > _MOST_POINTS:
         near = np.sort(np.random.default_rng(0).choice(near, _MOST_POINTS, replace=False))
     if len(near) == 0:
         return np.empty((0, 2))
     flat, depth = view(xyz[near])
     palette = np.array([to_rgb(colour) for colour in [*colours, UNASSIGNED]])
-    tint = palette[_seen_most_by(scene, partition, points)[near]]
+    tint = palette[seen_most_by(scene, partition, points)[near]]
     # The points' own brightness, mildly, so that the scene's shapes can be made out.
     light = np.asarray(points.rgb, np.float64)[near].mean(axis=1, keepdims=True) / 255
     tint = np.where(light < 0.5, tint * (0.7 + 0.6 * light), 1 - (1 - tint) * (1.3 - 0.6 * light))
     # Towards the horizon they fade, so that the picture ends nowhere abruptly.
-    opacity = 0.85 * np.clip((2.4 - distance[near] / extent) / 0.8, 0, 1)
+    opacity = 0.85 * np.clip((HORIZON - distance[near] / extent) / 0.8, 0, 1)
     rgba = np.column_stack([tint, opacity])
     order = np.argsort(depth)
     size = float(np.clip(6000 / len(near), 0.25, 4.0))
     axes.scatter(*flat[order].T, s=size, c=rgba[order], linewidths=0, rasterized=True, zorder=4)
     return np.percentile(flat, [2, 98], axis=0)
-
-
-def _seen_most_by(scene: Scene, partition: Partition, points: Points) -> NDArray[np.int64]:
-    """(P,) group of which most training views see a point; K where none does."""
-    if len(points.views) == 0:
-        return np.full(len(points.xyz), partition.count, np.int64)
-    seen = incidence(points.offsets, points.views, len(scene.names))[:, list(scene.train)]
-    votes = np.asarray(seen @ membership(scene, partition).T.astype(np.int64))
-    return np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), partition.count)
 
 
 def _sector_edges(partition: Partition, phi: Floats, owner: NDArray[np.int64]) -> Floats:

@@ -12,13 +12,12 @@ from dac.divide.covisibility import covisibility
 from dac.divide.divide import partition_scene
 from dac.divide.partition import Partition
 from dac.report.partition_figure import (
-    _frusta,
     _Oblique,
     _sector_edges,
-    _seen_most_by,
     _unwrapped,
     partition_figure,
 )
+from dac.report.partition_geometry import frusta, seen_most_by
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene, Space
 from dac.settings import DivideSettings
@@ -129,7 +128,7 @@ def test_points_take_the_group_that_sees_them_most() -> None:
         "random", (names[:2], names[2:5]), {name: int(i > 1) for i, name in enumerate(names[:5])}
     )
     points = points_with(np.zeros((5, 3)), [[0, 1, 4], [2, 3, 0], [5], [0, 2], [5, 3]])
-    assert _seen_most_by(scene, partition, points).tolist() == [0, 1, 2, 0, 1]
+    assert seen_most_by(scene, partition, points).tolist() == [0, 1, 2, 0, 1]
 
 
 def test_the_oblique_view_is_a_rotation_that_keeps_up_up() -> None:
@@ -143,7 +142,7 @@ def test_the_oblique_view_is_a_rotation_that_keeps_up_up() -> None:
 
 def test_camera_pyramids_open_along_the_view() -> None:
     scene = ring_scene(5, train=(1, 3))
-    faces = _frusta(scene, 0.2)
+    faces = frusta(scene, 0.2)
     assert faces.shape == (2, 5, 4, 3)
     poses = scene.cameras.world_from_camera.numpy()[[1, 3]]
     for face, pose in zip(faces, poses, strict=True):

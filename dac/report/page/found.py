@@ -1,0 +1,200 @@
+"""What a results folder holds of one scene, and what of it the page is about.
+
+A folder may hold many divisions and schedules, from studies. The page is about the DaC that was run
+most often over seeds and modes; of equals, the one whose experts were scored, then the one whose
+distillation is nearest to an expert's training in length. The page says where there was a choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from dac.divide.partition import Partition
+from dac.errors import UserError
+from dac.evaluation.records import Evaluation, Label
+from dac.report.controls import Controls, controls_of
+from dac.report.methods import known_method
+from dac.report.rows import Row, SceneRows, load_scenes
+from dac.scenes.points import Points
+from dac.scenes.scene import Scene
+
+_CONTROLS = ("single", "random")
+
+
+class Schedule(NamedTuple):
+    """Which DaC: its division into K groups, and the steps of its two phases."""
+
+    division: str
+    K: int
+    distill_steps: int | None
+    steps: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """The parts of one scene's results that the page shows; None or empty for what isn't there.
+
+    Attributes:
+        folder: the scene's, `results/{scene}`.
+        scene: as it was imported.
+        points: the sparse model.
+        partition: of the schedule's division.
+        schedule: of the DaC that the page is about.
+        choices: how many schedules there were.
+        controls: the picked rows, for each mode of the conquer phase; once where there is no DaC.
+            The first mode by name is the headline's, whatever it scores.
+        evaluations: label of a run -> the folder of its evaluation.
+        model: the model variant.
+        other_models: variants that are left out, since fewer of their runs are there.
+    """
+
+    folder: Path
+    scene: Scene
+    points: Points | None
+    partition: Partition | None
+    schedule: Schedule | None
+    choices: int
+    controls: tuple[Controls, ...]
+    evaluations: dict[Label, Path]
+    model: str
+    other_models: tuple[str, ...]
+
+    @property
+    def main(self) -> Controls:
+        """The headline's rows."""
+        return self.controls[0]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Baselines, DaC in all modes, experts: those that are there."""
+        main = self.main
+        ours = [controls.dac for controls in self.controls]
+        return [row for row in (main.once, main.twice, *ours, main.experts) if row is not None]
+
+    @property
+    def control_rows(self) -> list[Row]:
+        """What DaC is held against, and its stages, in the order of the controls' table."""
+        shown = [id(row) for row in self.rows]
+        return [
+            row
+            for row in self.main.rows
+            if id(row) not in shown
+            and (known_method(row.label.method) != "baseline" or row is self.main.equal)
+        ]
+
+    def evaluation(self, row: Row) -> Path:
+        """The folder of a row's first run."""
+        return self.evaluations[row.runs[0].label]
+
+
+def find(results: Path, scene: str) -> Found:
+    """Look through a results folder.
+
+    Args:
+        results: the workflow's results folder.
+        scene: the scene's name, one of `dac.catalogue.scenes_of`.
+
+    Raises:
+        UserError: nothing was scored yet; a file is damaged.
+    """
+    folder = results / scene
+    files = sorted(folder.glob("*/seed*/**/evaluation.json"))
+    if not files:
+        raise UserError(folder, "holds no evaluation yet", "run the workflow first")
+    variants = load_scenes(files)
+    rows = max(variants, key=lambda one: sum(len(row.runs) for row in one.rows))
+    schedules = _schedules(rows.rows)
+    schedule = _choose(schedules, rows.rows)
+    imported = Scene.load(folder / "scene")
+    points = folder / "points" / "points.npz"
+    return Found(
+        folder=folder,
+        scene=imported,
+        points=Points.load(points) if points.is_file() else None,
+        partition=_partition(folder, imported, schedule, rows.rows),
+        schedule=schedule,
+        choices=len(schedules),
+        controls=_pick(rows, schedule),
+        evaluations={Evaluation.load(file).label: file.parent for file in files},
+        model=rows.model,
+        other_models=tuple(one.model for one in variants if one is not rows),
+    )
+
+
+def _schedules(rows: Sequence[Row]) -> dict[Schedule, int]:
+    """Every schedule of DaC but the controls', and how many runs it has; theirs, if that is all."""
+    runs: dict[Schedule, int] = {}
+    for row in rows:
+        label = row.label
+        if label.method == "dac" and label.division is not None and label.K is not None:
+            schedule = Schedule(label.division, label.K, label.distill_steps, label.steps)
+            runs[schedule] = runs.get(schedule, 0) + len(row.runs)
+    own = {
+        schedule: count for schedule, count in runs.items() if schedule.division not in _CONTROLS
+    }
+    return own or runs
+
+
+def _choose(schedules: dict[Schedule, int], rows: Sequence[Row]) -> Schedule | None:
+    """See the module's text; the first in the tables' order, of equals."""
+    scored = {(row.label.division, row.label.K) for row in rows if row.label.method == "experts"}
+    expert = next((row.label.steps for row in rows if row.label.method == "baseline-1x"), 0)
+
+    def merit(schedule: Schedule) -> tuple[int, bool, int]:
+        off = abs((schedule.distill_steps or 0) - expert)
+        return schedules[schedule], (schedule.division, schedule.K) in scored, -off
+
+    return max(schedules, key=merit, default=None)
+
+
+def _pick(rows: SceneRows, schedule: Schedule | None) -> tuple[Controls, ...]:
+    """The rows of each mode of a schedule; where there is no DaC, those of no mode."""
+    if schedule is None:
+        experts = rows.select("experts")
+        label = experts[0].label if experts else rows.rows[0].label
+        return (controls_of(rows, label.division or "", label.K or 0),)
+    kept = [row for row in rows.rows if _belongs(row.label, schedule)]
+    scene = SceneRows(rows.scene, rows.model, rows.several_models, kept)
+    division, K = schedule.division, schedule.K
+    ours = scene.select("dac", division=division, K=K)
+    modes = sorted({row.label.mode for row in ours}, key=str)
+    return tuple(controls_of(scene, division, K, mode) for mode in modes)
+
+
+def _belongs(label: Label, schedule: Schedule) -> bool:
+    """Whether a row is of this schedule, or is one of its rivals or controls."""
+    ours = (label.division, label.K) == (schedule.division, schedule.K)
+    if label.method == "dac":
+        same = (label.distill_steps, label.steps) == (schedule.distill_steps, schedule.steps)
+        return same and (ours or label.division in _CONTROLS)
+    if label.method == "distilled":
+        same = schedule.distill_steps in (None, label.steps)
+        return same and (ours or label.division in _CONTROLS)
+    return label.method != "experts" or ours
+
+
+def _partition(
+    folder: Path, scene: Scene, schedule: Schedule | None, rows: Sequence[Row]
+) -> Partition | None:
+    """Of the schedule; where there is no DaC, of the scored experts, or the only one.
+
+    Raises:
+        UserError: it is damaged, or of another scene.
+    """
+    files = sorted(folder.glob("*/partition.json"))
+    wanted = [(row.label.division, row.label.K) for row in rows if row.label.method == "experts"]
+    if schedule is not None:
+        wanted = [(schedule.division, schedule.K)]
+    if wanted:
+        division, K = wanted[0]
+        files = [file for file in files if file.parent.name == f"{division}-{K}"]
+    if len(files) != 1:
+        return None
+    partition = Partition.load(files[0])
+    if set(partition.owner) != {scene.names[view] for view in scene.train}:
+        what = "divides other views than the scene's training views"
+        raise UserError(files[0], what, "delete it, run again")
+    return partition
