@@ -32,7 +32,10 @@ demo: .venv/workflow.stamp
 
 report: .venv/workflow.stamp
 	@if [ ! -e $(REPORT) ] || [ -n "$$(find $(SHOWN) -newer $(REPORT))" ]; then \
-	    $(BIN)/snakemake --cores 1 --report $(REPORT); \
+	    $(BIN)/snakemake --cores 1 --report $(REPORT) && \
+	    for scene in $$(ls -d results/*/scene | cut -d/ -f2); do \
+	        $(BIN)/python -m dac report results --scene $$scene || exit 1; \
+	    done; \
 	fi
 
 test: .venv/test.stamp

@@ -27,9 +27,8 @@ app = typer.Typer(
 )
 
 
-app.command()(new)
-app.command()(doctor)
-app.command()(status)
+for command in (new, doctor, status, report):
+    app.command()(command)
 
 
 def _version(wanted: bool) -> None:
@@ -45,9 +44,6 @@ def _common(
     ] = False,
 ) -> None:
     pass
-
-
-app.command()(report)
 
 
 def main() -> None:
