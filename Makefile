@@ -5,7 +5,8 @@
 # make test-slurm    the workflow on a throw-away Slurm; needs root and Slurm's packages
 # make bench   the kernels' speed against plain PyTorch; writes results/bench.json
 # make lint    style, types, and the workflow's own checks
-# make clean   remove the environment and all results
+# make docs    the documentation as a site, in site/
+# make clean   remove the environment, the site and all results
 #
 # Variables: PYTHON (the interpreter that makes .venv), CORES (default: all), PIP_ARGS (more options
 # for pip, e.g. an index with the CPU build of torch, which spares a machine without a GPU the
@@ -22,7 +23,7 @@ REPORT := results/report.html
 SHOWN := results/tables results/figures rules/captions
 
 .DELETE_ON_ERROR:
-.PHONY: demo report test test-faults fuzz test-slurm bench lint clean
+.PHONY: demo report test test-faults fuzz test-slurm bench lint docs clean
 
 demo: .venv/workflow.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
@@ -60,6 +61,9 @@ lint: .venv/test.stamp
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
+docs: .venv/test.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 	    echo "error: '$(PYTHON)' is no Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12" >&2; \
@@ -79,4 +83,4 @@ lint: .venv/test.stamp
 	@touch $@
 
 clean:
-	rm -rf .venv results .snakemake
+	rm -rf .venv results site .snakemake
