@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import dac
+from dac.cli import export, render
 from dac.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(render.app, name="render")
+app.add_typer(export.app, name="export")
 
 
 def _version(wanted: bool) -> None:
