@@ -152,8 +152,7 @@ def _similarity(world_from_data: NDArray[np.float64], in_data: bool) -> NDArray[
     """From the scene's world to the coordinates that are written."""
     import numpy as np
 
-    identity = np.eye(4)
-    return np.linalg.solve(world_from_data, identity) if in_data else identity
+    return np.array(np.linalg.inv(world_from_data) if in_data else np.eye(4), np.float64)
 
 
 def _part(kind: str) -> str:

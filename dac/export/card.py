@@ -110,7 +110,10 @@ def _facts(contents: Contents) -> list[tuple[str, str]]:
         steps += f", {about.training_steps:,} in all, experts included"
     facts = [
         ("model", f"`{about.model}`: {about.title}"),
-        ("training views", f"{about.views} of {contents.camera.width} x {contents.camera.height}"),
+        (
+            "scene's training views",
+            f"{about.views} of {contents.camera.width} x {contents.camera.height}",
+        ),
         ("steps", steps),
         ("seed", str(about.seed)),
         ("test PSNR", score),

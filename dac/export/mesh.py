@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from tqdm import tqdm
 
+from dac import ops
 from dac.artifacts import write_file
 from dac.errors import UserError
 from dac.export.extras import extra
@@ -34,14 +35,19 @@ Density = Callable[[Tensor], Tensor]
 Colour = Callable[[Tensor, Tensor], Tensor]
 
 FORMATS = (".ply", ".glb")
-_CHUNK_POINTS = 2**18
-_HALF_OPAQUE_SHARE = 0.01  # of the box's diagonal
+_CHUNK_POINTS, _CHUNK_VERTICES = 2**18, 2**14
+_RIM = 1e-3  # of h: how far outside of the box the density is taken for 0
+_RAY, _RAY_BINS = (-0.5, 1.5), 12  # what of a ray gives a vertex its colour, in layers (`_layer`)
 _GLTF_UP = np.array([0.0, 1.0, 0.0])
 
 
 def default_threshold(box: Box) -> float:
     """The density of which 1 % of the box's diagonal lets half the light pass."""
-    return math.log(2) / (_HALF_OPAQUE_SHARE * math.dist(*box))
+    return math.log(2) / _layer(box)
+
+
+def _layer(box: Box) -> float:
+    return 0.01 * math.dist(*box)
 
 
 def make_mesh(
@@ -57,8 +63,7 @@ def make_mesh(
 
     Args:
         density: points (N, 3) -> (N,).
-        colour: points (N, 3) and unit viewing directions (N, 3) -> rgb (N, 3); asked at the
-            vertices, looking along the inward normal.
+        colour: points (N, 3) of the surface and its outward unit normals (N, 3) -> rgb (N, 3).
         box: lower and upper corner.
         resolution: cubes along its longest side.
         threshold: the density at the surface, in 1 / scene unit.
@@ -72,13 +77,16 @@ def make_mesh(
         UserError: nothing in the box is so dense; scikit-image or trimesh is missing.
     """
     trimesh, measure = extra("trimesh"), extra("skimage.measure")
-    lower, h, volume = _sampled(density, box, resolution, stop)
+    axes, volume = _sampled(density, box, resolution, stop)
     if not volume.max() > threshold:
         what = f"the density passes {threshold:.3g} nowhere (the largest is {volume.max():.3g})"
         raise UserError("--threshold", what, "lower it")
-    vertices, faces, *_ = measure.marching_cubes(volume, threshold, gradient_direction="descent")
-    # The volume has a border of one empty cell, so that surfaces are closed at the box.
-    mesh = trimesh.Trimesh(lower + h * (vertices.astype(np.float64) - 1), faces, process=False)
+    vertices, faces, *_ = measure.marching_cubes(volume, threshold, gradient_direction="ascent")
+    places = [
+        np.interp(index, np.arange(len(axis)), axis)
+        for index, axis in zip(vertices.T.astype(np.float64), axes, strict=True)
+    ]
+    mesh = trimesh.Trimesh(np.stack(places, axis=1), faces, process=False)
     mesh = _largest(mesh, components)
     mesh.visual.vertex_colors = _colours(colour, mesh)
     return mesh
@@ -86,24 +94,27 @@ def make_mesh(
 
 def _sampled(
     density: Density, box: Box, resolution: int, stop: Stop | None
-) -> tuple[Array, float, NDArray[np.float32]]:
-    """The box's lower corner, h, and the density at the corners of its cubes, in a border of 0."""
+) -> tuple[list[Array], NDArray[np.float32]]:
+    """Coordinates of a grid's planes along each axis, and the density at its points.
+
+    The outermost planes lie just outside of the box and hold 0, which closes surfaces there.
+    """
     lower, upper = (np.array(corner) for corner in box)
     h = float((upper - lower).max()) / resolution
-    counts = np.ceil((upper - lower) / h - 1e-6).astype(int) + 1
-    x, y, z = (
-        torch.from_numpy(low + h * np.arange(n)).float()
-        for low, n in zip(lower, counts, strict=True)
-    )
+    axes = []
+    for low, high in zip(lower, upper, strict=True):
+        inside = np.linspace(low, high, math.ceil((high - low) / h - 1e-6) + 1)
+        axes.append(np.array([low - _RIM * h, *inside, high + _RIM * h]))
+    x, y, z = (torch.from_numpy(axis[1:-1]).float() for axis in axes)
     plane = torch.cartesian_prod(y, z)
-    volume = np.zeros(counts + 2, np.float32)
+    volume = np.zeros([len(axis) for axis in axes], np.float32)
     for i in tqdm(range(len(x)), desc="density", unit="slab", disable=None):
         if stop is not None and stop.received:
             stop.leave()
         points = torch.cat([x[i].expand(len(plane), 1), plane], dim=1)
         sigma = torch.cat([density(part).cpu() for part in torch.split(points, _CHUNK_POINTS)])
         volume[i + 1, 1:-1, 1:-1] = sigma.view(len(y), len(z)).numpy()
-    return lower, h, np.nan_to_num(volume, nan=0.0)
+    return axes, np.nan_to_num(volume, nan=0.0)
 
 
 def _largest(mesh: Any, components: int) -> Any:
@@ -121,8 +132,8 @@ def _largest(mesh: Any, components: int) -> Any:
 def _colours(colour: Colour, mesh: Any) -> NDArray[np.uint8]:
     """(V, 4) uint8 RGBA, opaque."""
     points = torch.from_numpy(np.array(mesh.vertices)).float()
-    inward = -torch.from_numpy(np.array(mesh.vertex_normals)).float()
-    parts = (torch.split(vectors, _CHUNK_POINTS) for vectors in (points, inward))
+    normals = torch.from_numpy(np.array(mesh.vertex_normals)).float()
+    parts = (torch.split(vectors, _CHUNK_VERTICES) for vectors in (points, normals))
     rgb = torch.cat([colour(*part).cpu() for part in zip(*parts, strict=True)])
     rgba = torch.cat([rgb, torch.ones(len(rgb), 1)], dim=1)
     colours: NDArray[np.uint8] = (255 * rgba.clamp(0, 1)).round().byte().numpy()
@@ -141,15 +152,24 @@ def field_density(model: Model, space: Space) -> Density:
 
 
 def field_colour(model: Model) -> Colour:
-    """A model's colour at points, as seen along directions."""
+    """A model's colour at points of a surface, looking along the inward normal.
+
+    Just where the density passes the threshold, the field may never have learnt a colour, since
+    hardly any light comes from there. So a short piece of the ray is rendered, from before the
+    surface to behind it.
+    """
     device = next(model.parameters()).device
+    before, behind = (reach * _layer(model.space.box) for reach in _RAY)
 
     @torch.no_grad()
-    def colour(points: Tensor, directions: Tensor) -> Tensor:
-        origins = points.to(device)
+    def colour(points: Tensor, normals: Tensor) -> Tensor:
+        origins, directions = points.to(device), -normals.to(device)
         none = torch.zeros_like(origins[:, 0])
-        rays = Rays(origins, directions.to(device), none, none)
-        return model.query(rays, torch.zeros(len(origins), 2, device=device))[1][:, 0]
+        t = torch.linspace(before, behind, _RAY_BINS + 1, device=device)
+        t = t.expand(len(origins), -1).contiguous()
+        sigma, colours = model.query(Rays(origins, directions, none, none), t)
+        _, weights = ops.volume_weights(sigma, t.diff(dim=-1))
+        return ops.composite(weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-6), colours)
 
     return colour
 

@@ -72,7 +72,7 @@ class About(Stage):
         scene, model: names in the results folder, e.g. `lego`, `azimuth-4/expert2`.
         title: what people call the model.
         seed: of its training.
-        views: that it may have learnt from, the scene's training views.
+        views: the scene's training views; an expert learnt from its group's alone.
         steps: of its last phase.
         training_steps: of all phases, experts included; None without an evaluation.
         division, K, mode: of the experts that it is, or learnt from.
