@@ -66,7 +66,6 @@ def cloud(
     from dac.export.cloud import make_cloud, require_cloud, save_cloud
     from dac.export.video import render_frame
     from dac.fields.model import default_device, load_model
-    from dac.progress import with_progress
     from dac.signals import deferred
 
     require_cloud(out)
@@ -78,7 +77,7 @@ def cloud(
         made = make_cloud(
             lambda view: render_frame(net, of.cameras, view, background, stop),
             of.cameras,
-            with_progress(chosen, f"{of.name} views"),
+            chosen,
             background,
             of.space,
             voxel,

@@ -1,11 +1,12 @@
 """A coloured point cloud: where the rays of the training views end.
 
-Notation: P points; H x W pixels. A voxel holds one point, the mean of all that fell into it.
+Notation: P points; H x W pixels. A voxel holds one point, the mean of all that fell into it, if
+several views have points near by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from dac.errors import UserError
 from dac.evaluation.render import Rendered
 from dac.export.extras import extra
 from dac.export.pictures import surface, view_normals
+from dac.progress import with_progress
 from dac.scenes.scene import Space
 
 Array = NDArray[np.float64]
 
 _GRAZING = 0.15  # cosine of a ray with the normal: less is an edge, whose depth lies in between
+_LEAST_VIEWS = 3  # that have a point near by: specks and blurred edges stand in one or two
+_NEAR = 4  # voxels
 _XYZ, _RGB, _NORMAL, _COUNT = slice(0, 3), slice(3, 6), slice(6, 9), 9
 
 
@@ -40,7 +44,7 @@ class Cloud:
 def make_cloud(
     render: Callable[[int], Rendered],
     cameras: Cameras,
-    views: Iterable[int],
+    views: Sequence[int],
     background: Tensor,
     space: Space,
     voxel: float,
@@ -54,23 +58,30 @@ def make_cloud(
         views: indices of cameras.
         background: (3,) that was rendered behind; it is taken out of the colours again.
         space: points outside of its box (of a contracted one, the central part) are left out.
-        voxel: its side, in scene units; one point is kept in each.
+        voxel: its side, in scene units; one point at most is kept in each.
         opacity: least accumulation of a pixel that gives a point, in (0, 1].
 
     Raises:
-        UserError: not one pixel is opaque enough.
+        UserError: not one point is left.
     """
     lower, upper = (np.array(corner) for corner in space.box)
     shape = np.ceil((upper - lower) / voxel).astype(np.int64) + 1
     keys, sums = np.empty(0, np.int64), np.empty((0, 10))
-    for view in views:
+    regions, seen = np.empty(0, np.int64), np.empty((0, 1))
+    for view in with_progress(views, "views"):
         rows = _rows(render(view), cameras.select([view]), background, opacity)
         rows = rows[((rows[:, _XYZ] >= lower) & (rows[:, _XYZ] <= upper)).all(axis=1)]
         cells = ((rows[:, _XYZ] - lower) / voxel).astype(np.int64)
-        new = np.ravel_multi_index(tuple(cells.T), tuple(shape))
-        keys, sums = _merged(np.concatenate([keys, new]), np.concatenate([sums, rows]))
+        keys, sums = _merged(np.append(keys, _key(cells, shape)), np.concatenate([sums, rows]))
+        new = np.unique(_key(cells // _NEAR, shape))
+        regions, seen = _merged(
+            np.append(regions, new), np.concatenate([seen, np.ones((len(new), 1))])
+        )
+    cells = np.stack(np.unravel_index(keys, tuple(shape)), axis=1)
+    near = np.searchsorted(regions, _key(cells // _NEAR, shape))
+    sums = sums[seen[near, 0] >= min(_LEAST_VIEWS, len(views))]
     if not len(sums):
-        what = f"no pixel has an accumulation of {opacity:g}"
+        what = f"the views agree on no point with an accumulation of {opacity:g}"
         raise UserError("--opacity", what, "lower it, or look at the model first")
     mean = sums / sums[:, _COUNT:]
     length = np.linalg.norm(mean[:, _NORMAL], axis=1, keepdims=True)
@@ -89,6 +100,11 @@ def _rows(rendered: Rendered, camera: Cameras, background: Tensor, opacity: floa
     columns = [points, colours.clamp(0, 1), normals, torch.ones_like(share)]
     rows: Array = torch.cat(columns, dim=-1)[kept].double().numpy()
     return rows
+
+
+def _key(cells: NDArray[np.int64], shape: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(P,) the number of each cell (P, 3) of a grid."""
+    return np.asarray(np.ravel_multi_index(tuple(cells.T), tuple(shape)), np.int64)
 
 
 def _merged(keys: NDArray[np.int64], rows: Array) -> tuple[NDArray[np.int64], Array]:

@@ -71,8 +71,21 @@ def test_points_outside_of_the_box_are_left_out() -> None:
 
 
 def test_fog_gives_no_points() -> None:
-    with pytest.raises(UserError, match=r"--opacity: no pixel has an accumulation of 0\.9"):
+    with pytest.raises(UserError, match=r"agree on no point with an accumulation of 0\.9"):
         cloud_of(opacity=0.5)
+
+
+def test_what_one_view_alone_sees_is_left_out() -> None:
+    def speckled(view: int) -> Rendered:
+        seen = view_of(CAMERAS, view, 0.95)
+        if view == 4:
+            seen.depth[20:26, 20:26] += 0.4
+        return seen
+
+    cloud = make_cloud(speckled, CAMERAS, range(12), BACKGROUND, BOX, VOXEL, 0.9)
+    assert np.abs(np.linalg.norm(cloud.points, axis=1) - toy.RADIUS).max() < 0.02
+    alone = make_cloud(speckled, CAMERAS, [4], BACKGROUND, BOX, VOXEL, 0.9)
+    assert np.linalg.norm(alone.points, axis=1).min() < toy.RADIUS - 0.2
 
 
 @pytest.mark.parametrize("normals", [False, True])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,14 @@ def test_a_path_file_is_read(tmp_path: Path) -> None:
     keys = read_keyframes(file)
     assert keys.duration == 0 and not keys.closed
     assert np.allclose(interpolate(keys, 4).poses, keys.poses)
+
+
+def test_the_pages_path_file_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/export.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "path.json").write_text(example)
+    keys = read_keyframes(tmp_path / "path.json")
+    assert keys.duration == 2 and keys.poses[0, :, 2].tolist() == [0, 1, 0]
 
 
 def bent(keyframe: int, **changes: Any) -> dict[str, Any]:
