@@ -16,6 +16,7 @@ from dac.errors import UserError
 
 Kind = Literal["baseline", "restart", "expert", "distilled", "dac"]
 KINDS: tuple[Kind, ...] = ("baseline", "restart", "expert", "distilled", "dac")
+CONTROLS = ("single", "random")  # divisions that mean nothing
 FILES = ("model.safetensors", "model.json")
 # Folders of a results folder that are no scene's, and so no scene's name.
 RESERVED = ("benchmarks", "figures", "logs", "settings", "state", "tables")
@@ -92,7 +93,7 @@ def scenes_of(results: Path) -> list[str]:
 
 
 def models_of(results: Path, scene: str) -> list[TrainedModel]:
-    """A scene's models, by field, seed, kind, and name."""
+    """A scene's models, by field, seed, kind, and name; of control divisions before others."""
     found = []
     for file in (results / scene).glob("*/seed*/**/model.json"):
         folder = file.parent
@@ -100,7 +101,12 @@ def models_of(results: Path, scene: str) -> list[TrainedModel]:
             field, seed, *below = folder.relative_to(results / scene).parts
             model = _model(folder, scene, field, seed, "/".join(below))
             found += [] if model is None else [model]
-    return sorted(found, key=lambda m: (m.field, m.seed, KINDS.index(m.kind), _natural(m.name)))
+    return sorted(found, key=_place)
+
+
+def _place(model: TrainedModel) -> tuple[str, int, int, bool, list[tuple[int, str]]]:
+    meant = model.division not in CONTROLS
+    return model.field, model.seed, KINDS.index(model.kind), meant, _natural(model.name)
 
 
 def _model(folder: Path, scene: str, field: str, seed: str, name: str) -> TrainedModel | None:

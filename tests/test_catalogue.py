@@ -17,6 +17,7 @@ NAMES = (
     "azimuth-4/corrected/distill-600",
     "azimuth-4/corrected/distill-600-finetune-600",
     "azimuth-overlap-6/paper/distill-600-finetune-900",
+    "single-1/corrected/distill-600-finetune-600",
 )
 
 
@@ -52,6 +53,7 @@ def test_paths_say_what_each_model_is(results: Path) -> None:
         "azimuth-4/expert2",
         "azimuth-4/expert10",
         "azimuth-4/corrected/distill-600",
+        "single-1/corrected/distill-600-finetune-600",
         "azimuth-4/corrected/distill-600-finetune-600",
         "azimuth-overlap-6/paper/distill-600-finetune-900",
     ]
@@ -68,8 +70,8 @@ def test_paths_say_what_each_model_is(results: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        (None, NAMES[-1]),
-        ("dac", NAMES[-1]),
+        (None, NAMES[-2]),
+        ("dac", NAMES[-2]),
         ("baseline", "baseline-1200"),
         ("baseline-600", "baseline-600"),
         ("expert2", "azimuth-4/expert2"),

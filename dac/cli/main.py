@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import dac
+from dac.cli import export, render
 from dac.cli.doctor import doctor
 from dac.cli.new import new
 from dac.cli.report import report
@@ -25,10 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
 for command in (new, doctor, status, report):
     app.command()(command)
+app.add_typer(render.app, name="render")
+app.add_typer(export.app, name="export")
 
 
 def _version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from dac.cli.checks import Result, results_of
 from dac.cli.doctor import check_all
 from dac.cli.packages import check_packages, faults_of
 from dac.cli.slurm import check_slurm
+from dac.ops import backend
 
 Stub = Callable[..., None]
 
 
 @pytest.fixture
 def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All packages work, without the seconds that their imports take."""
+    """All packages work, without the seconds that their imports take; no kernels are loaded yet."""
+    monkeypatch.setattr(backend, "library", cache(backend.library.__wrapped__))
     monkeypatch.setattr(packages, "faults_of", lambda modules: dict.fromkeys(modules, ""))
     monkeypatch.chdir(ROOT)
 

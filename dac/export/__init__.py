@@ -1,0 +1,1 @@
+"""What comes out of a trained scene: one-file models, stills, videos, point clouds, meshes."""

@@ -1,0 +1,207 @@
+"""One file, read back: the same pictures bit for bit, without the workflow, and no nonsense."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import dac
+from dac.catalogue import choose_model
+from dac.errors import UserError
+from dac.evaluation.records import Evaluation
+from dac.evaluation.render import render_view
+from dac.export.camera import Camera
+from dac.export.model_file import CHUNK_RAYS, load, read_contents
+from dac.export.publish import export_model
+from dac.fields.model import load_model
+from dac.scenes.scene import Scene
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = {
+    *("snakemake", "pycolmap", "networkx", "sklearn", "pandas", "matplotlib"),
+    *("viser", "av", "trimesh", "skimage"),
+}
+
+
+@pytest.fixture(scope="session")
+def exported(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy's baseline in one file."""
+    out = tmp_path_factory.mktemp("exported") / "toy.safetensors"
+    trained = choose_model(results, "toy", "baseline")
+    export_model(Scene.load(results / "toy/scene"), trained, out, out.with_suffix(".md"))
+    return out
+
+
+def test_pictures_are_the_same_bit_for_bit(results: Path, exported: Path) -> None:
+    scene = Scene.load(results / "toy/scene")
+    model = load_model(results / "toy/kplanes/seed0/baseline-20")
+    field = dac.load(exported, device="cpu")
+    focal = float(scene.cameras.intrinsics[0, 0])
+    for view in (0, 5):
+        camera = Camera(scene.cameras.world_from_camera[view].numpy(), focal, 24, 24)
+        expected = render_view(model, scene.cameras, view, torch.ones(3), CHUNK_RAYS)
+        for ours, theirs in zip(field.render(camera), expected, strict=True):
+            assert ours.dtype == torch.float32 and torch.equal(ours, theirs)
+    default = render_view(model, scene.cameras, scene.train[0], torch.ones(3), CHUNK_RAYS)
+    assert torch.equal(field.render().rgb, default.rgb)
+    wide = field.render(width=30, height=20)
+    assert wide.rgb.shape == (20, 30, 3) and wide.depth.shape == wide.accumulation.shape == (20, 30)
+
+
+def test_what_goes_with_the_weights(results: Path, exported: Path) -> None:
+    contents = read_contents(exported)
+    scene = Scene.load(results / "toy/scene")
+    record = Evaluation.load(results / "toy/kplanes/seed0/baseline-20/evaluation")
+    assert contents.space.model_dump(mode="json") == scene.space.to_json()
+    assert np.array_equal(contents.world_from_data, scene.world_from_data)
+    assert contents.background == (1, 1, 1)
+    about = contents.about
+    assert (about.scene, about.model, about.seed, about.steps) == ("toy", "baseline-20", 0, 20)
+    assert (about.views, about.scored_views) == (12, 2)
+    assert about.psnr == record.mean.psnr and about.commit == record.git_commit
+    # The tensors are plain safetensors, for any reader.
+    weights = load_file(exported)
+    ours = load_model(results / "toy/kplanes/seed0/baseline-20").state_dict()
+    assert weights.keys() == ours.keys()
+    assert all(torch.equal(weights[name], ours[name]) for name in ours)
+
+
+def test_an_expert_needs_no_evaluation(results: Path, tmp_path: Path) -> None:
+    out = tmp_path / "expert.safetensors"
+    trained = choose_model(results, "toy", "expert1")
+    export_model(Scene.load(results / "toy/scene"), trained, out, tmp_path / "card.md")
+    about = read_contents(out).about
+    assert (about.division, about.K, about.psnr, about.commit) == ("azimuth", 2, None, None)
+    card = (tmp_path / "card.md").read_text()
+    assert "| division | azimuth, K = 2 |" in card and "not measured" in card
+
+
+FRESH = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
+import dac
+heavy = [name for name in ("torch", "numpy", "pydantic") if name in sys.modules]
+assert not heavy, heavy
+{code}
+assert not set({blocked}) & set(sys.modules)
+"""
+
+
+def fresh(code: str, folder: Path) -> None:
+    """Run code in a process of its own, where the workflow's packages can't be imported."""
+    text = FRESH.format(blocked=WORKFLOW, code=code)
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_cards_ten_lines_work_without_the_workflow(exported: Path, tmp_path: Path) -> None:
+    card = exported.with_suffix(".md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(code.strip().splitlines()) <= 10
+    (tmp_path / exported.name).symlink_to(exported)
+    fresh(code + "\nassert view.depth.shape == (24, 24)", tmp_path)
+    assert (tmp_path / "view.png").stat().st_size > 100
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'loads'"):
+        dac.loads  # noqa: B018
+
+
+def resaved(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """The file with other contents."""
+
+    def apply(file: Path) -> None:
+        with safe_open(file, "pt") as opened:
+            data = json.loads(opened.metadata()["dac"])
+        change(data)
+        save_file(load_file(file), file, {"dac": json.dumps(data)})
+
+    return apply
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-100] ^= 1
+    file.write_bytes(data)
+
+
+def foreign(file: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, file, {"format": "pt"})
+
+
+def no_json(file: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, file, {"dac": "{" * 5000})
+
+
+def endless(file: Path) -> None:
+    file.write_bytes((2**40).to_bytes(8, "little") + b"{}")
+
+
+def large(key: str, value: Any) -> Callable[[Path], None]:
+    return resaved(lambda data: data["settings"].update({key: value}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda file: file.unlink(), "no such file"),
+        (lambda file: file.write_bytes(b""), "no model file"),
+        (lambda file: file.write_bytes(file.read_bytes()[:500]), "truncated"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-40]), "truncated"),
+        (lambda file: file.write_text("not a model at all, but text"), "no model file"),
+        (flip, "its weights are not those that were written"),
+        (foreign, "not of this project"),
+        (no_json, "is no JSON"),
+        (endless, "no model file"),
+        (resaved(lambda data: data.update(version=2)), "has version 2, and this program reads"),
+        (resaved(lambda data: data.pop("version")), "has version None"),
+        (resaved(lambda data: data.update(code="print()")), "code: unknown key"),
+        (resaved(lambda data: data.pop("space")), "space: missing"),
+        (resaved(lambda data: data["space"].update(near=9.0)), "space"),
+        (resaved(lambda data: data["camera"].update(focal=-1)), "camera.focal"),
+        (large("channels", 4), "not those of the model"),
+        (large("resolution", 10**9), "not those of the model"),
+        (large("scales", [10**9]), "not those of the model"),
+        (large("colour_layers", 10**9), "not those of the model"),
+        (large("decoder", "explicit"), "not those of the model"),
+    ],
+)
+def test_damage_is_one_clear_line(
+    exported: Path, tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(exported.read_bytes())
+    damage(file)
+    with pytest.raises(UserError, match=said) as caught:
+        load(file)
+    assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load(tmp_path)
