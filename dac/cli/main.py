@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import dac
+from dac.cli.view import view
 from dac.errors import UserError
 
 app = typer.Typer(
@@ -36,6 +37,9 @@ def _common(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(view)
 
 
 def main() -> None:
