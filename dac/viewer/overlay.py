@@ -97,17 +97,17 @@ class Overlay:
                     f"/points/{group}/cloud",
                     points=self._points.xyz[of_group],
                     colors=palette[group],
-                    point_size=0.08 * camera_size(self._place),
+                    point_size=0.12 * camera_size(self._place),
                     point_shape="circle",
                     precision="float32",
                 )
 
 
 def camera_size(scene: Scene) -> float:
-    """Size of a camera's pyramid in the scene: about half the way to its neighbour."""
+    """Size of a camera's pyramid in the scene: a third of the way to its neighbour, about."""
     centres = scene.cameras.centres.numpy()[list(scene.train)]
     extent = float(np.percentile(np.linalg.norm(centres - np.median(centres, axis=0), axis=1), 90))
     if len(centres) < 2 or extent == 0:
         return 0.1
     spacing = float(np.median(cKDTree(centres).query(centres, k=2)[0][:, 1]))
-    return float(np.clip(0.5 * spacing, 0.02 * extent, 0.05 * extent))
+    return float(np.clip(0.3 * spacing, 0.015 * extent, 0.03 * extent))

@@ -51,8 +51,7 @@ def depth_ramp(width: int = 256, height: int = 12) -> Image:
 
 def draw_split(image: Image, column: int) -> None:
     """Draw the line between two models into a picture, in place."""
-    width = max(1, image.shape[1] // 500)
-    image[:, max(column - width, 0) : column + width] = (255, 196, 0)
+    image[:, column : column + max(1, image.shape[1] // 500)] = (255, 196, 0)
 
 
 def error_picture(render: Tensor, truth: Tensor) -> Image:

@@ -1,8 +1,8 @@
 """How large a picture may be, so that motion stays smooth.
 
 The one measure is seconds per ray, which pictures that were made tell. While the camera moves, a
-picture is as large as the wanted rate allows; once it rests, pictures follow that are each twice as
-wide, up to the window's own size.
+picture is as large as the wanted rate allows; once it rests, pictures follow that are each up to
+twice as wide, until one has the window's own size.
 """
 
 from __future__ import annotations
@@ -47,11 +47,9 @@ class Resolution:
         """Sizes of the pictures for a window, in pixels: while it moves first, its own last."""
         scale = math.sqrt(self._rays / (width * height))
         scale = min(max(scale, _SMALLEST_SIDE / min(width, height)), 1.0)
-        scales = []
-        while scale < 1:
-            scales.append(scale)
-            scale *= 2
-        return [(round(scale * width), round(scale * height)) for scale in [*scales, 1.0]]
+        steps = max(math.ceil(math.log2(1 / scale) - 0.01), 0)
+        scales = [scale ** (1 - step / steps) for step in range(steps)]
+        return [(round(part * width), round(part * height)) for part in [*scales, 1.0]]
 
 
 def _rays_at_aim(seconds_per_ray: float) -> float:

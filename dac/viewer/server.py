@@ -10,6 +10,8 @@ import threading
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
+
 from dac.catalogue import choose_model, choose_scene, models_of
 from dac.errors import UserError
 from dac.fields.model import Model
@@ -118,6 +120,8 @@ class Server:
             show_logo=False, show_share_button=False, control_width="large"
         )
         self._server.gui.main_panel.dock_right()
+        # viser imports its JPEG encoder for the first picture, which a page would wait for.
+        self._server.gui.add_image(np.zeros((8, 8, 3), np.uint8), format="jpeg").remove()
         cameras, view = self._place.scene.cameras, self._place.scene.train[0]
         pose = cameras.world_from_camera[view].numpy()
         camera = self._server.initial_camera

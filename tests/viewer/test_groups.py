@@ -56,8 +56,8 @@ def test_labels_are_titles_and_say_more_only_where_they_must() -> None:
     one, two = model("baseline-5"), model("baseline-9")
     assert list(labels([one, two])) == ["baseline, 5 steps", "baseline, 9 steps"]
     assert list(labels([one, replace(one, seed=3)])) == [
-        "baseline, 5 steps, seed 0",
-        "baseline, 5 steps, seed 3",
+        "seed 0: baseline, 5 steps",
+        "seed 3: baseline, 5 steps",
     ]
     restarts = [model("baseline-3-restart-9", "restart"), model("baseline-4-restart-9", "restart")]
     assert list(labels(restarts)) == [

@@ -47,6 +47,6 @@ def test_errors_and_the_split() -> None:
     assert error_picture(render, torch.tensor([[[0.6, 1.0, 0.9]]])).tolist() == [[[102, 0, 255]]]
     image = np.zeros((2, 10, 3), np.uint8)
     draw_split(image, 4)
-    assert np.flatnonzero(image[0, :, 0]).tolist() == [3, 4]
-    draw_split(image, 0)
+    assert np.flatnonzero(image[0, :, 0]).tolist() == [4]
     draw_split(image, 10)
+    assert np.flatnonzero(image[0, :, 0]).tolist() == [4]
