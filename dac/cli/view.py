@@ -1,0 +1,42 @@
+"""`dac view`: look at a trained scene in a web page."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def view(
+    results: Annotated[Path, typer.Argument(help="The workflow's results folder.")] = Path(
+        "results"
+    ),
+    scene: Annotated[str | None, typer.Option(help="The scene, where there are several.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model to begin with: dac, baseline, expert0, ...")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+) -> None:
+    """Look at a trained scene in a web page."""
+    from dac.viewer.server import Server, check_address, is_loopback, make_place
+
+    check_address(host, port)
+    server = Server(make_place(results, scene, model), host, port)
+    if not is_loopback(host):
+        print(f"warning: whoever reaches {host}:{server.port} can look, and save camera paths")
+    here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    print(f"The viewer: http://{here}:{server.port}")
+    who, machine = getpass.getuser(), socket.gethostname()
+    print(f"Over SSH:   ssh -L {server.port}:{here}:{server.port} {who}@{machine}")
+    print("Ctrl-C ends it.", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        # There is nothing to save, and viser's threads take seconds to wind down.
+        os._exit(0)

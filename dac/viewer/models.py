@@ -1,0 +1,43 @@
+"""The models of a scene by what the page calls them, loaded when they are looked at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from dac.catalogue import TrainedModel
+from dac.fields.model import Model, default_device, load_model
+
+KEPT = 4
+
+
+def labels(models: Sequence[TrainedModel]) -> dict[str, TrainedModel]:
+    """Distinct names for people, in the models' order.
+
+    Field and seed stand before it where there are several, the path behind it where that isn't
+    enough.
+    """
+    fields = len({model.field for model in models}) > 1
+    seeds = len({model.seed for model in models}) > 1
+
+    def label(model: TrainedModel) -> str:
+        before = [model.field] * fields + [f"seed {model.seed}"] * seeds
+        return f"{', '.join(before)}: {model.title}" if before else model.title
+
+    often = Counter(map(label, models))
+    return {
+        label(model) if often[label(model)] == 1 else f"{label(model)} [{model.name}]": model
+        for model in models
+    }
+
+
+@lru_cache(maxsize=KEPT)
+def loaded(folder: Path) -> Model:
+    """A model on the device that renders; the last few are kept.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    return load_model(folder, default_device())

@@ -1,0 +1,332 @@
+"""One open page: what its panel holds, what it wants to see, and what it is shown."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from dac.catalogue import TrainedModel
+from dac.divide.partition import Partition
+from dac.errors import UserError
+from dac.evaluation.metrics import psnr
+from dac.evaluation.pictures import to_uint8
+from dac.evaluation.render import Rendered
+from dac.evaluation.truth import background_colour, truth_image, usable_pixels
+from dac.fields.model import Model
+from dac.scenes.points import Points
+from dac.scenes.scene import Scene
+from dac.viewer import pictures
+from dac.viewer.groups import colours
+from dac.viewer.models import loaded
+from dac.viewer.overlay import Overlay
+from dac.viewer.path_editor import PathEditor
+from dac.viewer.poses import Floats, focus_distance, pose_of, vertical_fov, wxyz_of
+from dac.viewer.renderer import Renderer
+from dac.viewer.resolution import Resolution
+from dac.viewer.tasks import Check, Live, Rendering, Wish
+
+if TYPE_CHECKING:
+    import viser
+
+_NOTHING = "nothing"
+_MOVING_QUALITY, _RESTING_QUALITY = 75, 92  # of JPEG
+
+
+@dataclass(frozen=True)
+class Place:
+    """What all pages share.
+
+    Attributes:
+        scene: the trained scene.
+        points: its sparse points, or None.
+        models: by label.
+        first: the label of the model that pages begin with.
+        partitions: partition files by name.
+        paths: folder of the camera paths.
+        renderer, resolution: of all pages.
+    """
+
+    scene: Scene
+    points: Points | None
+    models: Mapping[str, TrainedModel]
+    first: str
+    partitions: Mapping[str, Path]
+    paths: Path
+    renderer: Renderer
+    resolution: Resolution
+
+    @property
+    def background(self) -> Tensor:
+        """(3,) the colour behind the scene."""
+        return background_colour(self.scene)
+
+    @property
+    def first_partition(self) -> str | None:
+        """The partition that the first model learnt by, or any."""
+        model = self.models[self.first]
+        own = f"{model.division}-{model.K}"
+        return own if own in self.partitions else next(iter(self.partitions), None)
+
+
+class Page:
+    """One client of the server.
+
+    Its first picture is asked for before anything else is sent.
+    """
+
+    def __init__(self, place: Place, client: viser.ClientHandle) -> None:
+        self._place, self._client = place, client
+        self._lock = threading.Lock()
+        self._closed = False
+        self._left = loaded(place.models[place.first].folder)
+        self._right: Model | None = None
+        self._wish: Wish | None = None
+        self._split, self._show = 0.5, pictures.SHOWS[0]
+        self.refresh()
+        client.camera.on_update(lambda _: self.refresh())
+        client.gui.set_panel_label(f"DaC: {place.scene.name}")
+        tabs = client.gui.add_tab_group()
+        with tabs.add_tab("View"):
+            self._build_view()
+        with tabs.add_tab("Photos"):
+            self._build_photos()
+        with tabs.add_tab("Path"):
+            self._path = PathEditor(
+                client.gui,
+                place.paths,
+                lambda: (self._pose(), client.camera.fov),
+                self.move,
+                self.tell,
+            )
+        self._overlay = Overlay(client.scene, place.scene, place.points, self._choose)
+        self._draw_overlay()
+
+    def close(self) -> None:
+        """The page is gone: stop working for it."""
+        self._closed = True
+        self._place.renderer.drop(self._client.client_id)
+        self._path.close()
+
+    def tell(self, title: str, text: str) -> None:
+        """A message that goes away by itself."""
+        if not self._closed:
+            self._client.add_notification(title, text, auto_close_seconds=8)
+
+    def move(self, world_from_camera: Floats, fov: float, distance: float | None = None) -> None:
+        """Move the page's camera.
+
+        Args:
+            world_from_camera: (3, 4).
+            fov: vertical, in radians.
+            distance: to what the camera will turn around; None: as it was.
+        """
+        camera = self._client.camera
+        if self._closed:
+            return
+        with self._client.atomic():
+            camera.fov = fov
+            camera.position = world_from_camera[:, 3]
+            camera.wxyz = wxyz_of(world_from_camera)
+            if distance is not None:
+                camera.look_at = world_from_camera[:, 3] + distance * world_from_camera[:, 2]
+
+    def refresh(self) -> None:
+        """Ask for a picture, if the one that is wanted has changed."""
+        camera = self._client.camera
+        with self._lock:
+            wish = Wish(
+                world_from_camera=self._pose(),
+                fov=camera.fov,
+                window=(max(camera.image_width, 1), max(camera.image_height, 1)),
+                left=self._left,
+                right=self._right,
+                split=self._split,
+                show=self._show,
+            )
+            if self._closed or wish.same(self._wish):
+                return
+            self._wish = wish
+            place = self._place
+            display = partial(self._display, wish)
+            task = Live(wish, place.resolution, place.background, display)
+            place.renderer.submit(self._client.client_id, "live", task)
+
+    def _pose(self) -> Floats:
+        camera = self._client.camera
+        return pose_of(camera.wxyz, camera.position)
+
+    def _display(self, wish: Wish, rendered: Rendered, last: bool) -> None:
+        """Send a picture; called by the renderer."""
+        if self._closed:
+            return
+        image = pictures.picture(rendered, wish.show)
+        if wish.right is not None:
+            pictures.draw_split(image, wish.column(image.shape[1]))
+        quality = _RESTING_QUALITY if last else _MOVING_QUALITY
+        self._client.scene.set_background_image(image, format="jpeg", jpeg_quality=quality)
+        self._client.flush()
+        if wish.show == "depth":
+            self._say_range(pictures.depth_range(rendered))
+
+    def _build_view(self) -> None:
+        gui, names = self._client.gui, list(self._place.models)
+        self._model = gui.add_dropdown("Model", names, initial_value=self._place.first)
+        self._other = gui.add_dropdown("Compare with", [_NOTHING, *names])
+        self._slider = gui.add_slider("Split", 0.0, 1.0, 0.01, 0.5, visible=False)
+        self._shown = gui.add_dropdown("Show", pictures.SHOWS)
+        self._ramp = gui.add_image(pictures.depth_ramp(), format="png", visible=False)
+        self._legend = gui.add_markdown("", visible=False)
+        self._model.on_update(lambda _: self._switch())
+        self._other.on_update(lambda _: self._switch())
+        self._slider.on_update(lambda _: self._set_split())
+        self._shown.on_update(lambda _: self._set_show())
+        gui.add_divider()
+        partitions = list(self._place.partitions) or [_NOTHING]
+        first = self._place.first_partition or _NOTHING
+        self._partition = gui.add_dropdown("Groups", partitions, initial_value=first)
+        self._cameras = gui.add_checkbox("Cameras", True)
+        self._points = gui.add_checkbox("Points", False, visible=self._place.points is not None)
+        self._groups: list[viser.GuiCheckboxHandle] = []
+        self._group_folder = gui.add_folder("Groups shown")
+        with self._group_folder:
+            self._colours = gui.add_html("")
+        self._partition.on_update(lambda _: self._draw_overlay())
+        self._cameras.on_update(lambda _: self._show_overlay())
+        self._points.on_update(lambda _: self._show_overlay())
+
+    def _set_split(self) -> None:
+        self._split = float(self._slider.value)
+        self.refresh()
+
+    def _set_show(self) -> None:
+        self._show = self._shown.value
+        self._ramp.visible = self._legend.visible = self._show == "depth"
+        self.refresh()
+
+    def _say_range(self, found: tuple[float, float] | None) -> None:
+        text = "nothing in sight"
+        if found is not None:
+            text = f"{found[0]:.3g} (left) to {found[1]:.3g} (right) away, even in 1 / distance"
+        if text != self._legend.content:
+            self._legend.content = text
+
+    def _switch(self) -> None:
+        """Show the chosen models, once they are loaded."""
+        chosen = (self._model.value, self._other.value)
+        labels = [label for label in chosen if label != _NOTHING]
+        message = self._client.add_notification(
+            "Loading", " and ".join(labels), loading=True, with_close_button=False
+        )
+        try:
+            models = [loaded(self._place.models[label].folder) for label in labels]
+        except UserError as error:
+            self.tell("This model can't be shown", str(error))
+            return
+        finally:
+            message.remove()
+        if chosen != (self._model.value, self._other.value):
+            return  # something else was chosen meanwhile
+        changed = models[0] is not self._left
+        self._left, self._right = models[0], models[1] if len(models) > 1 else None
+        self._slider.visible = self._right is not None
+        self.refresh()
+        if changed and self._photo.value != _NOTHING:
+            self._compare()
+
+    def _draw_overlay(self) -> None:
+        """Draw cameras and points in the chosen partition's groups."""
+        name = self._partition.value
+        try:
+            partition = None if name == _NOTHING else Partition.load(self._place.partitions[name])
+        except UserError as error:
+            self.tell("These groups can't be shown", str(error))
+            return
+        with self._lock:
+            for box in self._groups:
+                box.remove()
+            self._groups = []
+            self._colours.content = _legend(partition)
+            with self._group_folder:
+                for group, members in enumerate(partition.groups if partition else ()):
+                    box = self._client.gui.add_checkbox(f"{group}: {len(members)} views", True)
+                    box.on_update(lambda _: self._show_overlay())
+                    self._groups.append(box)
+            self._overlay.draw(partition)
+        self._show_overlay()
+
+    def _show_overlay(self) -> None:
+        groups = [box.value for box in self._groups]
+        self._overlay.show(self._cameras.value, self._points.value, groups)
+
+    def _build_photos(self) -> None:
+        gui, scene = self._client.gui, self._place.scene
+        kinds = {**dict.fromkeys(scene.train, "training"), **dict.fromkeys(scene.test, "test")}
+        self._views = {
+            f"{scene.names[view]} ({kinds[view]})": view for view in [*scene.train, *scene.test]
+        }
+        self._photo: Any = gui.add_dropdown("Photo", [_NOTHING, *self._views])
+        self._score = gui.add_markdown("Choose a photo here, or click a camera.")
+        blank = np.full((2, 3, 3), 255, np.uint8)
+        self._images = [
+            gui.add_image(blank, label=label, format="jpeg", jpeg_quality=90, visible=False)
+            for label in ("Photo", "Render", f"|Difference|, {pictures.ERROR_GAIN} times")
+        ]
+        self._photo.on_update(lambda _: self._go_to_photo())
+
+    def _choose(self, view: int) -> None:
+        """A camera was clicked."""
+        label = next(label for label, index in self._views.items() if index == view)
+        if self._photo.value == label:
+            self._go_to_photo()
+        else:
+            self._photo.value = label  # which calls `_go_to_photo`
+
+    def _go_to_photo(self) -> None:
+        view = self._views.get(self._photo.value)
+        if view is None:
+            return
+        cameras = self._place.scene.cameras
+        pose = cameras.world_from_camera[view].numpy()
+        self.move(pose, vertical_fov(cameras, view), focus_distance(cameras, view))
+        self._compare()
+
+    def _compare(self) -> None:
+        """Have the chosen view rendered beside its photo."""
+        place, view = self._place, self._views[self._photo.value]
+        self._score.content = f"Rendering {self._model.value} ..."
+        rendering = Rendering(
+            place.scene.cameras, view, self._left, None, place.scene.cameras.width, place.background
+        )
+        show = partial(self._display_check, view, self._model.value)
+        task = Check(rendering, place.resolution, show)
+        place.renderer.submit(self._client.client_id, "check", task)
+
+    def _display_check(self, view: int, model: str, rendered: Rendered) -> None:
+        """Show photo, render and error; called by the renderer."""
+        if self._closed:
+            return
+        scene = self._place.scene
+        truth, usable = truth_image(scene, view), usable_pixels(scene, view)
+        render = rendered.rgb.clamp(0, 1)
+        shown = [to_uint8(truth), to_uint8(render), pictures.error_picture(render, truth)]
+        for handle, image in zip(self._images, shown, strict=True):
+            handle.image = image
+            handle.visible = True
+        self._score.content = f"**{psnr(render, truth, usable):.2f} dB** PSNR, {model}"
+
+
+def _legend(partition: Partition | None) -> str:
+    """HTML: a coloured square for each group."""
+    palette = colours(1 if partition is None else partition.count)[:-1]
+    squares = [
+        f'<span style="color: rgb{colour}; white-space: nowrap">&#9632; {group}</span>'
+        for group, colour in enumerate(palette)
+    ]
+    return f'<div style="padding: 0 0.8em">{" &nbsp; ".join(squares)}</div>'

@@ -1,0 +1,195 @@
+"""The tab where a camera path is made: keyframes at the camera's pose, a preview, a file."""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dac.errors import UserError
+from dac.viewer.keyframes import CameraPath, Keyframe, Motion
+from dac.viewer.poses import Floats
+
+if TYPE_CHECKING:
+    import viser
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NONE = "none yet"
+_APART = 2.0  # seconds from the last keyframe to a new one
+_LATEST = 86400.0
+
+
+class PathEditor:
+    """A page's camera path.
+
+    Args:
+        gui: of viser, within the tab.
+        folder: where paths are kept, as NAME.json.
+        pose: gives the camera: world_from_camera (3, 4), vertical field of view in radians.
+        move: takes the same, and moves the camera.
+        tell: takes a title and a text for a message.
+    """
+
+    def __init__(
+        self,
+        gui: viser.GuiApi,
+        folder: Path,
+        pose: Callable[[], tuple[Floats, float]],
+        move: Callable[[Floats, float], None],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._folder, self._pose, self._move, self._tell = folder, pose, move, tell
+        self._keyframes: list[Keyframe] = []
+        self._playing = threading.Event()
+        self._lock = threading.RLock()  # viser calls what watches a value as it is set
+        add = gui.add_button("Add keyframe here")
+        # mypy takes viser's `value` for read-only.
+        self._list: Any = gui.add_dropdown("Keyframe", [_NONE])
+        self._seconds: Any = gui.add_number("Seconds", 0.0, min=0.0, max=_LATEST, step=0.1)
+        actions = gui.add_button_group("Selected", ["Go to", "Replace", "Delete"])
+        self._fps: Any = gui.add_number("Pictures/s", 30, min=1, max=240, step=1)
+        self._play = gui.add_button("Play")
+        self._name = gui.add_text("Name", "path")
+        files = gui.add_button_group("File", ["Save", "Load"])
+        gui.add_markdown(f"Paths are kept as `{folder}/NAME.json`.")
+        add.on_click(lambda _: self._explained(self._add))
+        self._list.on_update(lambda _: self._select())
+        self._seconds.on_update(lambda _: self._explained(self._retime))
+        by_action = {"Go to": self._go, "Replace": self._replace, "Delete": self._delete}
+        actions.on_click(lambda event: self._explained(by_action[event.target.value]))
+        self._play.on_click(lambda _: self._explained(self._toggle))
+        by_file = {"Save": self._save, "Load": self._load}
+        files.on_click(lambda event: self._explained(by_file[event.target.value]))
+
+    def close(self) -> None:
+        """Stop the preview."""
+        self._playing.clear()
+
+    @property
+    def _chosen(self) -> int | None:
+        value = self._list.value
+        return None if value == _NONE else int(value.split(":")[0]) - 1
+
+    def _explained(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except UserError as error:
+            self._tell("That didn't work", str(error))
+
+    def _show(self, chosen: Keyframe | None) -> None:
+        """Write the list anew, in time."""
+        self._keyframes.sort(key=lambda keyframe: keyframe.seconds)
+        names = [
+            f"{place}: {keyframe.seconds:g} s" for place, keyframe in enumerate(self._keyframes, 1)
+        ]
+        self._list.options = names or [_NONE]
+        if chosen is not None:
+            place = self._keyframes.index(chosen)
+            self._list.value = names[place]
+            self._seconds.value = chosen.seconds
+        elif names:
+            self._list.value = names[0]
+            self._seconds.value = self._keyframes[0].seconds
+
+    def _here(self, seconds: float) -> Keyframe:
+        pose, fov = self._pose()
+        rows = tuple(tuple(map(float, row)) for row in pose)
+        return Keyframe.model_validate(
+            {
+                "world_from_camera": rows,
+                "fov_degrees": math.degrees(fov),
+                "seconds": seconds,
+            }
+        )
+
+    def _add(self) -> None:
+        with self._lock:
+            last = self._keyframes[-1].seconds + _APART if self._keyframes else 0.0
+            keyframe = self._here(last)
+            self._keyframes.append(keyframe)
+            self._show(keyframe)
+
+    def _select(self) -> None:
+        if (place := self._chosen) is not None and place < len(self._keyframes):
+            self._seconds.value = self._keyframes[place].seconds
+
+    def _put(self, keyframe: Keyframe) -> None:
+        """Put a keyframe in the selected one's place."""
+        with self._lock:
+            place = self._chosen
+            if place is None:
+                raise UserError("Keyframe", "there is none yet", "add one")
+            others = self._keyframes[:place] + self._keyframes[place + 1 :]
+            if keyframe.seconds in [other.seconds for other in others]:
+                taken = f"another keyframe is at {keyframe.seconds:g} s"
+                raise UserError("Seconds", taken, "choose another time")
+            self._keyframes = [*others, keyframe]
+            self._show(keyframe)
+
+    def _retime(self) -> None:
+        place, seconds = self._chosen, float(self._seconds.value)
+        if place is not None and self._keyframes[place].seconds != seconds:
+            self._put(self._keyframes[place].model_copy(update={"seconds": seconds}))
+
+    def _replace(self) -> None:
+        if (place := self._chosen) is not None:
+            self._put(self._here(self._keyframes[place].seconds))
+
+    def _delete(self) -> None:
+        with self._lock:
+            if (place := self._chosen) is not None:
+                del self._keyframes[place]
+                self._show(None)
+
+    def _go(self) -> None:
+        if (place := self._chosen) is not None:
+            keyframe = self._keyframes[place]
+            self._move(keyframe.pose, math.radians(keyframe.fov_degrees))
+
+    def _path(self) -> CameraPath:
+        if not self._keyframes:
+            raise UserError("Camera path", "has no keyframe yet", "add one")
+        return CameraPath(fps=float(self._fps.value), keyframes=tuple(self._keyframes))
+
+    def _toggle(self) -> None:
+        """Play the path once, or stop it; runs until then."""
+        if self._playing.is_set():
+            self._playing.clear()
+            return
+        path = self._path()
+        motion = Motion(path)
+        self._playing.set()
+        self._play.label = "Stop"
+        began = time.perf_counter()
+        while self._playing.is_set():
+            now = time.perf_counter() - began
+            pose, fov = motion(now)
+            self._move(pose, math.radians(fov))
+            if now >= motion.end:
+                break
+            time.sleep(1 / min(path.fps, 30))
+        self._playing.clear()
+        self._play.label = "Play"
+
+    def _file(self) -> Path:
+        name = self._name.value.strip()
+        if not _NAME.fullmatch(name):
+            what = "is no name for a path"
+            raise UserError(repr(name), what, "letters, digits, - and _, at most 64")
+        return self._folder / f"{name}.json"
+
+    def _save(self) -> None:
+        file = self._file()
+        self._path().save(file)
+        self._tell("Saved", str(file))
+
+    def _load(self) -> None:
+        path = CameraPath.load(self._file())
+        with self._lock:
+            self._keyframes = list(path.keyframes)
+            self._fps.value = round(path.fps)
+            self._show(self._keyframes[0])
