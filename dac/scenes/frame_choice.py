@@ -17,6 +17,8 @@ that trembling adds up to nothing.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, rfft2
@@ -25,7 +27,7 @@ from scipy.ndimage import map_coordinates
 Floats = NDArray[np.float64]
 
 LONGER_SIDE = 640  # pixels of the copies that sharpness is told from
-_MOTION_SIDE = 160  # pixels of the copies that motion is told from
+_MOTION_SIDE = 128  # pixels of the copies that motion is told from
 _COARSEST = 12  # pixels, shorter side
 _STEPS = 3  # of Gauss-Newton at each scale
 _LEAST_SPREAD = 4.0  # grey levels: below, a picture shows noise
@@ -130,6 +132,7 @@ def _warped(picture: Floats, affine: Floats) -> Floats:
     return np.asarray(map_coordinates(picture, place, order=1, mode="constant", cval=np.nan))
 
 
+@cache
 def _basis(shape: tuple[int, ...]) -> Floats:
     """(3, H, W): 1, x and y of each pixel, from the centre, in units of the longer side."""
     rows, columns = ((np.arange(side) + 0.5 - side / 2) / max(shape) for side in shape)
