@@ -276,7 +276,8 @@ def write_base(kind: str, root: Path) -> None:
     config = copy.deepcopy(CONFIG)
     (root / "config" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     _write_outside(root / "outside")
-    _write_named(kind, root)
+    if kind != "video":  # its photos have no names yet
+        _write_named(kind, root)
 
 
 def _write_outside(folder: Path) -> None:
