@@ -274,9 +274,9 @@ def _stream(video: Path, container: InputContainer) -> VideoStream:
     if not streams:
         raise UserError(video, "holds no video", "name a file with pictures in it")
     stream = streams[0]
-    codec = stream.codec_context.name
-    canonical = stream.codec_context.codec.canonical_name
-    if canonical not in _CODECS:
+    # Without a decoder there is no context.
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+    if codec not in _CODECS:
         raise UserError(video, f"videos of kind {codec} are not read", "convert it to H.264")
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MOST_PIXELS:
