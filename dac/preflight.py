@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dac.scenes.images import read_header
-from dac.settings import ModelSettings, ResolvedScene
+from dac.settings import ModelSettings, ResolvedScene, VideoSettings
 
 _IMAGES = {".png", ".jpg", ".jpeg"}
 _RENDER_BYTES = 5  # colours and half-precision depth of a pixel
@@ -36,6 +36,9 @@ def disk_space(
     if scene.format == "blend":
         count = scene.render.train_views + scene.render.test_views
         pixels, channels = (scene.render.size // scene.scene.downscale) ** 2, 4
+    elif scene.format == "video":
+        count, channels = scene.video.frames, 3
+        pixels = _frame_pixels(scene.video) // scene.scene.downscale**2
     elif images:
         header = read_header(Path(images[0]))
         pixels = header.size[0] * header.size[1] // scene.scene.downscale**2
@@ -43,6 +46,8 @@ def disk_space(
     array = count * pixels * (channels + (scene.scene.masks is not None))
     if scene.format == "blend":  # the PNGs
         array += count * channels * scene.render.size**2
+    if scene.format == "video":  # the JPEGs
+        array += count * _frame_pixels(scene.video) // 2
     # One of so many views is a test view.
     share = 2 if scene.format in ("blender", "blend") else 8
     scored = min(scene.evaluate.test_views or count, count // share + 1)
@@ -50,6 +55,11 @@ def disk_space(
     results = array + trained * run + evaluated * scored * pixels * _RENDER_BYTES
     # Two states of each training, and one that is being written.
     return results, 3 * run * at_once
+
+
+def _frame_pixels(video: VideoSettings) -> int:
+    """Of a frame 4 to 3, the squarest that cameras make: no video is opened for an estimate."""
+    return 3 * video.longest_side**2 // 4
 
 
 def parameters(model: ModelSettings) -> int:

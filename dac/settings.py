@@ -37,7 +37,7 @@ Vector3 = tuple[Coordinate, Coordinate, Coordinate]
 _PART = r"[^/\x00-\x1f\x7f]{1,255}"
 PathText = Annotated[str, Field(max_length=1024, pattern=rf"^/*{_PART}(/+{_PART})*/*$")]
 
-Format = Literal["blender", "nerfstudio", "colmap", "nerfpp", "nsvf", "photos", "blend"]
+Format = Literal["blender", "nerfstudio", "colmap", "nerfpp", "nsvf", "photos", "blend", "video"]
 Division = Literal[
     "azimuth", "azimuth-quantile", "azimuth-overlap", "louvain", "spectral", "random", "single"
 ]
@@ -88,6 +88,20 @@ class RenderSettings(Stage):
     )
 
 
+class VideoSettings(Stage):
+    """Choosing frames of a video: sharp ones, evenly spaced in motion."""
+
+    frames: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        150, description="photos that are wanted; fewer where the camera turns very fast"
+    )
+    minimum_sharpness: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="share of its neighbours' sharpness below which a photo is left out"
+    )
+    longest_side: Annotated[int, Field(ge=64, le=12_000)] = Field(
+        1600, description="pixels; larger frames are reduced to it"
+    )
+
+
 class SfmSettings(Stage):
     """Structure from motion on a folder of photos."""
 
@@ -102,9 +116,9 @@ class SfmSettings(Stage):
     camera: Literal["single", "per-folder"] = Field(
         "single", description="one camera for all photos, or one a folder"
     )
-    camera_model: Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = Field(
-        "OPENCV", description="COLMAP camera model"
-    )
+    camera_model: Literal[
+        "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE"
+    ] = Field("OPENCV", description="COLMAP camera model")
     max_image_size: Annotated[int, Field(ge=64, le=10**9)] = Field(
         1600, description="pixels, longer side"
     )
@@ -375,6 +389,7 @@ class SceneEntry(Stage):
 
 SECTIONS: dict[str, type[Stage]] = {
     "render": RenderSettings,
+    "video": VideoSettings,
     "sfm": SfmSettings,
     "points": PointsSettings,
     "scene": SceneSettings,
@@ -400,6 +415,7 @@ class Settings(Stage):
     scenes: tuple[SceneEntry, ...] = Field(max_length=1000)
     study: StudySettings = StudySettings()
     render: RenderSettings = RenderSettings()
+    video: VideoSettings = VideoSettings()
     sfm: SfmSettings = SfmSettings()
     points: PointsSettings = PointsSettings()
     scene: SceneSettings = SceneSettings()
@@ -421,6 +437,7 @@ class ResolvedScene(Stage):
     division: Division
     K: int
     render: RenderSettings
+    video: VideoSettings
     sfm: SfmSettings
     points: PointsSettings
     scene: SceneSettings

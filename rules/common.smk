@@ -69,9 +69,10 @@ def check_scene(scene, source):
         if path is not None and not os.path.exists(path):
             where = f"{source}: scenes.{scene.name}.{key}"
             raise UserError(where, f"no such file or folder: {path}", "check the path")
-    if scene.format == "blend" and not os.path.isfile(scene.path):
+    wanted = {"blend": "a .blend file", "video": "a video file"}.get(scene.format)
+    if wanted and not os.path.isfile(scene.path):
         where = f"{source}: scenes.{scene.name}.path"
-        raise UserError(where, f"{scene.path} is no file", "name a .blend file")
+        raise UserError(where, f"{scene.path} is no file", f"name {wanted}")
 
 
 # Read once by hand first: Snakemake doesn't say where broken YAML is broken.
@@ -104,10 +105,12 @@ RUN = f"{SEED}/{{run}}"  # any of the folders above that holds a model of the wh
 
 RENDERED = f"{SCENE}/rendered/{{part}}-{{first}}-{{last}}"
 VIEWS = f"{SCENE}/views"
+FRAMES = f"{SCENE}/frames"
 
 SCENE_FILES = [f"{SCENE}/scene/{name}" for name in ("scene.json", "images.npy", "masks.npy")]
 VIEW_FILES = [f"{VIEWS}/transforms_train.json", f"{VIEWS}/transforms_test.json"]
 VIEW_FOLDERS = [f"{VIEWS}/train", f"{VIEWS}/test"]
+FRAME_FILES = [f"{FRAMES}/frames.json", f"{FRAMES}/photos"]
 SFM_MODEL = [f"{SCENE}/sfm/{name}.bin" for name in ("cameras", "images", "points3D")]
 RUN_FILES = ("model.safetensors", "model.json", "optimizer.safetensors", "curve.json")
 
@@ -184,6 +187,7 @@ STAGE_MODULES = {
     "blender": [],
     "render_views": ["dac.scenes.blend", "dac.scenes.render_in_blender"],
     "views": ["dac.scenes.blend"],
+    "frames": ["dac.scenes.video"],
     "sfm": ["dac.scenes.sfm", "dac.scenes.views"],
     "import_scene": ["dac.scenes.importer"],
     "read_points": ["dac.scenes.colmap_model", "dac.scenes.points"],
@@ -216,9 +220,11 @@ STAGE_SETTINGS = {
         "render": values(s.render, "train_views", "test_views", "chunk", "executable")
     },
     "views": lambda s, w: {},
+    "frames": lambda s, w: {"video": values(s.video)},
     "sfm": lambda s, w: {
-        "path": s.path,
+        "path": data_set(s)["path"],
         "exclude": s.scene.exclude,
+        "masks": s.scene.masks,
         "sfm": values(s.sfm),
     },
     "import_scene": lambda s, w: {
@@ -342,8 +348,8 @@ def names_of(*formats):
     return "|".join(names) or "(?!)"
 
 
-def blend_file(wildcards):
-    """The .blend file of a scene that comes as one."""
+def scene_file(wildcards):
+    """The file of a scene that comes as one: a .blend file, a video."""
     return scene_of(wildcards).path
 
 
@@ -362,9 +368,11 @@ def rendered(name):
 
 
 def data_set(scene):
-    """Where a scene's images and poses lie, and in what format: those of a .blend file are made."""
+    """Where a scene's images lie, and in what format: a .blend file's and a video's are made."""
     if scene.format == "blend":
         return {"path": VIEWS.format(scene=scene.name), "format": "blender"}
+    if scene.format == "video":
+        return {"path": FRAME_FILES[-1].format(scene=scene.name), "format": "photos"}
     return {"path": scene.path, "format": scene.format}
 
 
@@ -373,11 +381,13 @@ def data_files(wildcards):
     scene = scene_of(wildcards)
     if scene.format == "blend":
         return [*VIEW_FILES, *VIEW_FOLDERS, *named_files(scene)]
+    if scene.format == "video":
+        return [*FRAME_FILES, *named_files(scene)]
     return scene_data(scene)
 
 
 def scene_data(scene):
-    """Files that are there before anything runs: as `data_files`, but for a .blend file itself."""
+    """Files that are there before anything runs: as `data_files`, but a .blend file or a video itself."""
     return sorted({*files_below([scene.path]), *named_files(scene)})
 
 
@@ -395,14 +405,14 @@ def files_below(paths):
 
 
 def sfm_model(wildcards):
-    """The structure-from-motion model, for scenes that come as photos alone."""
-    return SFM_MODEL if scene_of(wildcards).format == "photos" else []
+    """The structure-from-motion model, for scenes that come as photos or a video alone."""
+    return SFM_MODEL if scene_of(wildcards).format in ("photos", "video") else []
 
 
 def sparse_model(wildcards):
     """The COLMAP model that holds a scene's points: found from photos, or brought along."""
     scene = scene_of(wildcards)
-    if scene.format == "photos":
+    if scene.format in ("photos", "video"):
         return SFM_MODEL
     for folder in (Path(scene.path, "sparse", "0"), Path(scene.path, "sparse"), Path(scene.path)):
         parts = [*folder.glob("cameras.*"), *folder.glob("images.*"), *folder.glob("points3D.*")]

@@ -1,10 +1,10 @@
-# From images to arrays and points: rendering, structure from motion, import, sparse points.
+# From images to arrays and points: rendering, frames of videos, structure from motion, import, sparse points.
 rule render_views:
     input:
         settings=frozen("render_views"),
         # Which program renders, and where it lies, is no reason to render again.
         program=ancient(frozen("blender")),
-        blend=blend_file,
+        blend=scene_file,
     output:
         f"{RENDERED}/cameras.json",
         directory(f"{RENDERED}/images"),
@@ -58,6 +58,35 @@ rule views:
         "../workflow_scripts/views.py"
 
 
+rule frames:
+    input:
+        settings=frozen("frames"),
+        video=scene_file,
+    output:
+        FRAME_FILES[0],
+        directory(FRAME_FILES[1]),
+    log:
+        log_of(FRAMES),
+    benchmark:
+        benchmark_of(FRAMES)
+    wildcard_constraints:
+        scene=names_of("video"),
+    # As for `sfm`: nothing of the scene can start before.
+    priority: 3
+    conda:
+        "../envs/scenes.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        work=state_of(FRAMES),
+    message:
+        "Choosing frames of the video of {wildcards.scene}"
+    script:
+        "../workflow_scripts/extract_frames.py"
+
+
 rule sfm:
     input:
         settings=frozen("sfm"),
@@ -70,7 +99,7 @@ rule sfm:
     benchmark:
         benchmark_of(f"{SCENE}/sfm")
     wildcard_constraints:
-        scene=names_of("photos"),
+        scene=names_of("photos", "video"),
     # It is the head of a scene's longest chain of jobs: nothing of the scene can start before.
     priority: 3
     conda:
@@ -121,7 +150,7 @@ rule read_points:
     benchmark:
         benchmark_of(f"{SCENE}/points")
     wildcard_constraints:
-        scene=names_of("photos", "colmap"),
+        scene=names_of("photos", "video", "colmap"),
     conda:
         "../envs/core.yaml"
     resources:

@@ -50,6 +50,15 @@ def test_what_grows_with_the_scene_and_the_model(tmp_path: Path) -> None:
     assert disk_space(one, [], **counts)[0] == 8 * run
 
 
+def test_a_video_s_frames_are_counted_before_they_are_chosen(tmp_path: Path) -> None:
+    entry = {"name": "walk", "path": "walk.mp4", "format": "video", "division": "azimuth", "K": 4}
+    data = {"scenes": [entry], "video": {"frames": 16, "longest_side": 80}}
+    one = resolve(parse({**data, "scene": {"downscale": 2}}, "config"), "walk")
+    results, _ = disk_space(one, [str(tmp_path / "walk.mp4")], trained=8, at_once=6, evaluated=4)
+    arrays, photos = 16 * (80 * 60 // 4) * 3, 16 * 80 * 60 // 2
+    assert results == arrays + photos + 8 * 12 * parameters(one.model) + 4 * 3 * 1200 * 5
+
+
 def test_a_blend_file_s_views_are_counted_before_they_are_rendered(tmp_path: Path) -> None:
     rendering = {"train_views": 6, "test_views": 4, "size": 40}
     entry = {"name": "ball", "path": "ball.blend", "format": "blend"}

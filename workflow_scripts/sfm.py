@@ -10,7 +10,7 @@ def main(job: Job) -> None:
     from dac.scenes.views import read_names
     from dac.settings import SfmSettings
 
-    exclude = job.value("exclude")
+    exclude, masks = job.value("exclude"), job.value("masks")
     run_sfm(
         Path(job.value("path")),
         job.section("sfm", SfmSettings),
@@ -18,6 +18,7 @@ def main(job: Job) -> None:
         Path(job.params.work),
         threads=job.threads,
         exclude=read_names(Path(exclude)) if exclude else [],
+        masks=Path(masks) if masks else None,
     )
 
 

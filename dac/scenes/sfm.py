@@ -35,7 +35,9 @@ from dac.scenes.sfm_photos import (
     check_sizes,
     chosen_photos,
     colmap_folder,
+    colmap_masks,
     digests_of,
+    masks_of,
     read_photos,
 )
 from dac.scenes.sfm_report import check_registered, make_report
@@ -49,6 +51,9 @@ _MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin")
 _ALL_PAIRS_UP_TO = 50
 _KEYPOINT_BYTES = 24
 _DESCRIPTOR_BYTES = 128
+# Half the longer side is a lens of 115 degrees. Fisheye pairs can't be verified without a focal
+# length to start from; mapping finds the true one.
+_FISHEYE_FOCAL = 0.5
 # Two-view models are guesses; three views is the least that checks itself.
 _SMALLEST_MODEL = 3
 
@@ -61,6 +66,7 @@ def run_sfm(
     *,
     threads: int,
     exclude: Sequence[str] = (),
+    masks: Path | None = None,
 ) -> dict[str, Any]:
     """Find the cameras and a sparse cloud of points of a folder of photos.
 
@@ -71,18 +77,22 @@ def run_sfm(
         work: resumable state; may be deleted at any time between runs.
         threads: CPU threads.
         exclude: names of photos to leave out.
+        masks: folder of masks, named as the photos: features are sought where they are white. What
+            is transparent in a photo has none in any case.
 
     Returns:
         What report.json holds: images, registered, unregistered, models, points,
         mean_reprojection_error (pixels), mean_track_length, seconds, cameras, pycolmap, log.
 
     Raises:
-        UserError: fewer than two photos, a damaged one, sizes that don't fit the camera setting,
-            too few registered, no room on the disk.
+        UserError: fewer than two photos, a damaged one or its mask, sizes that don't fit the camera
+            setting, too few registered, no room on the disk.
     """
     pycolmap = load_pycolmap()
     names = chosen_photos(photos, exclude)
+    mask_files = masks_of(masks, names)
     digests = digests_of(photos, names)
+    digests |= {f"{name}, its mask": sha256(file) for name, file in mask_files.items()}
     sources = [pycolmap.__version__, source_digest("dac.scenes.sfm")]
     finished = Finished(work, digest_of(settings.model_dump(mode="json"), digests, sources))
     if finished.restore(out):
@@ -96,14 +106,17 @@ def run_sfm(
             check_sizes(photos, found, settings.camera)
             require_space(work, _space(settings, found, work))
             folder = colmap_folder(photos, found, work)
+            masked = colmap_masks(photos, found, mask_files, work)
         features, matches = _digests(settings, digests, pycolmap.__version__)
         state = SfmState(pycolmap, work, features, matches)
-        run = _Run(pycolmap, settings, state, threads)
+        run = _Run(pycolmap, settings, state, threads, masked)
         turned = sum(photo.orientation != 1 for photo in found)
         if turned:
             run.tell(f"Turned {turned} of {len(found)} photos upright (EXIF orientation).")
+        if masked is not None:
+            run.tell("Features were sought only where masks and alpha leave the photos.")
         with _timed("features", seconds):
-            run.extract(folder, names)
+            run.extract(folder, found)
         with _timed("matches", seconds):
             how = run.match(names)
         with _timed("mapping", seconds):
@@ -160,6 +173,7 @@ class _Run:
     settings: SfmSettings
     state: SfmState
     threads: int
+    masks: Path | None
     log: list[str] = field(default_factory=list)
 
     @property
@@ -176,39 +190,40 @@ class _Run:
         self.tell(f"Features were {step} by an earlier run.")
         return True
 
-    def extract(self, folder: Path, names: Sequence[str]) -> None:
+    def extract(self, folder: Path, photos: Sequence[Photo]) -> None:
         """SIFT features of every photo, and the cameras, into the database."""
         if self._done("extracted"):
             return
-        with told_progress(self.database, "keypoints", "photos have features", len(names)):
-            for camera, missing in self._without_features(names):
+        with told_progress(self.database, "keypoints", "photos have features", len(photos)):
+            for camera, missing in self._without_features(photos):
                 self._extract(folder, missing, camera)
         self.state.finish("extracted")
 
-    def _without_features(self, names: Sequence[str]) -> list[tuple[int | None, list[str]]]:
-        """The photos that lack features, by the camera that others of their group have already.
+    def _without_features(self, photos: Sequence[Photo]) -> list[tuple[int | None, list[Photo]]]:
+        """The photos that lack features, by camera, with the one that others of them have already.
 
         COLMAP would give them a new one: it doesn't look at photos that have features.
         """
-        if not self.database.is_file():
-            return [(None, list(names))]
-        with self.pycolmap.Database.open(self.database) as database:
-            images = database.read_all_images()
-            have = {
-                image.name
-                for image in images
-                if database.exists_keypoints(image.image_id)
-                and database.exists_descriptors(image.image_id)
-            }
-        kind = self.settings.camera
-        cameras = {camera_group(image.name, kind): image.camera_id for image in images}
-        missing: dict[int | None, list[str]] = {}
-        for name in names:
-            if name not in have:
-                missing.setdefault(cameras.get(camera_group(name, kind)), []).append(name)
-        return list(missing.items())
+        kind, have = self.settings.camera, set()
+        cameras: dict[str, int] = {}
+        if self.database.is_file():
+            with self.pycolmap.Database.open(self.database) as database:
+                images = database.read_all_images()
+                have = {
+                    image.name
+                    for image in images
+                    if database.exists_keypoints(image.image_id)
+                    and database.exists_descriptors(image.image_id)
+                }
+            cameras = {camera_group(image.name, kind): image.camera_id for image in images}
+        missing: dict[str, list[Photo]] = {}
+        for photo in photos:
+            if photo.name not in have:
+                missing.setdefault(camera_group(photo.name, kind), []).append(photo)
+        return [(cameras.get(group), lacking) for group, lacking in missing.items()]
 
-    def _extract(self, folder: Path, names: Sequence[str], camera: int | None) -> None:
+    def _extract(self, folder: Path, photos: Sequence[Photo], camera: int | None) -> None:
+        """Features of photos that share a camera: a new one, or the one of that number."""
         pycolmap = self.pycolmap
         options = pycolmap.FeatureExtractionOptions()
         options.use_gpu = False
@@ -217,15 +232,19 @@ class _Run:
         options.sift.max_num_features = self.settings.max_features
         reader = pycolmap.ImageReaderOptions()
         reader.camera_model = self.settings.camera_model
+        if self.masks is not None:
+            reader.mask_path = self.masks
         if camera is not None:
             reader.existing_camera_id = camera
-        mode = pycolmap.CameraMode
-        single = self.settings.camera == "single" or camera is not None
+        elif self.settings.camera_model == "OPENCV_FISHEYE":
+            width, height = photos[0].width, photos[0].height
+            focal = _FISHEYE_FOCAL * max(width, height)
+            reader.camera_params = f"{focal},{focal},{width / 2},{height / 2},0,0,0,0"
         pycolmap.extract_features(
             self.database,
             folder,
-            image_names=list(names),
-            camera_mode=mode.SINGLE if single else mode.PER_FOLDER,
+            image_names=[photo.name for photo in photos],
+            camera_mode=pycolmap.CameraMode.SINGLE,
             reader_options=reader,
             extraction_options=options,
             device=pycolmap.Device.cpu,

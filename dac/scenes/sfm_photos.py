@@ -7,17 +7,19 @@ it use that name.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from dac.artifacts import sha256
 from dac.errors import UserError
 from dac.files import files_under, inside
 from dac.scenes.images import decode, open_image, read_header
+from dac.scenes.masks import find_mask, read_mask
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 _ORIENTATION = 0x0112  # EXIF tag
@@ -32,12 +34,14 @@ class Photo:
         name: path below the photo folder.
         width, height: pixels, after the EXIF orientation is applied.
         orientation: EXIF orientation, 1 where the pixels are upright.
+        alpha: whether pixels may be transparent.
     """
 
     name: str
     width: int
     height: int
     orientation: int
+    alpha: bool = False
 
     @property
     def needs_copy(self) -> bool:
@@ -114,7 +118,7 @@ def read_photos(folder: Path, names: Sequence[str]) -> list[Photo]:
     headers = [read_header(folder / name) for name in names]
     for name, header in zip(names, headers, strict=True):
         decode(folder / name, 3)
-        photos.append(Photo(name, *header.upright, header.orientation))
+        photos.append(Photo(name, *header.upright, header.orientation, header.alpha))
     return photos
 
 
@@ -172,6 +176,50 @@ def colmap_folder(folder: Path, photos: Sequence[Photo], work: Path) -> Path:
         else:
             target.symlink_to(source.resolve())
     return upright
+
+
+def masks_of(folder: Path | None, names: Sequence[str]) -> dict[str, Path]:
+    """The mask of every photo, by the photo's name; empty without a folder of masks.
+
+    Raises:
+        UserError: names a photo that has none.
+    """
+    return {} if folder is None else {name: find_mask(folder, name) for name in names}
+
+
+def colmap_masks(
+    folder: Path, photos: Sequence[Photo], masks: Mapping[str, Path], work: Path
+) -> Path | None:
+    """A folder with masks as COLMAP wants them: `{name}.png`, upright, black where no feature is.
+
+    A pixel counts where its mask is white and alpha at least half.
+
+    Args:
+        folder: of the photos.
+        masks: of `masks_of`.
+        work: gets `masks/`.
+
+    Returns:
+        The folder; None where no photo has a mask or alpha.
+
+    Raises:
+        UserError: a mask is damaged or has another size than its photo.
+    """
+    made = work / "masks"
+    shutil.rmtree(made, ignore_errors=True)
+    for photo in photos:
+        used = np.full((photo.height, photo.width), 255, np.uint8)
+        if photo.alpha:
+            alpha = decode(folder / photo.name, 4, photo.orientation)[..., 3]
+            used[alpha < 128] = 0
+        if photo.name in masks:
+            size = (photo.width, photo.height)
+            used &= read_mask(masks[photo.name], photo.orientation, size, 1)
+        if photo.alpha or photo.name in masks:
+            target = made / f"{photo.name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(used).save(target, compress_level=1)
+    return made if made.exists() else None
 
 
 def _exif_upright(source: Path) -> Any:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import yaml
 from PIL import Image
@@ -24,8 +25,9 @@ TRAIN = 5  # of the views, where the layout gives the split
 CANARY = (13, 77, 201)  # the colour of every image that lies outside
 KINDS = (
     *("config", "blender", "nerfstudio", "colmap-binary", "colmap-text", "photos"),
-    *("nerfpp", "nsvf"),
+    *("nerfpp", "nsvf", "video"),
 )
+CLIPS = {"clip.mp4": "libx264", "clip.mkv": "mpeg4", "clip.webm": "libvpx"}  # and their encoders
 
 
 @dataclass
@@ -260,6 +262,9 @@ def write_base(kind: str, root: Path) -> None:
                 mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
                 _save(root / "data" / "train" / "mask" / f"{i}.png", mask)
         write_matrices(kind, root / "data", poses(VIEWS), intrinsics(30.0, 31.0, WIDTH, HEIGHT))
+    elif kind == "video":
+        for name, codec in CLIPS.items():
+            _write_clip(root / "data" / name, codec)
     elif kind == "photos":
         model().write(root / "sfm", binary=True)
         for i in range(VIEWS):
@@ -271,7 +276,8 @@ def write_base(kind: str, root: Path) -> None:
     config = copy.deepcopy(CONFIG)
     (root / "config" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     _write_outside(root / "outside")
-    _write_named(kind, root)
+    if kind != "video":  # its photos have no names yet
+        _write_named(kind, root)
 
 
 def _write_outside(folder: Path) -> None:
@@ -296,6 +302,19 @@ def _write_named(kind: str, root: Path) -> None:
         _save(root / "masks" / (name + ".png"), mask)
     (root / "lists" / "test.txt").write_text(f"# test views\n{names[1]}\n{names[4]}\n")
     (root / "lists" / "exclude.txt").write_text(f"{names[6]}\n")
+
+
+def _write_clip(file: Path, codec: str) -> None:
+    """A second of a camera that pans along noise."""
+    wall = np.random.default_rng(3).integers(0, 256, (8, 24, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=12)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for x in range(0, 96, 8):
+            picture = np.ascontiguousarray(wall[:, x : x + 96])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
 
 
 def _save(file: Path, picture: np.ndarray) -> None:

@@ -16,7 +16,18 @@ from typing import Any
 import configs
 import hostile
 import pictures
-from bases import HEIGHT, KINDS, VIEWS, WIDTH, Model, intrinsics, model, poses, write_matrices
+from bases import (
+    CLIPS,
+    HEIGHT,
+    KINDS,
+    VIEWS,
+    WIDTH,
+    Model,
+    intrinsics,
+    model,
+    poses,
+    write_matrices,
+)
 from PIL import Image
 
 from dac.settings import SceneSettings
@@ -537,6 +548,18 @@ def _folder(random: Random, root: Path, case: Case) -> str:
     return f"{folder.relative_to(root)}: {what}"
 
 
+def clip_of(case: Case) -> str:
+    """Which of the videos a case is about."""
+    return sorted(CLIPS)[case.number % len(CLIPS)]
+
+
+def _clip(random: Random, root: Path, case: Case) -> str:
+    file = root / "data" / clip_of(case)
+    done, data = hostile.damage_bytes(random, file.read_bytes())
+    file.write_bytes(data)
+    return f"{file.name}: {done}"
+
+
 _SHARED: list[Damage] = [*[_picture] * 3, *[_extreme] * 2, _file, _folder, _mask, _list]
 _TRANSFORMS: list[Damage] = [_transforms_tree] * 3 + [_transforms_names] * 4 + [_transforms_text]
 _COLMAP: list[Damage] = [_colmap_bytes] * 4 + [_colmap_model] * 5
@@ -549,4 +572,5 @@ _DAMAGES: dict[str, list[Damage]] = {
     "photos": [*_SHARED, _picture, _picture, _folder, _colmap_bytes, _colmap_model],
     "nerfpp": _SHARED + _MATRICES,
     "nsvf": _SHARED + _MATRICES,
+    "video": [_clip],
 }

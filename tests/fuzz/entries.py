@@ -13,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 from bases import CANARY
-from cases import Case
+from cases import Case, clip_of
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
@@ -25,8 +25,9 @@ from dac.scenes.colmap_model import read_model
 from dac.scenes.importer import import_scene
 from dac.scenes.points import Points, points_from_model
 from dac.scenes.scene import Scene
+from dac.scenes.video import extract_frames
 from dac.scenes.views import read_names
-from dac.settings import DivideSettings, SceneSettings, read_yaml, validate
+from dac.settings import DivideSettings, SceneSettings, VideoSettings, read_yaml, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 # What Snakemake gives its files, and a path that needs no configuration.
@@ -70,6 +71,8 @@ def run(case: Case, rules: ModuleType) -> None:
     """
     if case.kind == "config":
         _configuration(rules)
+    elif case.kind == "video":
+        _video(case, rules)
     else:
         _data_set(case, rules)
 
@@ -132,6 +135,13 @@ def _data_set(case: Case, rules: ModuleType) -> None:
         graph = shared if case.division in GRAPH_DIVISIONS else None
         partition = partition_scene(loaded, case.division, case.K, divide, graph)
         partition.save(work / "partition.json")
+
+
+def _video(case: Case, rules: ModuleType) -> None:
+    video, settings = Path("data", clip_of(case)), VideoSettings(frames=4)
+    scene = SimpleNamespace(name="toy", path=str(video), format="video", scene=SceneSettings())
+    rules.check_scene(scene, "config/config.yaml")
+    extract_frames(video, settings, Path("work/frames"), Path("work/state"), threads=1)
 
 
 def _before_sfm(data: Path, settings: SceneSettings) -> None:

@@ -102,8 +102,9 @@ def test_extraction_goes_on_with_what_is_missing(
     for _ in range(3):
         with pytest.raises(ReachedError):
             run_sfm(photos, settings, tmp_path / "out", tmp_path / "work", threads=1)
-    # A folder whose camera is known goes first, those without one together.
-    assert asked == [names, names[2:4] if cameras == 2 else names[2:], names[4:]]
+    # Photos that share a camera together.
+    end = 4 if cameras == 2 else VIEWS
+    assert asked == [names[:end], names[2:end], names[4:]]
     monkeypatch.setattr(pycolmap, "extract_features", extract)
     with pytest.raises(TypeError, match="not callable"):
         run_sfm(photos, settings, tmp_path / "out", tmp_path / "work", threads=1)
