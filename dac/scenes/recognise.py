@@ -20,7 +20,7 @@ from dac.scenes.importer import READERS
 from dac.scenes.orientation import match_pixels
 from dac.scenes.sfm_photos import SUFFIXES, list_photos
 from dac.scenes.splits import split
-from dac.settings import SECTIONS, RenderSettings, SceneSettings
+from dac.settings import RenderSettings, SceneSettings, VideoSettings
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")
 _PHOTO_FOLDER = "images"
@@ -218,40 +218,23 @@ def _every_8th(where: Path, names: Sequence[str]) -> tuple[int, int]:
 
 
 def _video(path: Path) -> Found:
-    """A video, and the photos that are made of it if nothing else is said."""
-    if "video" not in SECTIONS:
-        raise UserError(path, "this version reads no videos", "make a folder of photos of it")
-    made = SECTIONS["video"]().model_dump()
-    width, height, frames, seconds = _look_at(path)
-    reduced = min(1.0, made["longest_side"] / max(width, height))
-    size = (round(width * reduced), round(height * reduced))
-    train, test = _every_8th(path, [f"{i:05}" for i in range(min(made["frames"], frames))])
-    remark = (
-        f"The video lasts {seconds:.0f} s and has {frames} frames of {width} x {height} pixels."
-    )
-    return Found(path, "video", "a video", train, test, size, remarks=(remark,))
-
-
-def _look_at(path: Path) -> tuple[int, int, int, float]:
-    """A video's width and height in pixels, upright, about how many frames it has, and seconds.
+    """A video, and the photos that are made of it if nothing else is said.
 
     Raises:
         UserError: the package av is missing; it can't be decoded.
     """
     try:
-        import av
+        import av  # noqa: F401
     except ImportError as error:
         fix = "dac doctor says how to install it"
         raise UserError(path, f"videos need the package av ({error})", fix) from None
-    try:
-        with av.open(path) as container:
-            stream = container.streams.video[0]
-            frame = next(container.decode(stream))
-            seconds = (container.duration or 0) / av.time_base
-            frames = stream.frames or round(seconds * float(stream.average_rate or 0))
-    except (av.FFmpegError, StopIteration, IndexError) as error:
-        what = f"is no video that can be read ({type(error).__name__})"
-        raise UserError(path, what, "convert it, e.g. to .mp4") from None
-    sides = (frame.width, frame.height)
-    width, height = sides[::-1] if frame.rotation % 180 else sides
-    return width, height, max(frames, 2), seconds
+    from dac.scenes.video import probe
+
+    made, video = VideoSettings(), probe(path)
+    reduced = min(1.0, made.longest_side / max(video.size))
+    size = (round(video.size[0] * reduced), round(video.size[1] * reduced))
+    frames = video.frames or made.frames
+    train, test = _every_8th(path, [f"{i:05}" for i in range(min(made.frames, frames))])
+    pixels = f"{video.size[0]} x {video.size[1]} pixels"
+    remark = f"The video lasts {video.seconds:.0f} s and has {frames} frames of {pixels}."
+    return Found(path, "video", "a video", train, test, size, remarks=(remark,))

@@ -62,6 +62,10 @@ _TURNS: dict[tuple[int, ...], Image.Transpose] = {
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
     (0, -1, 1, 0): Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (
+    *(Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270),
+    *(Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE),
+)
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,40 @@ def frames_of(video: Path, threads: int) -> Iterator[tuple[float, VideoFrame]]:
         if count and seconds * (1 + 2 / count) < _WHOLE * length:
             what = f"ends after {seconds:.1f} of {length:.1f} s: it is cut off or damaged"
             raise UserError(video, what, _DAMAGED)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a video is, by its own account and its first frame.
+
+    Attributes:
+        size: width and height in pixels, upright.
+        seconds: that it lasts; 0 where it doesn't say so.
+        frames: about how many there are; 0 where it doesn't say so.
+    """
+
+    size: tuple[int, int]
+    seconds: float
+    frames: int
+
+
+def probe(video: Path) -> Probe:
+    """Look at a video without decoding it all.
+
+    Raises:
+        UserError: it is none, or none that is read; its first frame is damaged.
+    """
+    with _explained(video), _opened(video) as container:
+        stream = _stream(video, container)
+        stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(MOST_PIXELS)}
+        frame = next(container.decode(stream), None)
+        if frame is None:
+            raise UserError(video, "holds no picture", _DAMAGED)
+        seconds = _length(stream, container)
+        frames = stream.frames or round(seconds * float(stream.average_rate or 0))
+        size = (frame.width, frame.height)
+        turned = _turn_of(frame) in _SIDEWAYS
+        return Probe(size[::-1] if turned else size, seconds, frames)
 
 
 @contextmanager

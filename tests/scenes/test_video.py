@@ -15,7 +15,7 @@ from PIL import Image
 
 from dac.errors import UserError
 from dac.scenes import video as video_module
-from dac.scenes.video import extract_frames
+from dac.scenes.video import extract_frames, probe
 from dac.settings import VideoSettings
 
 # A camera that starts slowly, hurries, stands still, and goes on.
@@ -133,6 +133,8 @@ def test_display_matrices_turn_the_photos(tmp_path: Path, matrix: tuple[int, ...
     video = write_video(tmp_path / "a.mp4", pictures)
     set_display_matrix(video, *matrix)
     frames, _ = extract(video, tmp_path / "out", frames=3)
+    looked = probe(video)
+    assert looked.frames == len(pictures) and looked.seconds > 0
     a, b, c, d = matrix
     y, x = np.indices((HEIGHT, WIDTH))
     column, row = a * x + c * y, b * x + d * y
@@ -141,7 +143,7 @@ def test_display_matrices_turn_the_photos(tmp_path: Path, matrix: tuple[int, ...
         shown = np.zeros((row.max() + 1, column.max() + 1, 3))
         shown[row, column] = pictures[frame["frame"]]
         found = photo(tmp_path / "out", frame["name"])
-        assert found.shape == shown.shape
+        assert found.shape == shown.shape == (*looked.size[::-1], 3)
         assert np.abs(found - shown).mean() < 14 < np.abs(found[::-1, ::-1] - shown).mean()
 
 
