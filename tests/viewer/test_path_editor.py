@@ -149,3 +149,71 @@ def test_what_is_loaded_is_saved_to_the_last_bit(desk: Desk) -> None:
     assert desk.shown("Pictures/s") == FPS
     assert desk.shown("Keyframe") == "1: 0.5 s" and desk.shown("Seconds") == 0.5
     assert desk.saved("b") == read_keyframes(desk.folder / "a.json")
+
+
+def test_load_says_what_is_wrong_and_keeps_what_is_there(desk: Desk) -> None:
+    desk.add(0.0, 0.4)
+    desk.load("none")
+    assert "none.json: no such file" in desk.said.pop()
+    (desk.folder / "odd.json").write_text('{"version": 2, "keyframes": []}')
+    desk.load("odd")
+    assert "odd.json: version" in desk.said.pop()
+    desk.load("../odd")
+    assert "is no name for a path" in desk.said.pop()
+    assert len(desk.saved("a").keyframes) == 2
+
+
+def test_replace_takes_the_pose_and_keeps_the_time(desk: Desk) -> None:
+    desk.add(0.0, 0.4, 1.1)
+    desk.set("Keyframe", "2: 2 s")
+    desk.camera = (pose(0.9), 0.5)
+    desk.press("Selected", "Replace")
+    keys = desk.saved("a")
+    assert keys.seconds.tolist() == [0, 2, 4] and desk.shown("Keyframe") == "2: 2 s"
+    np.testing.assert_allclose(keys.poses, [pose(0.0), pose(0.9), pose(1.1)], atol=1e-12)
+    assert keys.fov_degrees[1] == math.degrees(0.5)
+
+
+def test_delete_takes_the_chosen_one_until_there_is_none(desk: Desk) -> None:
+    desk.add(0.0, 0.4, 1.1)
+    desk.set("Keyframe", "2: 2 s")
+    desk.press("Selected", "Delete")
+    np.testing.assert_allclose(desk.saved("a").poses, [pose(0.0), pose(1.1)], atol=1e-12)
+    desk.said.clear()
+    assert desk.shown("Keyframe") == "1: 0 s" and desk.shown("Seconds") == 0
+    for _ in range(3):
+        desk.press("Selected", "Delete")
+    assert desk.shown("Keyframe") == "none yet"
+    desk.press("Play")
+    desk.press("File", "Save")
+    assert desk.said == ["That didn't work: Camera path: has no keyframe yet; add one"] * 2
+
+
+def test_another_time_sorts_anew(desk: Desk) -> None:
+    desk.add(0.0, 0.4, 1.1)
+    desk.set("Keyframe", "1: 0 s")
+    desk.set("Seconds", 3.25)
+    assert desk.shown("Keyframe") == "2: 3.25 s"
+    keys = desk.saved("a")
+    assert keys.seconds.tolist() == [2, 3.25, 4]
+    np.testing.assert_allclose(keys.poses, [pose(0.4), pose(0.0), pose(1.1)], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(4.0, "another keyframe is at 4 s"), (1e6, "keyframe: seconds")]
+)
+def test_a_time_that_cannot_be_is_taken_back(desk: Desk, seconds: float, said: str) -> None:
+    desk.add(0.0, 0.4, 1.1)
+    desk.set("Keyframe", "2: 2 s")
+    desk.set("Seconds", seconds)
+    assert said in desk.said.pop() and desk.shown("Seconds") == 2
+    assert desk.saved("a").seconds.tolist() == [0, 2, 4]
+
+
+def test_go_to_moves_the_camera(desk: Desk) -> None:
+    desk.add(0.0, 0.4)
+    desk.set("Keyframe", "2: 2 s")
+    desk.press("Selected", "Go to")
+    ((at, fov),) = desk.moves
+    np.testing.assert_allclose(at, pose(0.4), atol=1e-12)
+    assert fov == pytest.approx(0.704)
