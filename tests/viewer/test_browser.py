@@ -215,17 +215,16 @@ def test_a_loaded_path_is_saved_unchanged(visit: Visit) -> None:
     path = make_keyframes(frames, 24000 / 1001)
     folder = visit.results / "toy" / "camera_paths"
     write_keyframes(folder / "film.json", path)
-    visit.browser.get_by_label("Name", exact=True).fill("film")
     editor = visit.page._path
-    until(lambda: editor._name.value == "film")
+    visit.browser.get_by_role("tab", name="Path").click()
+    editor._name.value = "film"
     visit.browser.get_by_role("button", name="Load").click()
     until(lambda: len(editor._keyframes) == 3)
     for place in (3, 2):
         name = f"{place}: {frames[place - 1].seconds:g} s"
         visit.choose("Keyframe", name)
         until(lambda name=name: editor._list.value == name)
-    visit.browser.get_by_label("Name", exact=True).fill("copy")
-    until(lambda: editor._name.value == "copy")
+    editor._name.value = "copy"
     visit.browser.get_by_role("button", name="Save").click()
     until((folder / "copy.json").is_file)
     assert read_keyframes(folder / "copy.json") == path
