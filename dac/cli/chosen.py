@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dac.catalogue import TrainedModel, choose_model, choose_scene
+from dac.cli import completion
 from dac.errors import UserError
 
 if TYPE_CHECKING:
     from dac.scenes.scene import Scene
 
 Results = Annotated[Path, typer.Option(help="Results folder of the workflow.")]
-SceneName = Annotated[str | None, typer.Option("--scene", help="Scene; default: the only one.")]
+ResultsArgument = Annotated[Path, typer.Argument(help="Results folder of the workflow.")]
+SceneName = Annotated[
+    str | None,
+    typer.Option("--scene", help="Scene; default: the only one.", autocompletion=completion.scenes),
+]
 ModelName = Annotated[
     str | None,
     typer.Option(
         "--model",
         help="A kind (baseline, dac, ...), expert2, or a path below the seed's folder; default: "
         "the last, which is fine-tuned if any is.",
+        autocompletion=completion.models,
     ),
 ]
 Size = Annotated[str | None, typer.Option(help="Pixels, as 640x480; default: the training views'.")]

@@ -1,6 +1,6 @@
 """What a shell's completion offers for scenes and models: names from the results folder.
 
-For options beside an argument `results`: `typer.Option(autocompletion=completion.scenes)`.
+For options of a command that has `results`, as an argument or an option.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ def video(
     from dac.evaluation.truth import background_colour
     from dac.export import paths, video
     from dac.export.camera import stacked
+    from dac.export.keyframes import interpolate, read_keyframes
     from dac.fields.model import default_device, load_model
     from dac.signals import deferred
 
@@ -55,7 +56,7 @@ def video(
     poses, fov = training.world_from_camera.numpy(), paths.vertical_fov(training)
     keyframes = None
     if path not in ("orbit", "spiral"):
-        keyframes = paths.read_keyframes(Path(path))
+        keyframes = read_keyframes(Path(path))
         fps = keyframes.fps if fps is None else fps
         seconds = (keyframes.duration or None) if seconds is None else seconds
     fps, seconds = 30.0 if fps is None else fps, 8.0 if seconds is None else seconds
@@ -63,7 +64,7 @@ def video(
     net = load_model(trained.folder, default_device())
     with deferred() as stop:
         if keyframes is not None:
-            made = paths.interpolate(keyframes, frames)
+            made = interpolate(keyframes, frames)
         elif path == "orbit":
             made = paths.orbit(poses, fov, frames)
         else:
@@ -123,7 +124,7 @@ def _seen(
 ) -> Cameras:
     """The camera of a still, alone."""
     from dac.export.camera import resized_view, stacked
-    from dac.export.paths import read_keyframes
+    from dac.export.keyframes import read_keyframes
 
     if camera is not None:
         if view is not None:

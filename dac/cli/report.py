@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
+from dac.cli.chosen import ResultsArgument, SceneName
+
 
 def report(
-    results: Annotated[Path, typer.Argument(help="The workflow's results folder.")] = Path(
-        "results"
-    ),
-    scene: Annotated[
-        str | None, typer.Option(help="Which scene; not needed where there is one.")
-    ] = None,
+    results: ResultsArgument = Path("results"),
+    scene: SceneName = None,
     out: Annotated[
         Path | None, typer.Option(help="The file. [default: RESULTS/report-SCENE.html]")
     ] = None,

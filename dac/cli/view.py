@@ -11,19 +11,17 @@ from typing import Annotated
 
 import typer
 
+from dac.cli.chosen import ModelName, ResultsArgument, SceneName
+
 
 def view(
-    results: Annotated[Path, typer.Argument(help="The workflow's results folder.")] = Path(
-        "results"
-    ),
-    scene: Annotated[str | None, typer.Option(help="The scene, where there are several.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model to begin with: dac, baseline, expert0, ...")
-    ] = None,
+    results: ResultsArgument = Path("results"),
+    scene: SceneName = None,
+    model: ModelName = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
 ) -> None:
-    """Look at a trained scene in a web page."""
+    """Look at a trained scene in a web page, which begins with the chosen model and offers all."""
     from dac.viewer.server import Server, check_address, is_loopback, make_place
 
     check_address(host, port)

@@ -10,8 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dac.errors import UserError
-from dac.viewer.keyframes import CameraPath, Keyframe, Motion
+from dac.export.keyframes import (
+    FASTEST,
+    LATEST,
+    SLOWEST,
+    Keyframe,
+    Keyframes,
+    make_keyframe,
+    make_keyframes,
+    motion,
+    read_keyframes,
+    write_keyframes,
+)
 from dac.viewer.poses import Floats
 
 if TYPE_CHECKING:
@@ -20,7 +33,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NONE = "none yet"
 _APART = 2.0  # seconds from the last keyframe to a new one
-_LATEST = 86400.0
+_TICK = 1 / 30  # seconds between the poses of a preview
 
 
 class PathEditor:
@@ -49,9 +62,9 @@ class PathEditor:
         add = gui.add_button("Add keyframe here")
         # mypy takes viser's `value` for read-only.
         self._list: Any = gui.add_dropdown("Keyframe", [_NONE])
-        self._seconds: Any = gui.add_number("Seconds", 0.0, min=0.0, max=_LATEST, step=0.1)
+        self._seconds: Any = gui.add_number("Seconds", 0.0, min=0.0, max=LATEST, step=0.1)
         actions = gui.add_button_group("Selected", ["Go to", "Replace", "Delete"])
-        self._fps: Any = gui.add_number("Pictures/s", 30, min=1, max=240, step=1)
+        self._fps: Any = gui.add_number("Pictures/s", 30.0, min=SLOWEST, max=FASTEST, step=0.1)
         self._play = gui.add_button("Play")
         self._name = gui.add_text("Name", "path")
         files = gui.add_button_group("File", ["Save", "Load"])
@@ -97,14 +110,7 @@ class PathEditor:
 
     def _here(self, seconds: float) -> Keyframe:
         pose, fov = self._pose()
-        rows = tuple(tuple(map(float, row)) for row in pose)
-        return Keyframe.model_validate(
-            {
-                "world_from_camera": rows,
-                "fov_degrees": math.degrees(fov),
-                "seconds": seconds,
-            }
-        )
+        return make_keyframe(pose, math.degrees(fov), seconds)
 
     def _add(self) -> None:
         with self._lock:
@@ -131,9 +137,17 @@ class PathEditor:
             self._show(keyframe)
 
     def _retime(self) -> None:
-        place, seconds = self._chosen, float(self._seconds.value)
-        if place is not None and self._keyframes[place].seconds != seconds:
-            self._put(self._keyframes[place].model_copy(update={"seconds": seconds}))
+        with self._lock:
+            place, seconds = self._chosen, float(self._seconds.value)
+            if place is None or self._keyframes[place].seconds == seconds:
+                return
+            old = self._keyframes[place]
+            try:
+                pose = np.array(old.world_from_camera)
+                self._put(make_keyframe(pose, old.fov_degrees, seconds))
+            except UserError:
+                self._seconds.value = old.seconds
+                raise
 
     def _replace(self) -> None:
         if (place := self._chosen) is not None:
@@ -150,10 +164,10 @@ class PathEditor:
             keyframe = self._keyframes[place]
             self._move(keyframe.pose, math.radians(keyframe.fov_degrees))
 
-    def _path(self) -> CameraPath:
+    def _path(self) -> Keyframes:
         if not self._keyframes:
             raise UserError("Camera path", "has no keyframe yet", "add one")
-        return CameraPath(fps=float(self._fps.value), keyframes=tuple(self._keyframes))
+        return make_keyframes(self._keyframes, float(self._fps.value))
 
     def _toggle(self) -> None:
         """Play the path once, or stop it; runs until then."""
@@ -161,17 +175,17 @@ class PathEditor:
             self._playing.clear()
             return
         path = self._path()
-        motion = Motion(path)
+        camera, start = motion(path), path.keyframes[0].seconds
         self._playing.set()
         self._play.label = "Stop"
         began = time.perf_counter()
         while self._playing.is_set():
-            now = time.perf_counter() - began
-            pose, fov = motion(now)
-            self._move(pose, math.radians(fov))
-            if now >= motion.end:
+            passed = time.perf_counter() - began
+            now = camera(np.array([start + passed]))
+            self._move(now.poses[0], math.radians(now.fov_degrees[0]))
+            if passed >= path.duration:
                 break
-            time.sleep(1 / min(path.fps, 30))
+            time.sleep(_TICK)
         self._playing.clear()
         self._play.label = "Play"
 
@@ -184,12 +198,12 @@ class PathEditor:
 
     def _save(self) -> None:
         file = self._file()
-        self._path().save(file)
+        write_keyframes(file, self._path())
         self._tell("Saved", str(file))
 
     def _load(self) -> None:
-        path = CameraPath.load(self._file())
+        path = read_keyframes(self._file())
         with self._lock:
             self._keyframes = list(path.keyframes)
-            self._fps.value = round(path.fps)
+            self._fps.value = path.fps
             self._show(self._keyframes[0])

@@ -69,6 +69,15 @@ def test_bash_completes(environment: dict[str, str], results: Path) -> None:
     assert offered(environment, folder, "dac status results --scene sh") == {"ship"}
     assert offered(environment, folder, "dac status results/fox --scene ''") == {"fox"}
     assert offered(environment, folder, "dac status nowhere --scene ''") == set()
+    for command in ("view", "report"):
+        assert offered(environment, folder, f"dac {command} results/fox --scene ''") == {"fox"}
+    for command in ("render still", "export mesh"):
+        line = f"dac {command} --results results/fox --scene ''"
+        assert offered(environment, folder, line) == {"fox"}
+    models = {"baseline", "expert", "baseline-6", "azimuth-2/expert1"}
+    assert offered(environment, folder, "dac view results --scene ship --model ''") == models
+    assert offered(environment, folder, "dac render video --scene ship --model ''") == models
+    assert offered(environment, folder, "dac export model --scene lego --model ''") == set()
     assert offered(environment, folder, "dac new x y --division spec") == {"spectral"}
 
 

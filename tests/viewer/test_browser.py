@@ -181,7 +181,7 @@ def test_a_photo_beside_its_render(visit: Visit) -> None:
 
 
 def test_a_path_is_made_played_and_kept(visit: Visit) -> None:
-    from dac.viewer.keyframes import CameraPath
+    from dac.export.keyframes import read_keyframes
 
     scene = Scene.load(visit.results / "toy" / "scene")
     visit.browser.get_by_role("tab", name="Path").click()
@@ -195,7 +195,7 @@ def test_a_path_is_made_played_and_kept(visit: Visit) -> None:
     visit.browser.get_by_role("button", name="Save").click()
     file = visit.results / "toy" / "camera_paths" / "path.json"
     until(file.is_file)
-    path = CameraPath.load(file)
+    path = read_keyframes(file)
     assert [frame.seconds for frame in path.keyframes] == [0, 2]
     for frame, view in zip(path.keyframes, (0, 2), strict=True):
         expected = scene.cameras.world_from_camera[view].numpy()
@@ -204,6 +204,32 @@ def test_a_path_is_made_played_and_kept(visit: Visit) -> None:
     visit.browser.get_by_role("button", name="Play").click()
     last = path.keyframes[-1].pose
     until(lambda: np.allclose(visit.page._wish.world_from_camera, last, atol=1e-3))
+
+
+def test_a_loaded_path_is_saved_unchanged(visit: Visit) -> None:
+    """The browser shows rounded numbers and must not send them back."""
+    from dac.export.keyframes import make_keyframe, make_keyframes, read_keyframes, write_keyframes
+
+    poses = Scene.load(visit.results / "toy" / "scene").cameras.world_from_camera.numpy()
+    frames = [make_keyframe(poses[i], 40.0123, 1.23456 * i) for i in range(3)]
+    path = make_keyframes(frames, 24000 / 1001)
+    folder = visit.results / "toy" / "camera_paths"
+    write_keyframes(folder / "film.json", path)
+    editor = visit.page._path
+    visit.browser.get_by_role("tab", name="Path").click()
+    editor._name.value = "film"
+    visit.browser.get_by_role("button", name="Load").click()
+    until(lambda: len(editor._keyframes) == 3)
+    for place in (3, 2):
+        name = f"{place}: {frames[place - 1].seconds:g} s"
+        visit.choose("Keyframe", name)
+        until(lambda name=name: editor._list.value == name)
+    editor._name.value = "copy"
+    visit.browser.get_by_role("button", name="Save").click()
+    until((folder / "copy.json").is_file)
+    assert read_keyframes(folder / "copy.json") == path
+    visit.browser.get_by_role("button", name="Delete").click()
+    until(lambda: [frame.seconds for frame in editor._keyframes] == [0, 2 * 1.23456])
 
 
 def test_nothing_was_asked_of_another_host_and_nothing_went_wrong(visit: Visit) -> None:
