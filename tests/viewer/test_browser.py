@@ -113,6 +113,7 @@ def visit(toy_results: Path) -> Iterator[Visit]:
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
         )
         tab = browser.new_page(viewport={"width": 800, "height": 500})
+        tab.set_default_timeout(120_000)  # a machine that does other work takes its time
         visit = Visit(tab, server, toy_results)
         tab.on("console", lambda m: visit.errors.append(m.text) if m.type == "error" else None)
         tab.on("pageerror", lambda error: visit.errors.append(str(error)))
