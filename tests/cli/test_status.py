@@ -304,7 +304,12 @@ def test_real_jobs(tmp_path: Path, body: str, ending: int | None, after: str) ->
 
 
 def test_watching_sees_what_changes_and_ends_with_ctrl_c(results: Path) -> None:
-    command = [sys.executable, "-m", "dac", "status", str(results), "--watch", "0.1", "--json"]
+    # A shell's background jobs are started deaf to Ctrl-C, and so would be what they start.
+    text = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from dac.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", text, "status", str(results), "--watch", "0.1", "--json"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     lock = results / "logs/ball/kplanes/seed0/azimuth-2/expert1.lock"
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -316,5 +321,5 @@ def test_watching_sees_what_changes_and_ends_with_ctrl_c(results: Path) -> None:
         while '"running"' in process.stdout.readline():
             pass
         process.send_signal(signal.SIGINT)
-        process.communicate()
+        process.communicate(timeout=60)
         assert process.returncode == 0
