@@ -200,7 +200,7 @@ class Toys:
         job = self.job("sfm", place)
         settings = Path(job.data["input"]["settings"])
         frozen = json.loads(settings.read_text())
-        frozen["settings"] |= {"path": str(photos), "exclude": None}
+        frozen["settings"] |= {"path": str(photos), "exclude": None, "masks": None}
         settings.write_text(json.dumps(frozen))
         return job
 
