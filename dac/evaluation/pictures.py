@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 OPAQUE = 0.5
+Limits = tuple[float, float]
 _LONGEST_NAME = 80
 # From far (dark) to near (bright), growing in lightness throughout; read at equal distances.
 _RAMP = np.array(
@@ -46,25 +48,51 @@ def picture_name(position: int, name: str) -> str:
     return f"{position:03d}_{stem}.png"
 
 
-def depth_picture(depth: Tensor, accumulation: Tensor) -> NDArray[np.uint8]:
+def disparity_limits(views: Iterable[tuple[Tensor, Tensor]]) -> Limits:
+    """The 2nd and 98th percentile of the disparity 1 / depth over the opaque pixels of some views.
+
+    Args:
+        views: depth and accumulation, (H, W) each.
+
+    Returns:
+        (0, 1) where nothing is opaque.
+    """
+    values = np.concatenate([_disparity(depth)[_opaque(seen)] for depth, seen in views])
+    if len(values) == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(values, (2, 98))
+    return float(low), float(high)
+
+
+def depth_picture(
+    depth: Tensor, accumulation: Tensor, limits: Limits | None = None
+) -> NDArray[np.uint8]:
     """A depth map in colours: bright is near, white is where the model is mostly transparent.
 
-    Colours follow the disparity 1 / depth between its 2nd and 98th percentile over the opaque
-    pixels, so pictures show shape and are not to be compared in absolute depth.
+    Colours follow the disparity. Between the picture's own limits, pictures show shape and are not
+    to be compared in absolute depth.
 
     Args:
         depth, accumulation: (H, W).
+        limits: of the disparity; None takes the picture's own (see `disparity_limits`).
 
     Returns:
         (H, W, 3) uint8.
     """
-    disparity = 1.0 / np.maximum(depth.double().cpu().numpy(), 1e-6)
-    opaque = accumulation.cpu().numpy() > OPAQUE
+    disparity, opaque = _disparity(depth), _opaque(accumulation)
     picture = np.full((*disparity.shape, 3), 255, np.uint8)
     if opaque.any():
-        low, high = np.percentile(disparity[opaque], (2, 98))
+        low, high = limits or disparity_limits([(depth, accumulation)])
         place = np.clip((disparity[opaque] - low) / max(high - low, 1e-9), 0, 1)
         stops = np.linspace(0, 1, len(_RAMP))
         colours = [np.interp(place, stops, _RAMP[:, channel]) for channel in range(3)]
         picture[opaque] = np.stack(colours, axis=-1).round().astype(np.uint8)
     return picture
+
+
+def _disparity(depth: Tensor) -> NDArray[np.float64]:
+    return np.asarray(1.0 / np.maximum(depth.double().cpu().numpy(), 1e-6))
+
+
+def _opaque(accumulation: Tensor) -> NDArray[np.bool_]:
+    return np.asarray(accumulation.cpu().numpy() > OPAQUE)

@@ -6,8 +6,6 @@ transparent (accumulation up to `OPAQUE`), depth and normals are white.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -16,13 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dac.cameras import Cameras
-from dac.evaluation.pictures import OPAQUE, depth_picture, to_uint8
+from dac.evaluation.pictures import OPAQUE, Limits, depth_picture, to_uint8
 from dac.evaluation.render import Rendered
 
 What = Literal["rgb", "depth", "normals", "accumulation"]
-Limits = tuple[float, float]
-_CLIPPED = 50  # of the ramp's ends, which `depth_picture` gives one colour each
-_RAMP = 48 * _CLIPPED  # steps between them
 
 
 def picture(
@@ -34,7 +29,8 @@ def picture(
         what: it shows.
         rendered: the view.
         cameras: the view's camera, alone.
-        limits: of the disparity (see `disparity_limits`); None takes the view's own.
+        limits: of the disparity, so that all frames of a video have one scale; None takes the
+            view's own.
 
     Returns:
         (H, W, 3) uint8. Normals have the colours (1 + normal) / 2 in world axes.
@@ -43,47 +39,12 @@ def picture(
         return to_uint8(rendered.rgb)
     if what == "accumulation":
         return to_uint8(rendered.accumulation[..., None].expand(-1, -1, 3))
-    opaque = rendered.accumulation > OPAQUE
     if what == "depth":
-        limits = disparity_limits([rendered]) if limits is None else limits
-        return _depth_colours(rendered.depth, opaque, limits)
+        return depth_picture(rendered.depth, rendered.accumulation, limits)
+    opaque = rendered.accumulation > OPAQUE
     normals = view_normals(*surface(cameras, rendered.depth), opaque)
     shown = (normals != 0).any(dim=-1, keepdim=True)
     return to_uint8(torch.where(shown, (1 + normals) / 2, 1.0))
-
-
-def disparity_limits(views: Iterable[Rendered]) -> Limits:
-    """The 2nd and 98th percentile of the disparity 1 / depth over some views' opaque pixels."""
-    seen = [1 / view.depth[view.accumulation > OPAQUE].clamp_min(1e-6) for view in views]
-    values = torch.cat(seen).double().numpy()
-    if not len(values):
-        return 0.0, 1.0
-    low, high = np.percentile(values, (2, 98))
-    return float(low), float(high)
-
-
-def _depth_colours(depth: Tensor, opaque: Tensor, limits: Limits) -> NDArray[np.uint8]:
-    """Colours of a depth map as in the evaluations' pictures, but between given limits.
-
-    So all frames of a video have one scale.
-    """
-    low, high = limits
-    place = (1 / depth.clamp_min(1e-6) - low) / max(high - low, 1e-9)
-    colours: NDArray[np.uint8] = _ramp()[(place.clamp(0, 1) * _RAMP).round().long().numpy()]
-    colours[~opaque.numpy()] = 255
-    return colours
-
-
-@cache
-def _ramp() -> NDArray[np.uint8]:
-    """(_RAMP + 1, 3): colours from far to near, read off a picture of even disparities.
-
-    That picture's scale goes from the 2nd percentile to the 98th.
-    """
-    disparity = torch.linspace(1, 2, _RAMP + 2 * _CLIPPED + 1, dtype=torch.float64)
-    colours = depth_picture(1 / disparity[None], torch.ones(1, len(disparity)))[0]
-    ramp: NDArray[np.uint8] = colours[_CLIPPED : _CLIPPED + _RAMP + 1]
-    return ramp
 
 
 def surface(cameras: Cameras, depth: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,10 +14,11 @@ from torch import Tensor
 from dac.artifacts import write_file
 from dac.cameras import Cameras
 from dac.errors import UserError
+from dac.evaluation.pictures import Limits, disparity_limits
 from dac.evaluation.render import Rendered, render_view
 from dac.export.extras import extra
 from dac.export.model_file import CHUNK_RAYS
-from dac.export.pictures import Limits, What, disparity_limits, picture
+from dac.export.pictures import What, picture
 from dac.fields.model import Model
 from dac.progress import with_progress
 from dac.signals import Stop
@@ -137,6 +138,5 @@ def _depth_scale(model: Model, cameras: Cameras, background: Tensor, stop: Stop 
     chosen = torch.linspace(0, len(cameras) - 1, count).round().long()
     factor = min(_SCALE_REDUCTION, cameras.width, cameras.height)
     small = cameras.select(chosen).scaled(factor)
-    return disparity_limits(
-        render_frame(model, small, view, background, stop) for view in range(count)
-    )
+    frames = (render_frame(model, small, view, background, stop) for view in range(count))
+    return disparity_limits((frame.depth, frame.accumulation) for frame in frames)

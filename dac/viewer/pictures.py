@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dac.evaluation.pictures import OPAQUE, depth_picture, to_uint8
+from dac.evaluation.pictures import OPAQUE, depth_picture, disparity_limits, to_uint8
 from dac.evaluation.render import Rendered
 
 Image = NDArray[np.uint8]
@@ -36,11 +36,10 @@ def picture(rendered: Rendered, show: Show) -> Image:
 
 def depth_range(rendered: Rendered) -> tuple[float, float] | None:
     """Depths between which `depth_picture` spreads its colours; None where nothing is opaque."""
-    depth = rendered.depth[rendered.accumulation > OPAQUE].double().cpu().numpy()
-    if len(depth) == 0:
+    if not (rendered.accumulation > OPAQUE).any():
         return None
-    low, high = np.percentile(1 / np.maximum(depth, 1e-6), (2, 98))
-    return float(1 / high), float(1 / low)
+    low, high = disparity_limits([(rendered.depth, rendered.accumulation)])
+    return 1 / high, 1 / low
 
 
 def depth_ramp(width: int = 256, height: int = 12) -> Image:
