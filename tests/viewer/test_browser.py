@@ -63,6 +63,8 @@ class Visit:
 
     def expected(self, show: str, left: str, right: str | None = None) -> np.ndarray:
         """What the page's camera sees, rendered whole; as `seen`."""
+        # The page tells its size some time after it has changed.
+        until(lambda: self.seen().shape[:2] == tuple(self.page._wish.window)[::-1])
         wish = self.page._wish
         camera = window_camera(wish.world_from_camera, wish.fov, wish.window, wish.window)
         column = wish.column(wish.window[0])
