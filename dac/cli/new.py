@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dac.catalogue import RESERVED
+from dac.cli.sizes import BOXED, SIZES, Size, Sizes
 from dac.errors import UserError
 from dac.settings import Division, Format
 
@@ -22,13 +24,9 @@ if TYPE_CHECKING:
     from dac.scenes.recognise import Found
 
 DEFAULT_CONFIG = Path("config/config.yaml")
-LONGEST_SIDE = 320  # pixels: what a few CPU cores train on in minutes
 VIEWS_A_GROUP = 20
 FEWEST_VIEWS_A_GROUP = 4  # the default of divide.minimum_views
 MOST_GROUPS = 4
-# A view of so many pixels a side and samples takes seconds on a core; the defaults 64 times that.
-BLEND_SIZE, BLEND_SAMPLES = 200, 32
-
 _CAMERAS = {
     "photos": "none yet; structure from motion finds them from the photos.",
     "video": "none yet; structure from motion finds them from the frames.",
@@ -52,6 +50,7 @@ class Plan:
     Attributes:
         scene: its name.
         found: its data set.
+        size: the name of its sizes.
         downscale: by which images are reduced.
         division, K: how the views are divided, into how many groups.
         why_division, why_groups: clauses.
@@ -60,12 +59,17 @@ class Plan:
 
     scene: str
     found: Found
+    size: Size
     downscale: int
     division: Division
     K: int
     why_division: str
     why_groups: str
     blender: str | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        return SIZES[self.size]
 
     @property
     def results(self) -> str:
@@ -104,6 +108,13 @@ def new(
             show_default=f"2 to {MOST_GROUPS}, with some {VIEWS_A_GROUP} training views a group",
         ),
     ] = None,
+    size: Annotated[
+        Size,
+        typer.Option(
+            help="Of images, model and steps: `small` for a few CPU cores (a quarter of an hour on "
+            "two, or two quarters), `paper` for a GPU.",
+        ),
+    ] = "small",
     format: Annotated[
         Format | None,
         typer.Option(
@@ -139,14 +150,16 @@ def new(
     from dac.scenes.recognise import recognise
 
     found = recognise(path, format)
-    plan = _plan(scene, found, division, K, _blender(blender) if found.format == "blend" else None)
+    program = _blender(blender) if found.format == "blend" else None
+    plan = _plan(scene, found, size, division, K, program)
     _write(plan, out)
     for sentence in _sentences(plan, path):
         print(sentence)
     print(f"\nWrote {out}. Next, to see what would run, to run it, and to look on:\n")
     snakemake = f"{_program('snakemake')} --cores all --configfile {out}"
-    for command in (f"{snakemake} -n", snakemake, f"{_program('dac')} status {plan.results}"):
-        print(f"  {command}")
+    dac = _program("dac")
+    print(f"  {snakemake} -n\n  {snakemake}\n  {dac} status {plan.results}")
+    print(f"\nand once it is done:\n\n  {dac} report {plan.results}\n  {dac} view {plan.results}")
 
 
 def _refuse(scene: str, out: Path, force: bool) -> None:
@@ -184,7 +197,12 @@ def _blender(asked: str | None) -> str | None:
 
 
 def _plan(
-    scene: str, found: Found, division: Division | None, K: int | None, blender: str | None
+    scene: str,
+    found: Found,
+    size: Size,
+    division: Division | None,
+    K: int | None,
+    blender: str | None,
 ) -> Plan:
     """Decide what was not asked for.
 
@@ -192,7 +210,7 @@ def _plan(
         UserError: too few views for two groups, or for as many as asked for.
     """
     if division is None:
-        division = "azimuth" if found.format in ("blender", "blend") else "louvain"
+        division = "azimuth" if found.format in BOXED else "louvain"
     if K is None:
         K, why_groups = _groups(found.train, division)
     else:
@@ -201,8 +219,10 @@ def _plan(
         what = f"{found.train} training views are too few for {K} groups"
         raise UserError(found.path, what, f"a group needs at least {FEWEST_VIEWS_A_GROUP}")
     longest = max(found.size or (0,))
-    downscale = max(1, math.ceil(longest / LONGEST_SIDE))
-    return Plan(scene, found, downscale, division, K, _DIVISIONS[division], why_groups, blender)
+    downscale = max(1, math.ceil(longest / SIZES[size].longest_side))
+    return Plan(
+        scene, found, size, downscale, division, K, _DIVISIONS[division], why_groups, blender
+    )
 
 
 def _groups(train: int, division: Division) -> tuple[int, str]:
@@ -224,7 +244,8 @@ def _sentences(plan: Plan, path: Path) -> Iterator[str]:
     yield f"Images: {_images(found)}."
     yield from found.remarks
     yield f"Cameras: {_CAMERAS.get(found.format, 'they came with the images.')}"
-    yield f"Size: {_why_size(plan)}"
+    yield f"Pixels: {_pixels(plan)}"
+    yield f"Size: {plan.size}: {_training(plan)}"
     yield f"Division: {plan.division}: {plan.why_division}."
     yield f"K = {plan.K}: {plan.why_groups}."
     yield (
@@ -244,19 +265,27 @@ def _images(found: Found) -> str:
     return f"{count} of {_text(found.size)} pixels, {alpha} alpha: {parts}"
 
 
-def _why_size(plan: Plan) -> str:
+def _pixels(plan: Plan) -> str:
     if plan.found.format == "blend":
-        return (
-            f"{BLEND_SIZE} x {BLEND_SIZE} pixels and {BLEND_SAMPLES} samples, some seconds a view "
-            "on a core; 800 and 128, the paper's, take 64 times as long."
-        )
+        render = plan.sizes.render
+        return f"{render.size} x {render.size}, rendered with {render.samples} samples each."
     assert plan.found.size is not None
     if plan.downscale == 1:
-        return f"as they are; at most {LONGEST_SIDE} pixels a side suit a CPU."
+        return f"as they are; at most {plan.sizes.longest_side} a side suit {plan.sizes.suits}."
     small = (plan.found.size[0] // plan.downscale, plan.found.size[1] // plan.downscale)
     return (
-        f"reduced by {plan.downscale} to {_text(small)}, since at most {LONGEST_SIDE} pixels a "
-        "side suit a CPU; lower `downscale` for a GPU."
+        f"reduced by {plan.downscale} to {_text(small)}, since at most {plan.sizes.longest_side} a "
+        f"side suit {plan.sizes.suits}."
+    )
+
+
+def _training(plan: Plan) -> str:
+    """Steps and rays, and what else there is."""
+    train = plan.sizes.sections(plan.found.format)["train"]
+    others = " and ".join(f"--size {name}" for name in SIZES if name != plan.size)
+    return (
+        f"{train['steps']:,} steps of {train['rays']:,} rays, for {plan.sizes.suits} "
+        f"(instead: {others})."
     )
 
 
@@ -289,7 +318,7 @@ def _overlay(plan: Plan, out: Path) -> str:
         f"#   snakemake --cores all --configfile {out}",
         "#",
         "# Paths are relative to the project's folder. The rest is as config/config.yaml has it;",
-        "# docs/settings.md knows every key. For a GPU's sizes see docs/own-scene.md.",
+        "# docs/settings.md knows every key.",
         f"results: {_scalar(plan.results)}",
         "scenes:",
         f"  - name: {_scalar(plan.scene)}",
@@ -300,13 +329,25 @@ def _overlay(plan: Plan, out: Path) -> str:
     ]
     if plan.downscale > 1:
         lines += ["    settings:", "      scene:", f"        downscale: {plan.downscale}"]
-        lines[-1] += f"  # {LONGEST_SIDE} pixels a side at most, for a CPU"
+        lines[-1] += f"  # {plan.sizes.longest_side} pixels a side at most"
     if found.format == "blend":
         lines += ["    settings:", "      render:"]
-        lines += [f"        size: {BLEND_SIZE}", f"        samples: {BLEND_SAMPLES}"]
+        lines.append(f"        size: {plan.sizes.render.size}")
+        lines.append(f"        samples: {plan.sizes.render.samples}")
         if plan.blender:
             lines.append(f"        executable: {_scalar(plan.blender)}")
-    return "\n".join(lines) + "\n"
+    lines += ["", f"# Size: {plan.size}, for {plan.sizes.suits}."]
+    return "\n".join(lines) + "\n" + _sections(plan)
+
+
+def _sections(plan: Plan) -> str:
+    """The sizes' sections, each key on a line."""
+    text = ""
+    for name, values in plan.sizes.sections(plan.found.format).items():
+        text += f"{name}:\n"
+        for key, value in values.items():
+            text += f"  {key}: {json.dumps(value)}\n"  # which YAML reads, too
+    return text
 
 
 def _scalar(text: str) -> str:

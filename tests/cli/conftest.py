@@ -34,8 +34,12 @@ def dac() -> Dac:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the project's configuration, which is the working folder."""
     folder = tmp_path / "project"
-    (folder / "config").mkdir(parents=True)
+    folder.mkdir()
     shutil.copy(ROOT / "Snakefile", folder)
+    for part in (".", "sizes", "paper"):
+        (folder / "config" / part).mkdir(exist_ok=True)
     shutil.copy(ROOT / "config" / "config.yaml", folder / "config")
+    for sizes in ("sizes/small.yaml", "paper/blender.yaml", "paper/tanks_and_temples.yaml"):
+        shutil.copy(ROOT / "config" / sizes, folder / "config" / sizes)
     monkeypatch.chdir(folder)
     return folder

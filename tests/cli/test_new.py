@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import yaml
 from layouts import known_ring, looking_at_origin, write_colmap, write_nerfpp, write_nsvf
 from PIL import Image
+from project import ROOT
 
 from dac.errors import UserError
 from dac.scenes.recognise import recognise
@@ -134,6 +136,28 @@ def test_what_is_asked_for_is_written(project: Path, dac: Callable[..., str]) ->
 
 
 @pytest.mark.parametrize(
+    ("write", "overlay"),
+    [
+        (lambda root: write_photos(root, 40, (4, 2000)), "paper/tanks_and_temples.yaml"),
+        (write_blender, "paper/blender.yaml"),
+    ],
+)
+def test_sizes_are_those_of_the_studies(
+    project: Path, dac: Callable[..., str], write: Callable[[Path], object], overlay: str
+) -> None:
+    """`--size paper` is the paper's configuration, and no `--size` the small one."""
+    write(project / "data")
+    for arguments, name in (([], "sizes/small.yaml"), (["--size", "paper"], overlay)):
+        said = dac("new", "thing", "data", *arguments, "--force")
+        ours, theirs = read_yaml(project / "config/thing.yaml"), read_yaml(ROOT / "config" / name)
+        for section in ("model", "train", "distill", "finetune", "evaluate"):
+            assert ours[section] == theirs[section]
+        assert f"{theirs['train']['steps']:,} steps of {theirs['train']['rays']:,} rays" in said
+    scene = resolved(project / "config/thing.yaml", "thing")
+    assert scene.scene.downscale == (2 if "temples" in overlay else 1)  # of 2000 and 24 pixels
+
+
+@pytest.mark.parametrize(
     ("folder", "scene"),
     [
         ("it's: here #1", "2024"),
@@ -179,6 +203,9 @@ def test_a_blend_file_is_rendered_small(
     assert (scene.render.size, scene.render.samples) == (200, 32)
     assert scene.render.executable == "blender" and scene.scene.downscale == 1
     assert "180 to train on, 200 to test on" in said
+    dac("new", "chair", "chair.blend", "--size", "paper", "--force")
+    scene = resolved(project / "config/chair.yaml", "chair")
+    assert (scene.render.size, scene.render.samples) == (800, 128)
     dac("new", "chair", "chair.blend", "--blender", str(program), "--force")
     assert resolved(project / "config/chair.yaml", "chair").render.executable == str(program)
 
@@ -255,7 +282,7 @@ def test_data_that_are_refused(
     with pytest.raises(UserError, match=f"^{line}") as caught:
         dac("new", "thing", "data")
     assert "\n" not in str(caught.value)
-    assert [file.name for file in Path("config").iterdir()] == ["config.yaml"]
+    assert [file.name for file in Path("config").iterdir() if file.is_file()] == ["config.yaml"]
 
 
 def test_the_format_may_be_said(project: Path, dac: Callable[..., str]) -> None:
@@ -316,7 +343,7 @@ def test_a_mistake_is_one_line_on_the_terminal(project: Path) -> None:
 def run_dac(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own."""
     command = [sys.executable, "-m", "dac", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(projects.ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -333,14 +360,15 @@ FIRST: dict[str, tuple[str, dict[str, int]]] = {
 def test_the_workflow_plans_what_a_new_user_has(
     tmp_path: Path, write_tiny_scene: Callable[[Path], None]
 ) -> None:
-    base: dict[str, Any] = read_yaml(projects.ROOT / "config" / "config.yaml")
+    base: dict[str, Any] = read_yaml(ROOT / "config" / "config.yaml")
     project = projects.new_project(tmp_path / "dac", write_tiny_scene, base)
-    (project.folder / "scenes").symlink_to(projects.ROOT / "scenes")
+    shutil.copytree(ROOT / "config" / "sizes", project.folder / "config" / "sizes")
+    (project.folder / "scenes").symlink_to(ROOT / "scenes")
     (project.folder / "data/chair.blend").write_bytes(b"BLENDER")
     for name, (path, jobs) in FIRST.items():
         done = run_dac(project.folder, "new", name, path, "--blender", sys.executable)
         assert done.returncode == 0, done.stderr
-        command = done.stdout.splitlines()[-3].split()
-        assert command[0].endswith("snakemake") and command[-1] == "-n"
+        (command,) = [line.split() for line in done.stdout.splitlines() if line.endswith(" -n")]
+        assert command[0].endswith("snakemake")
         planned = project.planned(*command[1:-1])
         assert {rule: planned.get(rule) for rule in jobs} == jobs
