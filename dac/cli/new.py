@@ -111,8 +111,8 @@ def new(
     size: Annotated[
         Size,
         typer.Option(
-            help="Of images, model and steps: `small` for a few CPU cores (a quarter of an hour on "
-            "two, or two quarters), `paper` for a GPU.",
+            help="Of images, model and training: `small` for a few CPU cores (on two of them 15 to "
+            "30 minutes), `paper` for a GPU.",
         ),
     ] = "small",
     format: Annotated[
@@ -245,7 +245,7 @@ def _sentences(plan: Plan, path: Path) -> Iterator[str]:
     yield from found.remarks
     yield f"Cameras: {_CAMERAS.get(found.format, 'they came with the images.')}"
     yield f"Pixels: {_pixels(plan)}"
-    yield f"Size: {plan.size}: {_training(plan)}"
+    yield f"Training: {_training(plan)}"
     yield f"Division: {plan.division}: {plan.why_division}."
     yield f"K = {plan.K}: {plan.why_groups}."
     yield (
@@ -282,10 +282,11 @@ def _pixels(plan: Plan) -> str:
 def _training(plan: Plan) -> str:
     """Steps and rays, and what else there is."""
     train = plan.sizes.sections(plan.found.format)["train"]
-    others = " and ".join(f"--size {name}" for name in SIZES if name != plan.size)
+    others = [f"--size {name} is for {sizes.suits}" for name, sizes in SIZES.items()]
+    del others[list(SIZES).index(plan.size)]
     return (
-        f"{train['steps']:,} steps of {train['rays']:,} rays, for {plan.sizes.suits} "
-        f"(instead: {others})."
+        f"{plan.size}: {train['steps']:,} steps of {train['rays']:,} rays, for "
+        f"{plan.sizes.suits}; {', '.join(others)}."
     )
 
 
