@@ -24,6 +24,7 @@ from dac.evaluation.truth import truth_image
 from dac.report.page.found import Found
 from dac.report.renders import load_array
 from dac.report.text import one_line, signed
+from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 
 Picture = NDArray[np.uint8]
@@ -71,12 +72,34 @@ class Views:
     rule: str
 
 
-def cover(scene: Scene) -> tuple[str, str]:
-    """The page's first picture, a data URI, and its view: the middle one of the test views."""
+@dataclass(frozen=True)
+class Cover:
+    """The page's first picture.
+
+    Attributes:
+        uri: its data URI.
+        name: of its view.
+        tall: whether it is taller than wide.
+    """
+
+    uri: str
+    name: str
+    tall: bool
+
+
+def cover(scene: Scene, points: Points | None) -> Cover:
+    """The test view that sees most of the sparse points; without points, the middle one.
+
+    What most points are on is what the views have in common: the scene's matter.
+    """
     views = scene.test or scene.train
     view = views[len(views) // 2]
+    if points is not None:
+        seen = np.bincount(points.views, minlength=len(scene.names))
+        view = max(views, key=lambda view: int(seen[view]))
     picture = to_uint8(truth_image(scene, view))
-    return _uri(_smaller(picture, _COVER), 90), one_line(scene.names[view])
+    uri = _uri(_smaller(picture, _COVER), 90)
+    return Cover(uri, one_line(scene.names[view]), picture.shape[0] > picture.shape[1])
 
 
 def views(found: Found) -> Views | None:

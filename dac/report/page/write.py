@@ -54,7 +54,6 @@ def page_text(found: Found) -> str:
     turn = None if partition is None else turning(found.scene, partition, found.points)
     style = _asset("page.css") + _colours(0 if partition is None else partition.count)
     script = "\n".join(_asset(name) for name in _SCRIPTS)
-    picture, picture_name = cover(found.scene)
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_ASSETS),
         autoescape=True,
@@ -67,8 +66,7 @@ def page_text(found: Found) -> str:
         model=one_line(model_name(found.model)),
         division="" if partition is None else one_line(partition.division),
         notes=() if partition is None else [one_line(note, 300) for note in partition.notes],
-        cover=picture,
-        cover_name=picture_name,
+        cover=cover(found.scene, found.points),
         words=words(found),
         tables=tables(found),
         turn=turn,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 from PIL import Image
 
 from dac.divide.partition import Partition
@@ -21,8 +22,9 @@ from dac.report.page import views as views_module
 from dac.report.page.chart import chart, ticks
 from dac.report.page.found import find
 from dac.report.page.turning import lighter, turning
-from dac.report.page.views import choose, views
+from dac.report.page.views import choose, cover, views
 from dac.report.partition_geometry import HORIZON, seen_most_by, surroundings
+from dac.scenes.points import Points
 
 Make = Callable[..., Path]
 
@@ -117,6 +119,22 @@ def test_many_points_and_cameras_are_thinned(
 def test_lighter_colours_are_no_darker_than_medium(colour: str) -> None:
     parts = [int(lighter(colour)[i : i + 2], 16) for i in (1, 3, 5)]
     assert max(parts) + min(parts) >= 2 * 0.6 * 255 - 2
+
+
+def test_the_cover_sees_most_points() -> None:
+    """It is a test view, whatever the others see; without points it is the middle one."""
+    scene = toy.scene()
+    seen = [scene.train[0]] * 9 + [scene.test[2]] * 2 + [scene.test[1]] * 3
+    points = Points(
+        xyz=np.zeros((len(seen), 3), np.float32),
+        rgb=np.zeros((len(seen), 3), np.uint8),
+        offsets=np.arange(len(seen) + 1),
+        views=np.array(seen, np.int32),
+        error=np.zeros(len(seen), np.float32),
+    )
+    assert cover(scene, points).name == scene.names[scene.test[1]]
+    assert cover(scene, None).name == scene.names[scene.test[len(scene.test) // 2]]
+    assert not cover(scene, None).tall
 
 
 def test_views_are_at_the_quartiles_of_the_gain(make_results: Make, tmp_path: Path) -> None:
