@@ -1,5 +1,6 @@
 # make demo    install what is needed, run the workflow on config/config.yaml, print the table
 # make test    the tests that need no GPU, no data sets and no patience
+# make test-slow    the slow ones: the whole workflow in small, pages in a browser, the site
 # make test-faults   kill jobs, fill disks, damage files; LONG=1 for the long form (docs/faults.md)
 # make fuzz    2,000 damaged data sets and configurations; CASES=10000 for more (docs/security.md)
 # make test-slurm    the workflow on a throw-away Slurm; needs root and Slurm's packages
@@ -8,22 +9,26 @@
 # make docs    the documentation as a site, in site/
 # make clean   remove the environment, the site and all results
 #
-# Variables: PYTHON (the interpreter that makes .venv), CORES (default: all), PIP_ARGS (more options
+# Variables: PYTHON (the interpreter that makes .venv), CORES (default: all), WORKERS (processes that
+# test side by side; default: one a core, at most eight), PIP_ARGS (more options
 # for pip, e.g. an index with the CPU build of torch, which spares a machine without a GPU the
 # download of the CUDA libraries: --extra-index-url https://download.pytorch.org/whl/cpu).
 PYTHON ?= python3
 CORES ?= all
+WORKERS ?= logical
 CASES ?= 2000
 PIP_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS) -c constraints.txt
+# The tests of a file stay together, since they share what was costly to make.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
 REPORT := results/report.html
 # A report older than any of these is built anew.
 SHOWN := results/tables results/figures rules/captions
 
 .DELETE_ON_ERROR:
-.PHONY: demo report test test-faults fuzz test-slurm bench lint docs clean
+.PHONY: demo report test test-slow test-faults fuzz test-slurm bench lint docs clean
 
 demo: .venv/workflow.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
@@ -40,7 +45,10 @@ report: .venv/workflow.stamp
 	fi
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -m "not slow and not gpu and not data and not faults and not slurm"
+	$(PYTEST) -m "not slow and not gpu and not data and not faults and not slurm"
+
+test-slow: .venv/test.stamp
+	$(PYTEST) -m "slow and not gpu and not data"
 
 test-faults: .venv/test.stamp
 	LONG=$(LONG) ONLY=$(ONLY) $(BIN)/python -m pytest -m faults tests/faults
