@@ -106,15 +106,17 @@ def summary(trainings: Iterable[tuple[str, ResolvedScene]], times: Sequence[Step
         f"{whole.distillation:,} of distillation"
     )
     hours = [
-        f"{_rounded(total)} hours on {device}"
+        f"{_time(total)} on {device}"
         for device in dict.fromkeys(time.device for time in times)
         if (total := _hours(of_model, settings, [t for t in times if t.device == device]))
     ]
     return f"{text}; {', '.join(hours) or 'no step times were measured for such models'}"
 
 
-def _rounded(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+def _time(hours: float) -> str:
+    if hours < 1:
+        return f"{max(1, round(60 * hours))} minutes"
+    return f"{hours:,.0f} hours" if hours >= 100 else f"{hours:.3g} hours"
 
 
 def _hours(

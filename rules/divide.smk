@@ -1,4 +1,5 @@
-# Divide: which views see the same points, and the K groups that follow.
+# Divide: which views see the same points, and the K groups that follow. Its jobs are short and go before
+# all trainings: experts wait for them, and whoever looks on wants to see the groups first.
 rule covisibility:
     input:
         settings=frozen("covisibility"),
@@ -10,6 +11,7 @@ rule covisibility:
         log_of(f"{SCENE}/covisibility"),
     benchmark:
         benchmark_of(f"{SCENE}/covisibility")
+    priority: 3
     conda:
         "../envs/core.yaml"
     resources:
@@ -32,6 +34,7 @@ rule partition:
         log_of(f"{GROUPS}/partition"),
     benchmark:
         benchmark_of(f"{GROUPS}/partition")
+    priority: 3
     conda:
         "../envs/divide.yaml"
     resources:
@@ -64,6 +67,7 @@ rule diagnose:
         log_of(f"{GROUPS}/diagnostics"),
     benchmark:
         benchmark_of(f"{GROUPS}/diagnostics")
+    priority: 3
     conda:
         "../envs/report.yaml"
     resources:

@@ -127,6 +127,7 @@ rule import_scene:
         log_of(f"{SCENE}/scene"),
     benchmark:
         benchmark_of(f"{SCENE}/scene")
+    priority: 3
     conda:
         "../envs/core.yaml"
     resources:
@@ -151,6 +152,7 @@ rule read_points:
         benchmark_of(f"{SCENE}/points")
     wildcard_constraints:
         scene=names_of("photos", "video", "colmap"),
+    priority: 3
     conda:
         "../envs/core.yaml"
     resources:
@@ -174,6 +176,7 @@ rule triangulate:
         benchmark_of(f"{SCENE}/points")
     wildcard_constraints:
         scene=names_of("blender", "nerfstudio", "nerfpp", "nsvf", "blend"),
+    priority: 3
     conda:
         "../envs/scenes.yaml"
     threads: 2

@@ -76,6 +76,9 @@ def test_a_device_counts_if_it_has_every_model_that_is_trained() -> None:
     assert summary(runs, measured) == f"{whole}; 22 hours on A"
     # (1830 + 900 * 2) / 3600
     assert summary(runs[:3], measured).endswith("; 2.02 hours on A, 1.01 hours on B")
+    # (600 + 30) / 3600
+    few = [(f"{SEED}/azimuth-2/expert0", small), (f"{SEED}/baseline-600", small)]
+    assert summary(few, measured).endswith("; 21 minutes on A, 10 minutes on B")
     nothing = "no step times were measured for such models"
     assert summary(runs, measured[1:]) == f"{whole}; {nothing}"
     assert summary(runs, []) == f"{whole}; {nothing}"
