@@ -33,7 +33,7 @@ S = TypeVar("S", bound=Stage)
 MOST = 1000  # keyframes
 LATEST = 86_400.0  # seconds
 SLOWEST, FASTEST = 0.1, 240.0  # frames a second
-_NARROWEST, _WIDEST = 0.1, 179.0  # degrees
+NARROWEST, WIDEST = 0.1, 179.0  # degrees
 _SAME = 1e-6  # how far the numbers of equal poses may differ
 
 
@@ -57,7 +57,7 @@ class Keyframe(Stage):
     """A camera at a time; the numbers stay as they were given, so that files can be kept."""
 
     world_from_camera: Annotated[list[list[float]], AfterValidator(_rigid)]
-    fov_degrees: Annotated[float, Field(ge=_NARROWEST, le=_WIDEST)]
+    fov_degrees: Annotated[float, Field(ge=NARROWEST, le=WIDEST)]
     seconds: Annotated[float, Field(ge=0, le=LATEST)] = 0.0
 
     @property
@@ -192,6 +192,6 @@ def motion(keyframes: Keyframes) -> Callable[[Array], CameraPath]:
         seconds = np.clip(seconds, start, end)
         values, turned = along(seconds), turning(seconds).as_matrix()
         made = np.concatenate([turned, values[:, :3, None]], axis=2)
-        return CameraPath(made, values[:, 3].clip(_NARROWEST, _WIDEST))
+        return CameraPath(made, values[:, 3].clip(NARROWEST, WIDEST))
 
     return at
