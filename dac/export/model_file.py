@@ -33,7 +33,7 @@ from dac.fields.model import Model, build_model, default_device
 from dac.files import is_file
 from dac.scenes.images import MOST_PIXELS
 from dac.scenes.scene import Space
-from dac.scenes.views import rigid
+from dac.scenes.views import LARGEST_NUMBER, SMALLEST_NUMBER, rigid
 from dac.settings import Coordinate, Count, ModelSettings, Positive, Stage, Vector3, Whole, validate
 
 VERSION = 2
@@ -96,7 +96,7 @@ class CameraContents(Sized):
     """A training view's camera, as a pinhole; see `Camera`."""
 
     world_from_camera: tuple[Row, Row, Row]
-    focal: Positive
+    focal: Annotated[float, Field(ge=SMALLEST_NUMBER, le=LARGEST_NUMBER)]
 
 
 class ViewsContents(Sized):
@@ -278,8 +278,8 @@ def save(path: Path, model: Model, views: Cameras, contents: dict[str, Any]) -> 
     }
     checked = validate(Contents, whole, str(path))
     text = checked.model_dump_json()
-    metadata = {"format": "pt", _KEY: text}
-    write_file(path, lambda temporary: save_file(tensors, temporary, metadata))
+    # One text alone: safetensors writes several in any order, and equal models would differ.
+    write_file(path, lambda temporary: save_file(tensors, temporary, {_KEY: text}))
     return checked
 
 
@@ -305,7 +305,10 @@ def read_contents(path: Path) -> Contents:
     if version not in range(1, VERSION + 1):
         what = f"has version {version!r:.40}, and this program reads versions up to {VERSION}"
         raise UserError(path, what, "use the version of dac that wrote it, or export it again")
-    return validate(Contents, data, str(path))
+    try:
+        return validate(Contents, data, str(path))
+    except UserError as error:
+        raise UserError(error.where, error.what, _DAMAGED) from None
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -87,6 +87,14 @@ def test_a_file_of_version_1_is_read_too(exported: Path, version_1: Path) -> Non
     assert torch.equal(old.render().rgb, new.render().rgb)
 
 
+def test_the_same_model_gives_the_same_bytes(results: Path, exported: Path, tmp_path: Path) -> None:
+    trained = choose_model(results, "toy", "baseline")
+    for i in range(4):
+        out = tmp_path / f"{i}.safetensors"
+        export_model(Scene.load(results / "toy/scene"), trained, out, tmp_path / "card.md")
+        assert out.read_bytes() == exported.read_bytes()
+
+
 def test_an_expert_needs_no_evaluation(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "expert.safetensors"
     trained = choose_model(results, "toy", "expert1")
