@@ -2,43 +2,27 @@
 
     python examples/render_path.py results --scene pocket_lighthouse --frames 60 --out frames
 
-The circle has the training cameras' mean radius and height, their lens, and the world's origin in
-its middle, which is the point that they look at where they stand around one.
+For a path of your own, put other poses (F, 3, 4) in the place of the circle's, for example of
+`dac.export.camera.look_at`.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from dac.artifacts import write_file
-from dac.cameras import Cameras
 from dac.catalogue import choose_model, choose_scene
 from dac.errors import UserError
 from dac.evaluation.pictures import save_png, to_uint8
-from dac.evaluation.render import render_view
+from dac.evaluation.truth import background_colour
+from dac.export.camera import stacked
+from dac.export.paths import orbit, vertical_fov
+from dac.export.video import render_frame
 from dac.fields.model import default_device, load_model
 from dac.scenes.scene import Scene
-
-
-def orbit(cameras: Cameras, count: int) -> Cameras:
-    """So many cameras on the circle, with the first one's lens, counter-clockwise from +x."""
-    x, y, z = cameras.centres.unbind(1)
-    radius, height = torch.hypot(x, y).mean(), z.mean()
-    phi = torch.arange(count, dtype=torch.float64) * (2 * math.pi / count)
-    centres = torch.stack([radius * phi.cos(), radius * phi.sin(), height.expand(count)], dim=1)
-    forward = torch.nn.functional.normalize(-centres, dim=1)
-    right = torch.stack([-phi.sin(), phi.cos(), torch.zeros(count)], dim=1)  # level
-    down = torch.linalg.cross(forward, right)
-    poses = torch.stack([right, down, forward, centres], dim=2)
-    lens = cameras.intrinsics[:1].expand(count, 4)
-    no_distortion = torch.zeros(count, 6)
-    return Cameras("perspective", cameras.width, cameras.height, lens, no_distortion, poses)
 
 
 def main() -> None:
@@ -50,17 +34,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("frames"), help="default: frames")
     given = parser.parse_args()
 
-    scene = choose_scene(given.results, given.scene)
-    chosen = choose_model(given.results, scene, given.model)
+    name = choose_scene(given.results, given.scene)
+    chosen = choose_model(given.results, name, given.model)
     model = load_model(chosen.folder, default_device())
-    path = orbit(Scene.load(given.results / scene / "scene").cameras, given.frames)
+    scene = Scene.load(given.results / name / "scene")
+
+    # The circle that fits the training cameras: see dac.export.paths.
+    training = scene.cameras.select(scene.train)
+    path = orbit(training.world_from_camera.numpy(), vertical_fov(training), given.frames)
+    cameras = stacked(path.poses, path.fov_degrees, (training.width, training.height))
 
     given.out.mkdir(parents=True, exist_ok=True)
-    for frame in range(len(path)):
-        seen = render_view(model, path, frame, torch.ones(3), chunk_rays=8192)
+    for frame in range(given.frames):
+        seen = render_frame(model, cameras, frame, background_colour(scene))
         save = partial(save_png, image=to_uint8(seen.rgb))
         write_file(given.out / f"{frame:04d}.png", save)
-    print(f"{len(path)} frames of {scene}, {chosen.title}: {given.out}")
+    print(f"{given.frames} frames of {name}, {chosen.title}: {given.out}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-_BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _EDIT = re.compile(
     r"^`(?P<file>[\w./]+)`(?P<new>, a new file)?:\n\n```(?P<kind>python|diff)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -23,10 +23,15 @@ def blocks(page: Path, kind: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """The commands of a page's `sh` blocks, without comments."""
-    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
-    bare = [re.sub(r"\s+#.*|^#.*", "", line).strip() for line in lines]
-    return [line for line in bare if line]
+    """A page's commands in order: lines of `sh` blocks, and what stands after `$ ` on screens."""
+    found = []
+    for block in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        for line in block["text"].splitlines():
+            if block["kind"] == "sh":
+                found.append(re.sub(r"\s+#.*|^#.*", "", line).strip())
+            elif block["kind"] in ("", "console") and line.startswith("$ "):
+                found.append(line.removeprefix("$ "))
+    return [line for line in found if line]
 
 
 @dataclass(frozen=True)

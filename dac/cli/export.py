@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dac.cli.chosen import ModelName, Results, SceneName, choose
+from dac.cli.chosen import ModelFile, ModelName, Results, SceneName, choose, choose_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ def model(
     card: Annotated[
         Path | None, typer.Option(help="The model card; default: beside the file, *.md.")
     ] = None,
-    results: Results = Path("results"),
+    results: Results = None,
     scene: SceneName = None,
     model: ModelName = None,
 ) -> None:
@@ -45,6 +45,7 @@ def model(
 @app.command()
 def cloud(
     out: Annotated[Path, typer.Option(help="The point cloud, *.ply.")],
+    file: ModelFile = None,
     views: Annotated[
         int, typer.Option(min=1, help="Training views that give points, evenly spaced.")
     ] = 60,
@@ -56,43 +57,42 @@ def cloud(
     ] = 0.9,
     normals: Annotated[bool, typer.Option("--normals", help="Write normals too.")] = False,
     in_data: InData = False,
-    results: Results = Path("results"),
+    results: Results = None,
     scene: SceneName = None,
     model: ModelName = None,
 ) -> None:
     """Coloured points where the rays of the training views end."""
     from dac.evaluation.evaluate import scored_views
-    from dac.evaluation.truth import background_colour
     from dac.export.cloud import make_cloud, require_cloud, save_cloud
     from dac.export.video import render_frame
-    from dac.fields.model import default_device, load_model
     from dac.signals import deferred
 
     require_cloud(out)
-    of, trained = choose(results, scene, model)
-    net, background = load_model(trained.folder, default_device()), background_colour(of)
-    voxel = _longest_side(of.space.box) / resolution
-    chosen = scored_views(of.train, views)
+    source = choose_source(file, results, scene, model)
+    net, cameras, background = source.model, source.training, source.background
+    voxel = _longest_side(net.space.box) / resolution
+    chosen = scored_views(range(len(cameras)), views)
     with deferred() as stop:
         made = make_cloud(
-            lambda view: render_frame(net, of.cameras, view, background, stop),
-            of.cameras,
+            lambda view: render_frame(net, cameras, view, background, stop),
+            cameras,
             chosen,
             background,
-            of.space,
+            net.space,
             voxel,
             opacity,
         )
-        save_cloud(made, out, normals, _similarity(of.world_from_data, in_data))
+        save_cloud(made, out, normals, _similarity(source.world_from_data, in_data))
     typer.echo(
         f"{out}: {len(made.points):,} points of {len(chosen)} views, voxels of {voxel:.3g}"
-        f"{_part(of.space.kind)}, {out.stat().st_size / 1e6:.1f} MB"
+        f"{_part(net.space.kind)}, {out.stat().st_size / 1e6:.1f} MB"
     )
 
 
 @app.command()
 def mesh(
     out: Annotated[Path, typer.Option(help="The mesh, *.ply or *.glb.")],
+    file: ModelFile = None,
     resolution: Annotated[
         int, typer.Option(min=8, max=768, help="Cubes along the box's longest side.")
     ] = 256,
@@ -108,7 +108,7 @@ def mesh(
         int, typer.Option(min=1, help="Connected pieces that are kept, the largest.")
     ] = 1,
     in_data: InData = False,
-    results: Results = Path("results"),
+    results: Results = None,
     scene: SceneName = None,
     model: ModelName = None,
 ) -> None:
@@ -121,24 +121,23 @@ def mesh(
         require_mesh,
         save_mesh,
     )
-    from dac.fields.model import default_device, load_model
     from dac.signals import deferred
 
     require_mesh(out)
-    of, trained = choose(results, scene, model)
-    net = load_model(trained.folder, default_device())
-    level = default_threshold(of.space.box) if threshold is None else threshold
-    density, colour = field_density(net, of.space), field_colour(net)
+    source = choose_source(file, results, scene, model)
+    net, space = source.model, source.model.space
+    level = default_threshold(space.box) if threshold is None else threshold
+    density, colour = field_density(net, space), field_colour(net)
     with deferred() as stop:
-        made = make_mesh(density, colour, of.space.box, resolution, level, components, stop)
-        similarity = _similarity(of.world_from_data, in_data)
+        made = make_mesh(density, colour, space.box, resolution, level, components, stop)
+        similarity = _similarity(source.world_from_data, in_data)
         save_mesh(made, out, similarity)
     made.apply_transform(similarity)
     low, high = ("(" + ", ".join(f"{v:.3g}" for v in corner) + ")" for corner in made.bounds)
     watertight = "watertight" if made.is_watertight else "not watertight"
     typer.echo(
         f"{out}: {len(made.vertices):,} vertices, {len(made.faces):,} faces, {watertight}, from "
-        f"{low} to {high}{_part(of.space.kind)}, density {level:.3g}, "
+        f"{low} to {high}{_part(space.kind)}, density {level:.3g}, "
         f"{out.stat().st_size / 1e6:.1f} MB"
     )
 

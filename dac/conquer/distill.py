@@ -49,7 +49,7 @@ from dac.training.losses import Terms, regularisers
 from dac.training.native import KernelAdam, KernelPhase, kernel_step
 from dac.training.parts import Part, split
 from dac.training.run import Run, make_probe, scene_inputs
-from dac.training.schedules import learning_rate_factor, proposal_anneal
+from dac.training.schedules import learning_rate, proposal_anneal
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,10 @@ def distill(
     plan = Plan(
         label=f"{views.name} distillation ({mode})",
         steps=settings.steps,
-        rate=lambda step: (
-            settings.learning_rate
-            * learning_rate_factor(
-                step, warmup=settings.warmup_steps, horizon=settings.horizon or settings.steps
-            )
+        rate=learning_rate(
+            settings.learning_rate,
+            warmup=settings.warmup_steps,
+            horizon=settings.horizon or settings.steps,
         ),
         curve_points=train.curve_points,
         checkpoint_seconds=train.checkpoint_seconds,

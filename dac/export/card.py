@@ -34,7 +34,8 @@ Image.fromarray(pixels).save("view.png")
 ```
 
 `field.render()` alone shows a training view; `field.render(width=...)` shows it in another size.
-Loading takes DaC, PyTorch and what DaC itself needs, nothing of its workflow.
+Loading takes DaC, PyTorch and what DaC itself needs, nothing of its workflow. Without Python, and
+with the extra `app`, `dac render video {file} --out orbit.mp4` goes around the scene.
 
 ## Coordinates
 

@@ -6,7 +6,7 @@ coordinates; fields of view are vertical, in degrees. A path file is JSON:
     {"version": 1, "fps": 30, "keyframes": [
         {"world_from_camera": [[...], [...], [...]], "fov_degrees": 45, "seconds": 0.0}, ...]}
 
-with `seconds` ascending. One keyframe is a single camera.
+with `seconds` ascending, by a millisecond at least. One keyframe is a single camera.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from scipy.spatial.transform import Rotation, RotationSpline
 
 from dac.artifacts import read_json, write_json
 from dac.errors import UserError
+from dac.files import read_bytes
 from dac.scenes.views import rigid
 from dac.settings import Stage, validate
 
@@ -32,8 +33,10 @@ S = TypeVar("S", bound=Stage)
 
 MOST = 1000  # keyframes
 LATEST = 86_400.0  # seconds
+APART = 1e-3  # seconds at least; where keyframes nearly coincide, speeds are beyond all bounds
+LARGEST = 2**22  # bytes of a file; as many keyframes as there may be have 500,000
 SLOWEST, FASTEST = 0.1, 240.0  # frames a second
-_NARROWEST, _WIDEST = 0.1, 179.0  # degrees
+NARROWEST, WIDEST = 0.1, 179.0  # degrees
 _SAME = 1e-6  # how far the numbers of equal poses may differ
 
 
@@ -57,7 +60,7 @@ class Keyframe(Stage):
     """A camera at a time; the numbers stay as they were given, so that files can be kept."""
 
     world_from_camera: Annotated[list[list[float]], AfterValidator(_rigid)]
-    fov_degrees: Annotated[float, Field(ge=_NARROWEST, le=_WIDEST)]
+    fov_degrees: Annotated[float, Field(ge=NARROWEST, le=WIDEST)]
     seconds: Annotated[float, Field(ge=0, le=LATEST)] = 0.0
 
     @property
@@ -68,8 +71,9 @@ class Keyframe(Stage):
 
 def _ascending(keyframes: tuple[Keyframe, ...]) -> tuple[Keyframe, ...]:
     for i in range(1, len(keyframes)):
-        if keyframes[i].seconds <= keyframes[i - 1].seconds:
-            raise ValueError(f"the seconds of number {i} (from 0) are not later than those before")
+        if keyframes[i].seconds - keyframes[i - 1].seconds < APART:
+            what = "are not later than those before"
+            raise ValueError(f"the seconds of number {i} (from 0) {what}, by {APART:g} at least")
     return keyframes
 
 
@@ -139,8 +143,10 @@ def read_keyframes(path: Path) -> Keyframes:
     """Read a path file.
 
     Raises:
-        UserError: it is missing or of another form, a pose is no rigid one, the times don't ascend.
+        UserError: it is missing, too large or of another form, a pose is no rigid one, the times
+            don't ascend.
     """
+    read_bytes(path, LARGEST)  # refuses what is larger; `read_json` takes far more
     return _checked(Keyframes, read_json(path), str(path))
 
 
@@ -192,6 +198,6 @@ def motion(keyframes: Keyframes) -> Callable[[Array], CameraPath]:
         seconds = np.clip(seconds, start, end)
         values, turned = along(seconds), turning(seconds).as_matrix()
         made = np.concatenate([turned, values[:, :3, None]], axis=2)
-        return CameraPath(made, values[:, 3].clip(_NARROWEST, _WIDEST))
+        return CameraPath(made, values[:, 3].clip(NARROWEST, WIDEST))
 
     return at

@@ -1,8 +1,11 @@
 """A trained model in one file: weights, and all that rendering them takes.
 
 The file is safetensors. Its metadata holds one JSON text under the key `dac`: `Contents`, with a
-version number. Nothing in it is ever run, the header is bounded, and weights are made only once the
-file is known to hold them, so a stranger's file costs no more memory than its own size.
+version number. Since version 2 it also holds the training views' cameras, as the float64 tensors
+`views.*`, by which paths around the scene are found.
+
+Nothing in a file is ever run, the header is bounded, and weights are made only once the file is
+known to hold them, so a stranger's file costs no more memory than its own size.
 """
 
 from __future__ import annotations
@@ -14,31 +17,51 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from dac.artifacts import write_file
+from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.evaluation.render import Rendered, render_view
 from dac.export.camera import Camera
 from dac.fields.model import Model, build_model, default_device
 from dac.files import is_file
+from dac.scenes.images import MOST_PIXELS
 from dac.scenes.scene import Space
+from dac.scenes.views import LARGEST_NUMBER, SMALLEST_NUMBER, rigid
 from dac.settings import Coordinate, Count, ModelSettings, Positive, Stage, Vector3, Whole, validate
 
-VERSION = 1
+VERSION = 2
 CHUNK_RAYS = 8192
 _KEY = "dac"
 _MOST_HEADER = 2**20  # bytes; ours have about 5,000
 _FIX = "is it a file of `dac export model`?"
 _DAMAGED = "copy or export it again"
+_VIEWS = "views."
+_VIEW_SHAPES = {"intrinsics": (4,), "distortion": (6,), "world_from_camera": (3, 4)}
 
 Colour = Annotated[float, Field(ge=0, le=1)]
 Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Matrix = tuple[Row, Row, Row, Row]
 Text = Annotated[str, Field(max_length=1024)]
+
+
+def _similarity(matrix: Matrix) -> Matrix:
+    rows = np.array(matrix)
+    scale = float(np.cbrt(np.linalg.det(rows[:3, :3])))
+    if not scale > 0:
+        raise ValueError("is no similarity")
+    rows[:3, :3] /= scale
+    try:
+        rigid(rows.tolist(), "")
+    except UserError as error:
+        raise ValueError(f"is no similarity: {error.what}") from None
+    return matrix
 
 
 class SpaceContents(Stage):
@@ -56,13 +79,31 @@ class SpaceContents(Stage):
         return self
 
 
-class CameraContents(Stage):
+class Sized(Stage):
+    """Pictures of so many pixels."""
+
+    width: Annotated[int, Field(ge=1, le=10**6)]
+    height: Annotated[int, Field(ge=1, le=10**6)]
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Sized:
+        if self.width * self.height > MOST_PIXELS:
+            raise ValueError(f"pictures have over {MOST_PIXELS} pixels")
+        return self
+
+
+class CameraContents(Sized):
     """A training view's camera, as a pinhole; see `Camera`."""
 
     world_from_camera: tuple[Row, Row, Row]
-    focal: Positive
-    width: Annotated[int, Field(ge=1, le=10**6)]
-    height: Annotated[int, Field(ge=1, le=10**6)]
+    focal: Annotated[float, Field(ge=SMALLEST_NUMBER, le=LARGEST_NUMBER)]
+
+
+class ViewsContents(Sized):
+    """What the tensors `views.*` are: `Cameras` of so many training views."""
+
+    model: Literal["perspective", "fisheye"]
+    count: Count
 
 
 class About(Stage):
@@ -108,16 +149,18 @@ class Contents(Stage):
         background: rgb behind the scene, in [0, 1].
         world_from_data: (4, 4) similarity from the data set's frame to the scene's.
         camera: where to look from when nothing else is said.
+        views: of the training views' tensors; None in version 1, which has none.
         about: how it was made.
-        weights_sha256: of the weights; see `weights_digest`.
+        weights_sha256: of all tensors; see `tensors_digest`.
     """
 
-    version: Literal[1]
+    version: Literal[1, 2]
     settings: ModelSettings
     space: SpaceContents
     background: tuple[Colour, Colour, Colour]
-    world_from_data: tuple[Row, Row, Row, Row]
+    world_from_data: Annotated[Matrix, AfterValidator(_similarity)]
     camera: CameraContents
+    views: ViewsContents | None = None
     about: About
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -130,11 +173,13 @@ class SceneModel:
         model: the field itself, for `dac.fields`.
         contents: what its file says.
         camera: one of the training views' cameras, to begin with.
+        views: all training views' cameras; None from a file of version 1.
     """
 
     model: Model
     contents: Contents
     camera: Camera
+    views: Cameras | None
 
     def render(
         self,
@@ -177,24 +222,40 @@ def load(path: str | Path, device: str | torch.device | None = None) -> SceneMod
     where = Space(**contents.space.model_dump())
     try:
         with safe_open(path, framework="pt") as file:
-            _require_same_shapes(path, file, contents.settings, where)
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            _require_same_shapes(path, file, contents, where)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(path, f"is truncated or damaged ({error})", _DAMAGED) from None
-    if weights_digest(weights) != contents.weights_sha256:
+    if tensors_digest(tensors) != contents.weights_sha256:
         raise UserError(path, "is damaged: its weights are not those that were written", _DAMAGED)
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise UserError(path, "holds weights that are NaN or infinite", "train and export it again")
+    views = None if contents.views is None else _views(path, contents.views, tensors)
     model = build_model(contents.settings, where, seed=0)
-    model.load_state_dict(weights)
+    model.load_state_dict(tensors)
     model = model.to(default_device() if device is None else device)
-    return SceneModel(model, contents, Camera(**contents.camera.model_dump()))
+    return SceneModel(model, contents, Camera(**contents.camera.model_dump()), views)
 
 
-def save(path: Path, model: Model, contents: dict[str, Any]) -> Contents:
+def _views(path: Path, about: ViewsContents, tensors: dict[str, Tensor]) -> Cameras:
+    """Take the training views' cameras out of the tensors."""
+    values = {name: tensors.pop(_VIEWS + name) for name in _VIEW_SHAPES}
+    try:
+        for pose in values["world_from_camera"].tolist():
+            rigid(pose, "")
+        return Cameras(about.model, about.width, about.height, **values)
+    except (ValueError, UserError) as error:
+        what = error.what if isinstance(error, UserError) else str(error)
+        raise UserError(path, f"its training views can't be: {what}", _DAMAGED) from None
+
+
+def save(path: Path, model: Model, views: Cameras, contents: dict[str, Any]) -> Contents:
     """Write a model and what goes with it, whole or not at all.
 
     Args:
         path: the file.
         model: whose weights, settings and space are written.
+        views: the training views' cameras.
         contents: the other fields of `Contents` but its version and digest, as plain data.
 
     Returns:
@@ -203,20 +264,22 @@ def save(path: Path, model: Model, contents: dict[str, Any]) -> Contents:
     Raises:
         UserError: the disk is full, the folder can't be written.
     """
-    weights = {
+    tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
-    }
+    } | {_VIEWS + name: getattr(views, name) for name in _VIEW_SHAPES}
+    about_views = {"width": views.width, "height": views.height, "model": views.model}
     whole = {
         **contents,
         "version": VERSION,
         "settings": model.settings.model_dump(mode="json"),
         "space": model.space.to_json(),
-        "weights_sha256": weights_digest(weights),
+        "views": {**about_views, "count": len(views)},
+        "weights_sha256": tensors_digest(tensors),
     }
     checked = validate(Contents, whole, str(path))
     text = checked.model_dump_json()
-    metadata = {"format": "pt", _KEY: text}
-    write_file(path, lambda temporary: save_file(weights, temporary, metadata))
+    # One text alone: safetensors writes several in any order, and equal models would differ.
+    write_file(path, lambda temporary: save_file(tensors, temporary, {_KEY: text}))
     return checked
 
 
@@ -239,18 +302,22 @@ def read_contents(path: Path) -> Contents:
     except (ValueError, RecursionError):
         raise UserError(path, "its description is no JSON", _DAMAGED) from None
     version = data.get("version") if isinstance(data, dict) else None
-    if version != VERSION:
-        what = f"has version {version!r:.40}, and this program reads version {VERSION}"
+    if version not in range(1, VERSION + 1):
+        what = f"has version {version!r:.40}, and this program reads versions up to {VERSION}"
         raise UserError(path, what, "use the version of dac that wrote it, or export it again")
-    return validate(Contents, data, str(path))
+    try:
+        return validate(Contents, data, str(path))
+    except UserError as error:
+        raise UserError(error.where, error.what, _DAMAGED) from None
 
 
-def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """Hex SHA-256 of names and float32 values (little-endian), in the order of the names."""
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hex SHA-256 of names and values (little-endian), in the order of the names."""
     digest = hashlib.sha256()
-    for name in sorted(weights):
+    for name in sorted(tensors):
+        values = tensors[name].numpy()
         digest.update(name.encode() + b"\0")
-        digest.update(weights[name].numpy().astype("<f4", copy=False).tobytes())
+        digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()
 
 
@@ -267,10 +334,11 @@ def _require_small_header(path: Path) -> None:
         raise UserError(path, "is no model file: its header has no sensible length", _FIX)
 
 
-def _require_same_shapes(path: Path, file: Any, settings: ModelSettings, where: Space) -> None:
-    """Check that the file holds just the tensors of such a model, before any memory is taken."""
+def _require_same_shapes(path: Path, file: Any, contents: Contents, where: Space) -> None:
+    """Check that the file holds just the tensors that it should, before any memory is taken."""
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     found = {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
+    settings, views = contents.settings, contents.views
     hybrid = settings.decoder == "hybrid"
     layers = settings.colour_layers if hybrid else settings.explicit_layers
     wanted = {}
@@ -281,5 +349,8 @@ def _require_same_shapes(path: Path, file: Any, settings: ModelSettings, where: 
             wanted = {name: (tuple(value.shape), "F32") for name, value in state.items()}
         except (RuntimeError, OverflowError):
             pass  # sizes beyond any memory
+    if views is not None:
+        for name, shape in _VIEW_SHAPES.items():
+            wanted[_VIEWS + name] = ((views.count, *shape), "F64")
     if found != wanted:
         raise UserError(path, "its weights are not those of the model that it describes", _DAMAGED)

@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.export.camera import look_at
-from dac.export.keyframes import CameraPath
+from dac.export.keyframes import NARROWEST, WIDEST, CameraPath
 from dac.scenes.normalize import scene_centre, up_direction
 
 Array = NDArray[np.float64]
 
 SWAY = 0.25  # of the distance to the focus: no spiral goes further aside
 _SAME = 1e-6
-_WIDEST = 120.0  # degrees, of what a fisheye's pictures become
+_WIDEST_OF_FISHEYES = 120.0  # degrees, of what their pictures become
 
 
 def vertical_fov(cameras: Cameras) -> float:
-    """Median field of view of some cameras; a fisheye's is cut to what a pinhole can show."""
-    half = cameras.height / (2 * cameras.intrinsics[:, 1].numpy())
+    """Median field of view of some cameras, cut to what a path may have; a fisheye's further."""
+    half = float(np.median(cameras.height / (2 * cameras.intrinsics[:, 1].numpy())))
     if cameras.model == "fisheye":
-        return min(math.degrees(2 * float(np.median(half))), _WIDEST)
-    return math.degrees(2 * math.atan(float(np.median(half))))
+        return min(max(math.degrees(2 * half), NARROWEST), _WIDEST_OF_FISHEYES)
+    return min(max(math.degrees(2 * math.atan(half)), NARROWEST), WIDEST)
 
 
 def orbit(poses: Array, fov_degrees: float, frames: int) -> CameraPath:

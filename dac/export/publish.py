@@ -49,7 +49,7 @@ def export_model(scene: Scene, trained: TrainedModel, out: Path, card: Path) -> 
         "camera": camera,
         "about": _about(scene, trained),
     }
-    written = save(out, model, contents)
+    written = save(out, model, scene.cameras.select(scene.train), contents)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     text = model_card(written, out.name, out.stat().st_size, parameters)
     write_file(card, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -24,8 +24,22 @@ from dac.training.checkpoints import Checkpoints, load_run_tensors, run_tensors
 from dac.training.curve import DivergedError, Progress
 
 ROLLBACKS = 2
+FIX = "lower the learning rate, or look for damaged images or poses"
 
 _log = logging.getLogger(__name__)
+
+
+def begin(model: Model, optimizer: Adam, checkpoints: Checkpoints, start: Progress) -> Progress:
+    """Load the newest state into model and optimiser; without one, save the start as the first.
+
+    So a disk that can't hold the states shows itself at once, and there always is a state to go
+    back to.
+    """
+    progress = resume(model, optimizer, checkpoints)
+    if progress is None:
+        progress = start
+        save(model, optimizer, checkpoints, progress)
+    return progress
 
 
 def resume(model: Model, optimizer: Adam, checkpoints: Checkpoints) -> Progress | None:
@@ -112,7 +126,7 @@ def stopped(
     return UserError(
         label,
         f"{diverged.what}, after {ROLLBACKS} returns to a saved state; see {checkpoints.diverged}",
-        "lower the learning rate, or look for damaged images or poses",
+        FIX,
     )
 
 

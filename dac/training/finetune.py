@@ -18,7 +18,7 @@ from dac.training.images import ImageSteps, image_optimizer
 from dac.training.keys import Use, mix
 from dac.training.loop import Plan
 from dac.training.run import Run, make_probe, scene_inputs
-from dac.training.schedules import learning_rate_factor
+from dac.training.schedules import learning_rate
 
 
 def finetune(
@@ -94,9 +94,8 @@ def finetune_rate(
             its steps.
     """
     if settings.start == "fresh":
-        return lambda step: (
-            settings.learning_rate
-            * learning_rate_factor(step, warmup=settings.warmup_steps, horizon=settings.steps)
+        return learning_rate(
+            settings.learning_rate, warmup=settings.warmup_steps, horizon=settings.steps
         )
     if distill is None:
         what = "'continued' goes on with a distillation, not with a baseline"
@@ -106,7 +105,5 @@ def finetune_rate(
         raise UserError(
             "finetune.start", "'continued' needs distill.horizon", "set it to both phases' steps"
         )
-    return lambda step: (
-        distill.learning_rate
-        * learning_rate_factor(distill.steps + step, warmup=distill.warmup_steps, horizon=horizon)
-    )
+    rate = learning_rate(distill.learning_rate, warmup=distill.warmup_steps, horizon=horizon)
+    return lambda step: rate(distill.steps + step)

@@ -29,7 +29,7 @@ from dac.training.losses import Terms, photometric_loss, regularisers
 from dac.training.native import KernelAdam, KernelPhase, kernel_step
 from dac.training.parts import Part, split
 from dac.training.run import Run, make_probe
-from dac.training.schedules import learning_rate_factor, proposal_anneal, proposals_learn
+from dac.training.schedules import learning_rate, proposal_anneal, proposals_learn
 
 
 def fit(
@@ -49,11 +49,11 @@ def fit(
     plan = Plan(
         label=f"{scene.name} {who}",
         steps=steps,
-        rate=lambda step: (
-            train.learning_rate
-            * learning_rate_factor(
-                step, warmup=train.warmup_steps, horizon=steps, schedule=train.schedule
-            )
+        rate=learning_rate(
+            train.learning_rate,
+            warmup=train.warmup_steps,
+            horizon=steps,
+            schedule=train.schedule,
         ),
         curve_points=train.curve_points,
         checkpoint_seconds=train.checkpoint_seconds,

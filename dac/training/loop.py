@@ -81,14 +81,14 @@ class Plan:
         steps: the run ends when this many are done, those before its start included.
         rate: learning rate of a step.
         curve_points: how often PSNR is measured, evenly over the run, the last time at its end.
-        checkpoint_seconds: between saved states.
+        checkpoint_seconds: between saved states, where any are saved.
     """
 
     label: str
     steps: int
     rate: Callable[[int], float]
-    curve_points: int
-    checkpoint_seconds: float
+    curve_points: int = 1
+    checkpoint_seconds: float = 60.0
 
 
 def train(
@@ -97,30 +97,31 @@ def train(
     phase: Phase,
     probe: Callable[[], float | None],
     plan: Plan,
-    checkpoints: Checkpoints,
-    start: Progress,
+    checkpoints: Checkpoints | None = None,
+    start: Progress | None = None,
 ) -> Progress:
     """Train until `plan.steps`, from a saved state where there is one, else from `start`.
 
-    The start is saved too: a disk that can't hold the states shows itself at once, and there always
-    is a state to go back to.
-
     Args:
+        model: trained in place.
         optimizer: of the model's parameters; whatever a step is, it keeps its state here.
         probe: PSNR in dB of the model as it is.
+        checkpoints: the run's states; None keeps all in memory, and writes nothing. Then a run that
+            diverges has no state to go back to, and ends.
+        start: where the run stands; None is its beginning.
 
     Returns:
         The progress at the end.
 
     Raises:
-        UserError: the run diverges again and again; memory or the disk doesn't suffice.
+        UserError: the run diverges, with states again and again; memory or the disk doesn't
+            suffice.
         SystemExit: SIGTERM or SIGUSR1 came; the state is saved.
     """
-    training = _Training(model, optimizer, phase, probe, plan, checkpoints, start.step)
-    progress = divergence.resume(model, optimizer, checkpoints)
-    if progress is None:
-        progress = start
-        divergence.save(model, optimizer, checkpoints, progress)
+    progress = start or Progress()
+    training = _Training(model, optimizer, phase, probe, plan, checkpoints, progress.step)
+    if checkpoints is not None:
+        progress = divergence.begin(model, optimizer, checkpoints, progress)
     with deferred() as stop:
         while True:
             try:
@@ -128,6 +129,8 @@ def train(
                 return progress
             except DivergedError as error:
                 diverged = error.with_traceback(None)  # which holds the step's tensors
+            if checkpoints is None:
+                raise UserError(plan.label, diverged.what, divergence.FIX)
             if progress.rollbacks == divergence.ROLLBACKS:
                 inputs = phase.inputs(diverged.steps[-1].step)
                 raise divergence.stopped(diverged, checkpoints, progress, plan.label, inputs)
@@ -146,7 +149,7 @@ class _Training:
         phase: Phase,
         probe: Callable[[], float | None],
         plan: Plan,
-        checkpoints: Checkpoints,
+        checkpoints: Checkpoints | None,
         first: int,
     ) -> None:
         self._model, self._optimizer, self._phase = model, optimizer, phase
@@ -183,7 +186,8 @@ class _Training:
                     means = progress.take_means()
                     progress.curve.add(progress.step, self._probe(), means, progress.seconds, rate)
                 if due and progress.step < plan.steps:
-                    divergence.save(self._model, self._optimizer, self._checkpoints, progress)
+                    if self._checkpoints is not None:
+                        divergence.save(self._model, self._optimizer, self._checkpoints, progress)
                     if stop.received:
                         stop.leave()
                     saved = time.monotonic()

@@ -80,7 +80,7 @@ class Run:
         require_space(self.out, _space(model))
         backend(next(model.parameters()).device.type)  # compiles, and may be told to go meanwhile
         with deferred():  # a signal while the result is written is too late to stop the run
-            end = train(model, optimizer, phase, probe, plan, checkpoints, start or Progress())
+            end = train(model, optimizer, phase, probe, plan, checkpoints, start)
             with finished.new_folder(self.out) as part:
                 self._write(part, model, optimizer, inputs, end)
         checkpoints.clear()

@@ -6,11 +6,23 @@ Notation: `step` counts from 0; `horizon` is the number of steps that a cosine s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
+
+Schedule = Literal["cosine", "constant"]
+
+
+def learning_rate(
+    peak: float, *, warmup: int, horizon: int, schedule: Schedule = "cosine"
+) -> Callable[[int], float]:
+    """Learning rate of a step: `peak` times `learning_rate_factor`, with the rest as there."""
+    return lambda step: (
+        peak * learning_rate_factor(step, warmup=warmup, horizon=horizon, schedule=schedule)
+    )
 
 
 def learning_rate_factor(
-    step: int, *, warmup: int, horizon: int, schedule: Literal["cosine", "constant"] = "cosine"
+    step: int, *, warmup: int, horizon: int, schedule: Schedule = "cosine"
 ) -> float:
     """Factor on the learning rate in [0, 1].
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
+from dac.catalogue import choose_model
 from dac.evaluation.evaluate import evaluate_model
+from dac.export.publish import export_model
 from dac.fields.model import build_model, save_model
+from dac.scenes.scene import Scene
 from dac.settings import EvaluateSettings
 
 NAMES = ("baseline-20", "azimuth-2/expert1")
@@ -46,3 +53,29 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         state=folder / "state",
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy's baseline in one file."""
+    out = tmp_path_factory.mktemp("exported") / "toy.safetensors"
+    trained = choose_model(results, "toy", "baseline")
+    export_model(Scene.load(results / "toy/scene"), trained, out, out.with_suffix(".md"))
+    return out
+
+
+@pytest.fixture(scope="session")
+def version_1(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as the first version of the format had it: without the training views' cameras."""
+    out = tmp_path_factory.mktemp("version_1") / "toy.safetensors"
+    with safe_open(exported, "pt") as opened:
+        contents = json.loads(opened.metadata()["dac"])
+    tensors = load_file(exported)
+    weights = {name: tensors[name] for name in sorted(tensors) if not name.startswith("views.")}
+    digest = hashlib.sha256()
+    for name, value in weights.items():
+        digest.update(name.encode() + b"\0" + value.numpy().astype("<f4").tobytes())
+    del contents["views"]
+    contents |= {"version": 1, "weights_sha256": digest.hexdigest()}
+    save_file(weights, out, {"format": "pt", "dac": json.dumps(contents)})
+    return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,11 @@ from dac.scenes.scene import Scene
 
 def run(results: Path, *words: str) -> str:
     """What the command says on standard output; a mistake is raised."""
-    done = CliRunner().invoke(app, [*words, "--results", str(results)], catch_exceptions=False)
+    return said_by(*words, "--results", str(results))
+
+
+def said_by(*words: str) -> str:
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 
@@ -42,7 +47,7 @@ def test_the_commands_import_nothing_heavy() -> None:
 def test_a_model_file(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "toy.safetensors"
     said = run(results, "export", "model", "--out", str(out), "--model", "baseline")
-    assert "toy.safetensors: 0.15 MB, test PSNR" in said
+    assert "toy.safetensors: 0.16 MB, test PSNR" in said
     assert "# baseline, 20 steps: toy" in (tmp_path / "toy.md").read_text()
     assert dac.load(out).render(width=12).rgb.shape == (12, 12, 3)
 
@@ -111,6 +116,84 @@ def test_clouds_and_meshes(results: Path, tmp_path: Path) -> None:
         points, moved = (trimesh.load(tmp_path / f"{n}.ply").vertices for n in (ours, theirs))
         similarity = scene.world_from_data
         assert np.allclose(moved @ similarity[:3, :3].T + similarity[:3, 3], points, atol=1e-5)
+
+
+@pytest.fixture
+def path_file(tmp_path: Path) -> Path:
+    poses = [look_at((3.0, y, 1.0), (0.0, 0.0, 0.0)).tolist() for y in (-1.0, 2.0)]
+    frames = [
+        {"world_from_camera": pose, "fov_degrees": 45, "seconds": 0.2 * i}
+        for i, pose in enumerate(poses)
+    ]
+    file = tmp_path / "path.json"
+    file.write_text(json.dumps({"version": 1, "fps": 10, "keyframes": frames}))
+    return file
+
+
+# Whatever a results folder gives, by the same words.
+WORDS = {
+    "video.mp4": "render video --path orbit --seconds 0.3 --fps 10",
+    "depth.mp4": "render video --path orbit --seconds 0.2 --fps 10 --what depth",
+    "spiral.mp4": "render video --path spiral --seconds 0.2 --fps 10 --size 30x20",
+    "keyframes.mp4": "render video --path {path}",
+    "still.png": "render still --camera {path} --size 31x17",
+    "depth.png": "render still --camera {path} --what depth",
+    "cloud.ply": "export cloud --views 3 --opacity 0.01 --resolution 40 --world",
+    "mesh.ply": "export mesh --resolution 24 --threshold 0.01 --world",
+}
+
+
+@pytest.mark.parametrize("out", WORDS)
+def test_a_model_file_gives_the_same_bytes(
+    results: Path, exported: Path, path_file: Path, tmp_path: Path, out: str
+) -> None:
+    words = WORDS[out].format(path=path_file).split()
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    said = said_by(*words[:2], str(exported), *words[2:], "--out", str(ours / out))
+    expected = run(results, *words, "--model", "baseline", "--out", str(theirs / out))
+    timeless = re.compile(r"; [0-9.]+ s a frame|\S*/(ours|theirs)/")
+    assert timeless.sub("", said) == timeless.sub("", expected)
+    files = sorted(file.name for file in ours.iterdir())
+    assert files == sorted({out, out.replace("depth.png", "depth.npy")})
+    for name in files:
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+
+
+def test_a_still_of_a_model_file_is_its_own_view(exported: Path, tmp_path: Path) -> None:
+    out = tmp_path / "still.png"
+    said_by("render", "still", str(exported), "--out", str(out))
+    expected = to_uint8(dac.load(exported).render().rgb)
+    assert np.array_equal(np.asarray(Image.open(out)), expected)
+
+
+def test_an_older_model_file_has_all_but_paths_of_its_own(
+    version_1: Path, exported: Path, path_file: Path, tmp_path: Path
+) -> None:
+    for name, file in (("old", version_1), ("new", exported)):
+        words = ("--camera", str(path_file), "--out", str(tmp_path / f"{name}.png"))
+        said_by("render", "still", str(file), *words)
+    assert (tmp_path / "old.png").read_bytes() == (tmp_path / "new.png").read_bytes()
+    for path in ("orbit", "spiral"):
+        out = tmp_path / "v.mp4"
+        with pytest.raises(UserError, match=r"holds no training cameras.*; export it again, or"):
+            said_by("render", "video", str(version_1), "--path", path, "--out", str(out))
+        assert not out.exists()
+
+
+def test_a_model_file_and_a_results_folder_are_two_things(
+    results: Path, exported: Path, tmp_path: Path
+) -> None:
+    words = ["render", "still", "--out", str(tmp_path / "out.png")]
+    for option, value in (("--results", results), ("--scene", "toy"), ("--model", "dac")):
+        with pytest.raises(UserError, match=f"^{option}: the model is .* already; drop {option}"):
+            said_by(*words, str(exported), option, str(value))
+    with pytest.raises(
+        UserError, match=f"is a folder, not a model file; write --results {results}"
+    ):
+        said_by(*words, str(results))
+    with pytest.raises(UserError, match="--view 2: a model file holds no test views"):
+        said_by(*words, str(exported), "--view", "2")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

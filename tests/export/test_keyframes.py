@@ -181,6 +181,7 @@ def bent(keyframe: int, **changes: Any) -> dict[str, Any]:
         (path_file(keyframes=[]), "keyframes"),
         (path_file(extra=1), "unknown key"),
         (path_file(fps="fast"), "fps"),
+        (bent(1, seconds=1e-300), "the seconds of number 1 .* by 0.001 at least"),
         (bent(1, seconds=0.0), "keyframes: the seconds of number 1 .from 0. are not later"),
         (
             bent(2, world_from_camera=[[1, 0], [0, 1]]),
@@ -204,3 +205,16 @@ def test_mistakes_in_a_path_file_are_one_line(tmp_path: Path, data: Any, said: s
     with pytest.raises(UserError, match=said) as caught:
         read_keyframes(file)
     assert "\n" not in str(caught.value) and "path.json" in str(caught.value)
+
+
+def test_a_path_file_too_large_to_be_one_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "path.json"
+    with file.open("wb") as sparse:
+        sparse.truncate(2**22 + 1)
+    with pytest.raises(UserError, match="has 4194305 bytes, and at most 4194304 are read"):
+        read_keyframes(file)
+
+
+def test_keyframes_a_millisecond_apart_are_a_path(tmp_path: Path) -> None:
+    keys = make_keyframes([make_keyframe(np.eye(4)[:3], 40.0, 0.001 * i) for i in range(5)], 240)
+    assert np.isfinite(interpolate(keys, 30).poses).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -22,25 +23,17 @@ from dac.errors import UserError
 from dac.evaluation.records import Evaluation
 from dac.evaluation.render import render_view
 from dac.export.camera import Camera
-from dac.export.model_file import CHUNK_RAYS, load, read_contents
+from dac.export.model_file import CHUNK_RAYS, load, read_contents, tensors_digest
 from dac.export.publish import export_model
 from dac.fields.model import load_model
 from dac.scenes.scene import Scene
 
+VIEWS = ("intrinsics", "distortion", "world_from_camera")
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = {
     *("snakemake", "pycolmap", "networkx", "sklearn", "pandas", "matplotlib"),
     *("viser", "av", "trimesh", "skimage"),
 }
-
-
-@pytest.fixture(scope="session")
-def exported(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy's baseline in one file."""
-    out = tmp_path_factory.mktemp("exported") / "toy.safetensors"
-    trained = choose_model(results, "toy", "baseline")
-    export_model(Scene.load(results / "toy/scene"), trained, out, out.with_suffix(".md"))
-    return out
 
 
 def test_pictures_are_the_same_bit_for_bit(results: Path, exported: Path) -> None:
@@ -71,10 +64,35 @@ def test_what_goes_with_the_weights(results: Path, exported: Path) -> None:
     assert (about.views, about.scored_views) == (12, 2)
     assert about.psnr == record.mean.psnr and about.commit == record.git_commit
     # The tensors are plain safetensors, for any reader.
-    weights = load_file(exported)
-    ours = load_model(results / "toy/kplanes/seed0/baseline-20").state_dict()
-    assert weights.keys() == ours.keys()
-    assert all(torch.equal(weights[name], ours[name]) for name in ours)
+    tensors = load_file(exported)
+    model = load_model(results / "toy/kplanes/seed0/baseline-20")
+    views = scene.cameras.select(scene.train)
+    ours = model.state_dict() | {f"views.{name}": getattr(views, name) for name in VIEWS}
+    assert tensors.keys() == ours.keys()
+    assert all(torch.equal(tensors[name], ours[name]) for name in ours)
+
+
+def test_the_training_views_come_back_bit_for_bit(results: Path, exported: Path) -> None:
+    scene = Scene.load(results / "toy/scene")
+    views, expected = load(exported).views, scene.cameras.select(scene.train)
+    assert views is not None
+    assert (views.model, views.width, views.height) == ("perspective", 24, 24)
+    for name in VIEWS:
+        assert torch.equal(getattr(views, name), getattr(expected, name))
+
+
+def test_a_file_of_version_1_is_read_too(exported: Path, version_1: Path) -> None:
+    old, new = load(version_1), load(exported)
+    assert old.contents.version == 1 and old.views is None
+    assert torch.equal(old.render().rgb, new.render().rgb)
+
+
+def test_the_same_model_gives_the_same_bytes(results: Path, exported: Path, tmp_path: Path) -> None:
+    trained = choose_model(results, "toy", "baseline")
+    for i in range(4):
+        out = tmp_path / f"{i}.safetensors"
+        export_model(Scene.load(results / "toy/scene"), trained, out, tmp_path / "card.md")
+        assert out.read_bytes() == exported.read_bytes()
 
 
 def test_an_expert_needs_no_evaluation(results: Path, tmp_path: Path) -> None:
@@ -132,6 +150,13 @@ def test_an_unknown_name_is_an_error() -> None:
         dac.loads  # noqa: B018
 
 
+def described(file: Path, **changes: Any) -> dict[str, str]:
+    """A file's metadata with other contents."""
+    with safe_open(file, "pt") as opened:
+        data = json.loads(opened.metadata()["dac"])
+    return {"dac": json.dumps({**data, **changes})}
+
+
 def resaved(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     """The file with other contents."""
 
@@ -140,6 +165,17 @@ def resaved(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None
             data = json.loads(opened.metadata()["dac"])
         change(data)
         save_file(load_file(file), file, {"dac": json.dumps(data)})
+
+    return apply
+
+
+def bent(name: str, place: tuple[int, ...], value: float) -> Callable[[Path], None]:
+    """The file with another number in a tensor, and the digest that goes with it."""
+
+    def apply(file: Path) -> None:
+        tensors = load_file(file)
+        tensors[name][place] = value
+        save_file(tensors, file, described(file, weights_sha256=tensors_digest(tensors)))
 
     return apply
 
@@ -178,12 +214,24 @@ def large(key: str, value: Any) -> Callable[[Path], None]:
         (foreign, "not of this project"),
         (no_json, "is no JSON"),
         (endless, "no model file"),
-        (resaved(lambda data: data.update(version=2)), "has version 2, and this program reads"),
+        (resaved(lambda data: data.update(version=3)), "has version 3, and this program reads"),
         (resaved(lambda data: data.pop("version")), "has version None"),
         (resaved(lambda data: data.update(code="print()")), "code: unknown key"),
         (resaved(lambda data: data.pop("space")), "space: missing"),
         (resaved(lambda data: data["space"].update(near=9.0)), "space"),
         (resaved(lambda data: data["camera"].update(focal=-1)), "camera.focal"),
+        (
+            resaved(lambda data: data["views"].update(width=10**5, height=10**5)),
+            "views: pictures have over 150000000 pixels",
+        ),
+        (resaved(lambda data: data["views"].update(count=13)), "not those of the model"),
+        (resaved(lambda data: data["views"].update(count=10**9)), "not those of the model"),
+        (resaved(lambda data: data.pop("views")), "not those of the model"),
+        (resaved(lambda data: data["world_from_data"][0].reverse()), "is no similarity"),
+        (bent("views.intrinsics", (0, 0), -1.0), "training views can't be: a focal length"),
+        (bent("views.world_from_camera", (2, 0, 1), 3.0), "can't be: the rotation is not"),
+        (bent("views.distortion", (1, 1), math.inf), "NaN or infinite"),
+        (bent("field.planes.0", (0, 0, 0), math.nan), "NaN or infinite"),
         (large("channels", 4), "not those of the model"),
         (large("resolution", 10**9), "not those of the model"),
         (large("scales", [10**9]), "not those of the model"),

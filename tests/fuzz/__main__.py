@@ -1,6 +1,6 @@
 """Hostile data sets and configurations, many of them: `make fuzz`.
 
-    python tests/fuzz [--cases 2000] [--first 0] [--case 17] [--workers 2] [--seconds 20]
+    python tests/fuzz [--cases 2000] [--first 0] [--kind model] [--case 17] [--workers 2]
 
 Each number is a case, the same in every run. Allowed are success and one line that names the file
 or the key and what to do. Any other exception, a hang, a signal, a memory blow-up, or a file opened
@@ -11,6 +11,7 @@ is kept under results/fuzz/, and the exit status is 1.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
+from bases import KINDS
+from cases import kind_of
 from pool import Result, run_cases
 
 KEPT = Path("results/fuzz")
@@ -30,13 +33,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=2000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first one's number")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="cases of this kind alone")
     parser.add_argument("--case", type=int, help="this one alone, with all that it says")
     parser.add_argument("--seconds", type=float, default=20.0, help="that a case may take")
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8))
     chosen = parser.parse_args()
-    numbers = range(chosen.first, chosen.first + chosen.cases)
+    kinds = chosen.kind or KINDS
+    wanted = (number for number in itertools.count(chosen.first) if kind_of(number) in kinds)
+    numbers = list(itertools.islice(wanted, chosen.cases))
     if chosen.case is not None:
-        numbers = range(chosen.case, chosen.case + 1)
+        numbers = [chosen.case]
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dac-fuzz-") as scratch:
         results = run_cases(numbers, Path(scratch), KEPT.absolute(), chosen.workers, chosen.seconds)

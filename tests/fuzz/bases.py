@@ -17,16 +17,25 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 import yaml
 from PIL import Image
+
+from dac.cameras import Cameras
+from dac.export.model_file import save
+from dac.fields.model import build_model
+from dac.scenes.scene import Space
+from dac.settings import ModelSettings
 
 VIEWS, WIDTH, HEIGHT = 8, 24, 20
 TRAIN = 5  # of the views, where the layout gives the split
 CANARY = (13, 77, 201)  # the colour of every image that lies outside
 KINDS = (
     *("config", "blender", "nerfstudio", "colmap-binary", "colmap-text", "photos"),
-    *("nerfpp", "nsvf", "video"),
+    *("nerfpp", "nsvf", "video", "model", "path"),
 )
+EXPORTS = ("model", "path")  # what `dac export model` and `dac view` write, and others send
+MODEL_FILE, PATH_FILE = "data/model.safetensors", "data/path.json"
 CLIPS = {"clip.mp4": "libx264", "clip.mkv": "mpeg4", "clip.webm": "libvpx"}  # and their encoders
 
 
@@ -265,6 +274,10 @@ def write_base(kind: str, root: Path) -> None:
     elif kind == "video":
         for name, codec in CLIPS.items():
             _write_clip(root / "data" / name, codec)
+    elif kind == "model":
+        _write_model_file(root / MODEL_FILE)
+    elif kind == "path":
+        _dump(root / PATH_FILE, {"version": 1, "fps": 25, "keyframes": keyframes()})
     elif kind == "photos":
         model().write(root / "sfm", binary=True)
         for i in range(VIEWS):
@@ -276,7 +289,7 @@ def write_base(kind: str, root: Path) -> None:
     config = copy.deepcopy(CONFIG)
     (root / "config" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     _write_outside(root / "outside")
-    if kind != "video":  # its photos have no names yet
+    if kind not in ("video", *EXPORTS):  # where no images have names
         _write_named(kind, root)
 
 
@@ -315,6 +328,42 @@ def _write_clip(file: Path, codec: str) -> None:
             picture = np.ascontiguousarray(wall[:, x : x + 96])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+
+
+def keyframes() -> list[dict[str, Any]]:
+    """Four cameras on a circle, a second apart."""
+    return [
+        {"world_from_camera": pose[:3].tolist(), "fov_degrees": 40 + i, "seconds": float(i)}
+        for i, pose in enumerate(poses(VIEWS)[:4])
+    ]
+
+
+def _write_model_file(file: Path) -> None:
+    """An untrained, opaque model of the smallest size, with the cameras of all views."""
+    sizes = {"resolution": 4, "scales": (1, 2), "channels": 2, "samples": 4, "hidden": 4}
+    proposals = {"proposal_resolutions": (4, 4), "proposal_channels": 2, "proposal_samples": (4, 4)}
+    small = ModelSettings(**sizes, **proposals, geometry_features=3, colour_layers=1)
+    space = Space("box", ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)), 2.0, 6.0)
+    lens = torch.tensor([[30.0, 31.0, WIDTH / 2, HEIGHT / 2]]).expand(VIEWS, 4)
+    where = torch.from_numpy(poses(VIEWS)[:, :3])
+    views = Cameras("perspective", WIDTH, HEIGHT, lens, torch.zeros(VIEWS, 6), where)
+    about = {
+        **{"scene": "toy", "model": "baseline-20", "title": "baseline", "seed": 0, "views": VIEWS},
+        **{"steps": 20, "training_steps": 20, "division": None, "K": None, "mode": None},
+        **{"psnr": 20.5, "scored_views": 2, "commit": "0" * 40, "versions": {"dac": "0.1.0"}},
+        "exported_by": "0.1.0",
+    }
+    camera = {"world_from_camera": where[0].tolist(), "focal": 31.0}
+    contents = {
+        "background": [1.0, 1.0, 1.0],
+        "world_from_data": np.eye(4).tolist(),
+        "camera": {**camera, "width": WIDTH, "height": HEIGHT},
+        "about": about,
+    }
+    made = build_model(small, space, seed=0)
+    with torch.no_grad():  # opaque, so that there are depths and points
+        made.field.density[1].abs_().mul_(100)
+    save(file, made, views, contents)
 
 
 def _save(file: Path, picture: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""What the workflow does with a configuration and with a data set, called as it calls it.
+"""What the workflow and the commands do with what others wrote, called as they call it.
 
 The working folder is the case's, so that paths are relative, as in a configuration.
 """
@@ -12,14 +12,20 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
-from bases import CANARY
-from cases import Case, clip_of
+import torch
+from bases import CANARY, HEIGHT, MODEL_FILE, PATH_FILE, WIDTH
+from case import Case
+from on_disk import clip_of
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from dac import settings as dac_settings
+from dac.cli import export, render
 from dac.divide.covisibility import covisibility
 from dac.divide.divide import GRAPH_DIVISIONS, partition_scene
+from dac.export.camera import stacked
+from dac.export.keyframes import interpolate, read_keyframes
+from dac.export.model_file import load
 from dac.scenes import sfm_photos
 from dac.scenes.colmap_model import read_model
 from dac.scenes.importer import import_scene
@@ -73,6 +79,10 @@ def run(case: Case, rules: ModuleType) -> None:
         _configuration(rules)
     elif case.kind == "video":
         _video(case, rules)
+    elif case.kind == "model":
+        _model_file()
+    elif case.kind == "path":
+        _path_file()
     else:
         _data_set(case, rules)
 
@@ -142,6 +152,27 @@ def _video(case: Case, rules: ModuleType) -> None:
     scene = SimpleNamespace(name="toy", path=str(video), format="video", scene=SceneSettings())
     rules.check_scene(scene, "config/config.yaml")
     extract_frames(video, settings, Path("work/frames"), Path("work/state"), threads=1)
+
+
+def _model_file() -> None:
+    """What is rendered and taken out of a model file, small, but for what its own views give."""
+    file, work = Path(MODEL_FILE), Path("work")
+    render.still(work / "still.png", file, size="8x6")
+    render.still(work / "depth.png", file, size="8x6", what="depth")
+    render.video(work / "video.mp4", file, seconds=0.1, size="8x6")
+    export.mesh(work / "mesh.ply", file, resolution=8, threshold=1e-6, in_data=True)
+    if (views := load(file).views) is not None and views.width * views.height <= WIDTH * HEIGHT:
+        render.video(work / "spiral.mp4", file, path="spiral", seconds=0.1, size="8x6")
+        export.cloud(work / "cloud.ply", file, views=3, resolution=8, opacity=0.01, in_data=True)
+
+
+def _path_file() -> None:
+    keyframes = read_keyframes(Path(PATH_FILE))
+    path = interpolate(keyframes, 25)
+    cameras = stacked(path.poses, path.fov_degrees, (8, 6))  # refuses what is not finite
+    turns = cameras.world_from_camera[:, :, :3]
+    if not torch.allclose(turns @ turns.mT, torch.eye(3, dtype=torch.float64), atol=1e-6):
+        raise AssertionError("between keyframes, cameras are bent")
 
 
 def _before_sfm(data: Path, settings: SceneSettings) -> None:

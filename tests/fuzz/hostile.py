@@ -153,6 +153,18 @@ def damage_text(random: Random, text: str, extras: list[Callable[[str], str]]) -
     return name, result
 
 
+def other_token(random: Random) -> Callable[[str], str]:
+    """A change of a text: another number or name in the place of one."""
+
+    def change(text: str) -> str:
+        tokens = text.split(" ")
+        at = random.randrange(len(tokens))
+        tokens[at] = str(random.choice([*NAMES, "9" * 9000, "1e999", "nan", "-1", "2e5"]))
+        return " ".join(tokens)
+
+    return change
+
+
 def damage_bytes(random: Random, data: bytes) -> tuple[str, bytes]:
     """Change a binary file's bytes; its beginning, where headers are, more often."""
     result = bytearray(data)

@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import IO, Any
 
 import entries
-from cases import Case, make_case
+from case import Case
+from cases import make_case
 
 from dac.errors import UserError
 
@@ -29,7 +30,7 @@ TRACED_AFTER = 10.0  # seconds: half of what a case may take
 GROWTH = 1.5 * 2**30  # bytes of memory that one case may take
 _PLACE = re.compile(
     r"(data|masks|lists|sfm|work|config/config\.yaml|config/overlay\.yaml)(/|$|:| \+ )"
-    r"|(scene|divide|points|sfm)\.[a-z_]+$|scene toy\b"
+    r"|(scene|divide|points|sfm)\.[a-z_]+$|scene toy\b|--[a-z]+\b"
 )
 _KEY = re.compile(r"config/config\.yaml( \+ config/overlay\.yaml)?: \S")
 _STRUCTURE = ("broken YAML", "holds", "is ", "no such file", "can't be read", "twice", "has ")

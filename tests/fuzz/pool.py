@@ -80,9 +80,15 @@ def run_cases(
 def _import_lazy() -> None:
     """What the first case would import, once for all."""
     import networkx  # noqa: F401
+    import skimage.measure  # noqa: F401
     import sklearn.cluster  # noqa: F401
+    import trimesh  # noqa: F401
 
     from dac.divide import communities  # noqa: F401
+    from dac.export import cloud, mesh, paths, source, video  # noqa: F401
+    from dac.ops.backend import backend
+
+    backend("cpu")  # compiled and loaded from outside of a case's folder
 
 
 def _start(

@@ -12,8 +12,9 @@ import pytest
 FUZZ = Path(__file__).parent
 ROOT = FUZZ.parents[1]
 
-# Cases 0 to 8 are undamaged: config, blender, nerfstudio, colmap-binary, colmap-text, photos,
-# nerfpp, nsvf, video. What stands here is done with a case in the place of what the workflow does.
+# Cases 0 to 10 are undamaged: config, blender, nerfstudio, colmap-binary, colmap-text, photos,
+# nerfpp, nsvf, video, model, path. What stands here is done with a case in the place of what the
+# workflow does.
 PLANTED = """
 import ctypes, os, runpy, subprocess, sys, time
 from pathlib import Path
