@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
-from dac.viewer.groups import Colour, colours, group_of_points, owners
+from dac.viewer.groups import Colour, colours
 from dac.viewer.poses import vertical_fov, wxyz_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class Overlay:
         """Draw everything in the groups of a partition, or all in one; replaces what was drawn."""
         for node in self._nodes.values():
             node.remove()
-        owner = owners(self._place, partition)
+        owner = np.zeros(len(self._place.train), np.int64)
+        if partition is not None:
+            owner = owners(self._place, partition)
         K = 1 if partition is None else partition.count
         self._nodes = {
             (kind, group): self._scene.add_frame(f"/{kind}/{group}", show_axes=False, visible=False)
@@ -86,7 +89,7 @@ class Overlay:
     def _draw_points(self, owner: NDArray[np.int64], K: int, palette: list[Colour]) -> None:
         if self._points is None or len(self._points) == 0:
             return
-        group_of = group_of_points(self._place, self._points, owner, K)
+        group_of = owners_of_points(self._place, self._points, owner, K)
         chosen = np.arange(len(group_of))
         if len(chosen) > _MOST_POINTS:
             chosen = np.random.default_rng(0).choice(chosen, _MOST_POINTS, replace=False)
