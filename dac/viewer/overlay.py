@@ -14,8 +14,9 @@ from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
+from dac.viewer.frusta import Frusta
 from dac.viewer.groups import Colour, colours
-from dac.viewer.poses import vertical_fov, wxyz_of
+from dac.viewer.poses import vertical_fov
 
 if TYPE_CHECKING:
     import viser
@@ -27,7 +28,7 @@ class Overlay:
     """The nodes of one page.
 
     Args:
-        scene: of viser, the page's.
+        scene, frusta: of the page.
         place: the trained scene.
         points: its sparse points, if it has any.
         clicked: called with the view whose camera was clicked.
@@ -36,18 +37,24 @@ class Overlay:
     def __init__(
         self,
         scene: viser.SceneApi,
+        frusta: Frusta,
         place: Scene,
         points: Points | None,
         clicked: Callable[[int], None],
     ) -> None:
-        self._scene, self._place, self._points, self._clicked = scene, place, points, clicked
+        self._scene, self._frusta, self._clicked = scene, frusta, clicked
+        self._place, self._points = place, points
+        self._cameras: list[str] = []
         self._nodes: dict[tuple[str, int], viser.FrameHandle] = {}
 
     def draw(self, partition: Partition | None) -> None:
         """Draw everything in the groups of a partition, or all in one; replaces what was drawn."""
+        for name in self._cameras:
+            self._frusta.remove(name)
         for node in self._nodes.values():
             node.remove()
-        owner = np.zeros(len(self._place.train), np.int64)
+        train, cameras = self._place.train, self._place.cameras
+        owner = np.zeros(len(train), np.int64)
         if partition is not None:
             owner = owners(self._place, partition)
         K = 1 if partition is None else partition.count
@@ -58,24 +65,12 @@ class Overlay:
         }
         palette = colours(K)
         self._draw_points(owner, K, palette)
-        size = camera_size(self._place)
-        aspect = self._place.cameras.width / self._place.cameras.height
-        poses = self._place.cameras.world_from_camera.numpy()
-        for view, group in zip(self._place.train, owner.tolist(), strict=True):
-            camera = self._scene.add_camera_frustum(
-                f"/cameras/{group}/{view}",
-                fov=vertical_fov(self._place.cameras, view),
-                aspect=aspect,
-                scale=size,
-                thickness=1.2,
-                thickness_units="screen",
-                color=palette[group],
-                cast_shadow=False,
-                receive_shadow=False,
-                wxyz=wxyz_of(poses[view]),
-                position=poses[view, :, 3],
-            )
-            camera.on_click(partial(self._on_click, view))
+        self._cameras = [
+            f"/cameras/{group}/{view}" for view, group in zip(train, owner, strict=True)
+        ]
+        for view, group, name in zip(train, owner.tolist(), self._cameras, strict=True):
+            pose, fov = cameras.world_from_camera[view].numpy(), vertical_fov(cameras, view)
+            self._frusta.add(name, pose, fov, palette[group], partial(self._clicked, view))
 
     def show(self, cameras: bool, points: bool, groups: list[bool]) -> None:
         """Show or hide cameras, points and groups; what belongs to no group goes with the rest."""
@@ -83,11 +78,8 @@ class Overlay:
             shown = group >= len(groups) or groups[group]
             node.visible = shown and (cameras if kind == "cameras" else points)
 
-    def _on_click(self, view: int, event: object) -> None:
-        self._clicked(view)
-
     def _draw_points(self, owner: NDArray[np.int64], K: int, palette: list[Colour]) -> None:
-        if self._points is None or len(self._points) == 0:
+        if self._points is None:
             return
         group_of = owners_of_points(self._place, self._points, owner, K)
         chosen = np.arange(len(group_of))
