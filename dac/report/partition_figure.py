@@ -23,12 +23,12 @@ from scipy import sparse
 
 from dac.divide.azimuth import azimuths, quantile_start
 from dac.divide.covisibility import covisibility
+from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
 from dac.report.partition_geometry import (
     HORIZON,
     camera_size,
     frusta,
-    seen_most_by,
     surroundings,
 )
 from dac.report.style import STYLE, TWO_COLUMNS, UNASSIGNED, group_colours, save_figure
@@ -57,9 +57,9 @@ def partition_figure(
 ) -> None:
     """Draw a partition.
 
-    Left: the training cameras, and the sparse points in the colour of the group of which most views
-    see them. Right: the covisibility matrix sorted by group or, where the points have no tracks,
-    the cameras' azimuth and elevation.
+    Left: the training cameras, and the sparse points in the colour of the group that owns most of
+    the views that see them. Right: the covisibility matrix sorted by group or, where the points
+    have no tracks, the cameras' azimuth and elevation.
 
     Args:
         scene: the scene that was divided.
@@ -70,7 +70,7 @@ def partition_figure(
     Raises:
         UserError: the files can't be written.
     """
-    owner = np.array([partition.owner[scene.names[view]] for view in scene.train], np.int64)
+    owner = owners(scene, partition)
     colours = group_colours(partition.count)
     labels = _legend_labels(partition, owner)
     columns = _legend_columns(labels)
@@ -138,7 +138,7 @@ def _draw_scene(
         _draw_frusta(axes, faces[chosen], depth[chosen], face_colours[chosen], order, opacity)
     drawn.append(faces.reshape(-1, 2))
     if points is not None and len(points.xyz):
-        drawn.append(_draw_points(axes, view, scene, partition, points, middle, extent, colours))
+        drawn.append(_draw_points(axes, view, scene, owner, points, middle, extent, colours))
     elif scene.space.kind == "box":
         drawn.append(_draw_box(axes, view, scene))
     corners = np.concatenate(drawn)
@@ -177,7 +177,7 @@ def _draw_points(
     axes: Any,
     view: _Oblique,
     scene: Scene,
-    partition: Partition,
+    owner: NDArray[np.int64],
     points: Points,
     middle: Floats,
     extent: float,
@@ -193,7 +193,7 @@ def _draw_points(
         return np.empty((0, 2))
     flat, depth = view(xyz[near])
     palette = np.array([to_rgb(colour) for colour in [*colours, UNASSIGNED]])
-    tint = palette[seen_most_by(scene, partition, points)[near]]
+    tint = palette[owners_of_points(scene, points, owner, len(colours))[near]]
     # The points' own brightness, mildly, so that the scene's shapes can be made out.
     light = np.asarray(points.rgb, np.float64)[near].mean(axis=1, keepdims=True) / 255
     tint = np.where(light < 0.5, tint * (0.7 + 0.6 * light), 1 - (1 - tint) * (1.3 - 0.6 * light))

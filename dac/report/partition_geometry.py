@@ -1,23 +1,15 @@
-"""The geometry of a partition's pictures: cameras as pyramids, and points as their groups' own.
+"""The geometry of a partition's pictures: cameras as pyramids, and how far the scene is drawn.
 
-Notation: n training views in K groups; world coordinates with z up.
+Notation: n training views; world coordinates with z up.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from dac.divide.covisibility import incidence
-from dac.divide.diagnostics import membership
-from dac.divide.partition import Partition
 from dac.scenes.scene import Scene
-
-if TYPE_CHECKING:
-    from dac.scenes.points import Points
 
 Floats = NDArray[np.float64]
 
@@ -56,12 +48,3 @@ def frusta(scene: Scene, size: float) -> Floats:
     apex = poses[:, :, 3]
     sides = [np.stack([apex, image[:, i], image[:, (i + 1) % 4], apex], axis=1) for i in range(4)]
     return np.stack([image, *sides], axis=1)
-
-
-def seen_most_by(scene: Scene, partition: Partition, points: Points) -> NDArray[np.int64]:
-    """(P,) group of which most training views see a point; K where none does."""
-    if len(points.views) == 0:
-        return np.full(len(points.xyz), partition.count, np.int64)
-    seen = incidence(points.offsets, points.views, len(scene.names))[:, list(scene.train)]
-    votes = np.asarray(seen @ membership(scene, partition).T.astype(np.int64))
-    return np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), partition.count)

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
-from dac.viewer.groups import Colour, colours, group_of_points, owners
-from dac.viewer.poses import vertical_fov, wxyz_of
+from dac.viewer.frusta import Frusta
+from dac.viewer.groups import Colour, colours
+from dac.viewer.poses import vertical_fov
 
 if TYPE_CHECKING:
     import viser
@@ -26,7 +28,7 @@ class Overlay:
     """The nodes of one page.
 
     Args:
-        scene: of viser, the page's.
+        scene, frusta: of the page.
         place: the trained scene.
         points: its sparse points, if it has any.
         clicked: called with the view whose camera was clicked.
@@ -35,18 +37,26 @@ class Overlay:
     def __init__(
         self,
         scene: viser.SceneApi,
+        frusta: Frusta,
         place: Scene,
         points: Points | None,
         clicked: Callable[[int], None],
     ) -> None:
-        self._scene, self._place, self._points, self._clicked = scene, place, points, clicked
+        self._scene, self._frusta, self._clicked = scene, frusta, clicked
+        self._place, self._points = place, points
+        self._cameras: list[str] = []
         self._nodes: dict[tuple[str, int], viser.FrameHandle] = {}
 
     def draw(self, partition: Partition | None) -> None:
         """Draw everything in the groups of a partition, or all in one; replaces what was drawn."""
+        for name in self._cameras:
+            self._frusta.remove(name)
         for node in self._nodes.values():
             node.remove()
-        owner = owners(self._place, partition)
+        train, cameras = self._place.train, self._place.cameras
+        owner = np.zeros(len(train), np.int64)
+        if partition is not None:
+            owner = owners(self._place, partition)
         K = 1 if partition is None else partition.count
         self._nodes = {
             (kind, group): self._scene.add_frame(f"/{kind}/{group}", show_axes=False, visible=False)
@@ -55,24 +65,12 @@ class Overlay:
         }
         palette = colours(K)
         self._draw_points(owner, K, palette)
-        size = camera_size(self._place)
-        aspect = self._place.cameras.width / self._place.cameras.height
-        poses = self._place.cameras.world_from_camera.numpy()
-        for view, group in zip(self._place.train, owner.tolist(), strict=True):
-            camera = self._scene.add_camera_frustum(
-                f"/cameras/{group}/{view}",
-                fov=vertical_fov(self._place.cameras, view),
-                aspect=aspect,
-                scale=size,
-                thickness=1.2,
-                thickness_units="screen",
-                color=palette[group],
-                cast_shadow=False,
-                receive_shadow=False,
-                wxyz=wxyz_of(poses[view]),
-                position=poses[view, :, 3],
-            )
-            camera.on_click(partial(self._on_click, view))
+        self._cameras = [
+            f"/cameras/{group}/{view}" for view, group in zip(train, owner, strict=True)
+        ]
+        for view, group, name in zip(train, owner.tolist(), self._cameras, strict=True):
+            pose, fov = cameras.world_from_camera[view].numpy(), vertical_fov(cameras, view)
+            self._frusta.add(name, pose, fov, palette[group], partial(self._clicked, view))
 
     def show(self, cameras: bool, points: bool, groups: list[bool]) -> None:
         """Show or hide cameras, points and groups; what belongs to no group goes with the rest."""
@@ -80,13 +78,10 @@ class Overlay:
             shown = group >= len(groups) or groups[group]
             node.visible = shown and (cameras if kind == "cameras" else points)
 
-    def _on_click(self, view: int, event: object) -> None:
-        self._clicked(view)
-
     def _draw_points(self, owner: NDArray[np.int64], K: int, palette: list[Colour]) -> None:
-        if self._points is None or len(self._points) == 0:
+        if self._points is None:
             return
-        group_of = group_of_points(self._place, self._points, owner, K)
+        group_of = owners_of_points(self._place, self._points, owner, K)
         chosen = np.arange(len(group_of))
         if len(chosen) > _MOST_POINTS:
             chosen = np.random.default_rng(0).choice(chosen, _MOST_POINTS, replace=False)

@@ -23,9 +23,10 @@ from dac.fields.model import Model
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 from dac.viewer import pictures
+from dac.viewer.frusta import Frusta
 from dac.viewer.groups import colours
 from dac.viewer.models import loaded
-from dac.viewer.overlay import Overlay
+from dac.viewer.overlay import Overlay, camera_size
 from dac.viewer.path_editor import PathEditor
 from dac.viewer.poses import Floats, focus_distance, pose_of, vertical_fov, wxyz_of
 from dac.viewer.renderer import Renderer
@@ -90,7 +91,11 @@ class Page:
         self._wish: Wish | None = None
         self._split, self._show = 0.5, pictures.SHOWS[0]
         self.refresh()
-        client.camera.on_update(lambda _: self.refresh())
+        cameras = place.scene.cameras
+        aspect = cameras.width / cameras.height
+        self._frusta = Frusta(client.scene, camera_size(place.scene), aspect)
+        self._moved()
+        client.camera.on_update(lambda _: self._moved())
         client.gui.set_panel_label(f"DaC: {place.scene.name}")
         tabs = client.gui.add_tab_group()
         with tabs.add_tab("View"):
@@ -98,14 +103,10 @@ class Page:
         with tabs.add_tab("Photos"):
             self._build_photos()
         with tabs.add_tab("Path"):
-            self._path = PathEditor(
-                client.gui,
-                place.paths,
-                lambda: (self._pose(), client.camera.fov),
-                self.move,
-                self.tell,
-            )
-        self._overlay = Overlay(client.scene, place.scene, place.points, self._choose)
+            self._path = PathEditor(client.gui, client.scene, self._frusta, place.paths, self)
+        self._overlay = Overlay(
+            client.scene, self._frusta, place.scene, place.points, clicked=self._clicked
+        )
         self._draw_overlay()
 
     def close(self) -> None:
@@ -118,6 +119,15 @@ class Page:
         """A message that goes away by itself."""
         if not self._closed:
             self._client.add_notification(title, text, auto_close_seconds=8)
+
+    def send(self, name: str, content: bytes) -> None:
+        """Have the browser save a file."""
+        self._client.send_file_download(name, content, save_immediately=True)
+
+    def camera(self) -> tuple[Floats, float]:
+        """The page's: world_from_camera (3, 4), vertical field of view in radians."""
+        camera = self._client.camera
+        return pose_of(camera.wxyz, camera.position), camera.fov
 
     def move(self, world_from_camera: Floats, fov: float, distance: float | None = None) -> None:
         """Move the page's camera.
@@ -141,9 +151,10 @@ class Page:
         """Ask for a picture, if the one that is wanted has changed."""
         camera = self._client.camera
         with self._lock:
+            pose, fov = self.camera()
             wish = Wish(
-                world_from_camera=self._pose(),
-                fov=camera.fov,
+                world_from_camera=pose,
+                fov=fov,
                 window=(max(camera.image_width, 1), max(camera.image_height, 1)),
                 left=self._left,
                 right=self._right,
@@ -158,9 +169,9 @@ class Page:
             task = Live(wish, place.resolution, place.background, display)
             place.renderer.submit(self._client.client_id, "live", task)
 
-    def _pose(self) -> Floats:
-        camera = self._client.camera
-        return pose_of(camera.wxyz, camera.position)
+    def _moved(self) -> None:
+        self.refresh()
+        self._frusta.look_from(self._client.camera.position)
 
     def _display(self, wish: Wish, rendered: Rendered, last: bool) -> None:
         """Send a picture; called by the renderer."""
@@ -189,12 +200,14 @@ class Page:
         self._shown.on_update(lambda _: self._set_show())
         gui.add_divider()
         partitions = list(self._place.partitions) or [_NOTHING]
-        first = self._place.first_partition or _NOTHING
-        self._partition = gui.add_dropdown("Groups", partitions, initial_value=first)
+        first, divided = self._place.first_partition or _NOTHING, bool(self._place.partitions)
+        self._partition = gui.add_dropdown(
+            "Groups", partitions, initial_value=first, visible=divided
+        )
         self._cameras = gui.add_checkbox("Cameras", True)
         self._points = gui.add_checkbox("Points", False, visible=self._place.points is not None)
         self._groups: list[viser.GuiCheckboxHandle] = []
-        self._group_folder = gui.add_folder("Groups shown")
+        self._group_folder = gui.add_folder("Groups shown", visible=divided)
         with self._group_folder:
             self._colours = gui.add_html("")
         self._partition.on_update(lambda _: self._draw_overlay())
@@ -252,7 +265,7 @@ class Page:
             for box in self._groups:
                 box.remove()
             self._groups = []
-            self._colours.content = _legend(partition)
+            self._colours.content = "" if partition is None else _legend(partition)
             with self._group_folder:
                 for group, members in enumerate(partition.groups if partition else ()):
                     box = self._client.gui.add_checkbox(f"{group}: {len(members)} views", True)
@@ -280,8 +293,13 @@ class Page:
         ]
         self._photo.on_update(lambda _: self._go_to_photo())
 
+    def _clicked(self, view: int) -> None:
+        """A camera was clicked; viser opens no tab for us."""
+        self.tell(self._place.scene.names[view], "Its photo and its render are in the tab Photos.")
+        self._choose(view)
+
     def _choose(self, view: int) -> None:
-        """A camera was clicked."""
+        """Go to a view, and compare it with its photo."""
         label = next(label for label, index in self._views.items() if index == view)
         if self._photo.value == label:
             self._go_to_photo()
@@ -322,11 +340,12 @@ class Page:
         self._score.content = f"**{psnr(render, truth, usable):.2f} dB** PSNR, {model}"
 
 
-def _legend(partition: Partition | None) -> str:
-    """HTML: a coloured square for each group."""
-    palette = colours(1 if partition is None else partition.count)[:-1]
+def _legend(partition: Partition) -> str:
+    """HTML: a coloured square for each group, and for what is in none."""
+    names = [*map(str, range(partition.count)), "none"]
     squares = [
-        f'<span style="color: rgb{colour}; white-space: nowrap">&#9632; {group}</span>'
-        for group, colour in enumerate(palette)
+        f'<span style="white-space: nowrap"><b style="color: rgb{colour}">&#9632;</b> {name}</span>'
+        for name, colour in zip(names, colours(partition.count), strict=True)
     ]
-    return f'<div style="padding: 0 0.8em">{" &nbsp; ".join(squares)}</div>'
+    style = "padding: 0 0.8em; font-size: 0.9em"
+    return f'<div style="{style}">{" &nbsp; ".join(squares)}</div>'

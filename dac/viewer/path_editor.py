@@ -1,12 +1,10 @@
-"""The tab where a camera path is made: keyframes at the camera's pose, a preview, a file."""
+"""The tab where a camera path is made: keyframes at the camera's pose, and a preview."""
 
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +14,21 @@ from dac.errors import UserError
 from dac.export.keyframes import (
     FASTEST,
     LATEST,
+    MOST,
     SLOWEST,
     Keyframe,
     Keyframes,
     make_keyframe,
     make_keyframes,
     motion,
-    read_keyframes,
-    write_keyframes,
 )
-from dac.viewer.poses import Floats
+from dac.viewer.drawn_path import DrawnPath
+from dac.viewer.frusta import Frusta
+from dac.viewer.path_files import PathFiles, Screen, explained
 
 if TYPE_CHECKING:
     import viser
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NONE = "none yet"
 _APART = 2.0  # seconds from the last keyframe to a new one
 _TICK = 1 / 30  # seconds between the poses of a preview
@@ -41,21 +39,21 @@ class PathEditor:
 
     Args:
         gui: of viser, within the tab.
+        scene, frusta: of the page, where the path is drawn.
         folder: where paths are kept, as NAME.json.
-        pose: gives the camera: world_from_camera (3, 4), vertical field of view in radians.
-        move: takes the same, and moves the camera.
-        tell: takes a title and a text for a message.
+        screen: the page.
     """
 
     def __init__(
         self,
         gui: viser.GuiApi,
+        scene: viser.SceneApi,
+        frusta: Frusta,
         folder: Path,
-        pose: Callable[[], tuple[Floats, float]],
-        move: Callable[[Floats, float], None],
-        tell: Callable[[str, str], None],
+        screen: Screen,
     ) -> None:
-        self._folder, self._pose, self._move, self._tell = folder, pose, move, tell
+        self._screen = screen
+        self._drawn = DrawnPath(scene, frusta, self._click)
         self._keyframes: list[Keyframe] = []
         self._playing = threading.Event()
         self._lock = threading.RLock()  # viser calls what watches a value as it is set
@@ -66,17 +64,16 @@ class PathEditor:
         actions = gui.add_button_group("Selected", ["Go to", "Replace", "Delete"])
         self._fps: Any = gui.add_number("Pictures/s", 30.0, min=SLOWEST, max=FASTEST, step=0.1)
         self._play = gui.add_button("Play")
-        self._name = gui.add_text("Name", "path")
-        files = gui.add_button_group("File", ["Save", "Load"])
-        gui.add_markdown(f"Paths are kept as `{folder}/NAME.json`.")
-        add.on_click(lambda _: self._explained(self._add))
+        self._shown = gui.add_checkbox("Show path", True)
+        gui.add_divider()
+        self._files = PathFiles(gui, folder, screen, self._path, self._put_path)
+        add.on_click(lambda _: explained(screen, self._add))
         self._list.on_update(lambda _: self._select())
-        self._seconds.on_update(lambda _: self._explained(self._retime))
+        self._seconds.on_update(lambda _: explained(screen, self._retime))
         by_action = {"Go to": self._go, "Replace": self._replace, "Delete": self._delete}
-        actions.on_click(lambda event: self._explained(by_action[event.target.value]))
-        self._play.on_click(lambda _: self._explained(self._toggle))
-        by_file = {"Save": self._save, "Load": self._load}
-        files.on_click(lambda event: self._explained(by_file[event.target.value]))
+        actions.on_click(lambda event: explained(screen, by_action[event.target.value]))
+        self._play.on_click(lambda _: explained(screen, self._toggle))
+        self._shown.on_update(lambda _: self._show_path())
 
     def close(self) -> None:
         """Stop the preview."""
@@ -86,12 +83,6 @@ class PathEditor:
     def _chosen(self) -> int | None:
         value = self._list.value
         return None if value == _NONE else int(value.split(":")[0]) - 1
-
-    def _explained(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except UserError as error:
-            self._tell("That didn't work", str(error))
 
     def _show(self, chosen: Keyframe | None) -> None:
         """Write the list anew, in time."""
@@ -107,21 +98,32 @@ class PathEditor:
         elif names:
             self._list.value = names[0]
             self._seconds.value = self._keyframes[0].seconds
+        self._drawn.draw(self._keyframes, self._chosen)
 
     def _here(self, seconds: float) -> Keyframe:
-        pose, fov = self._pose()
+        pose, fov = self._screen.camera()
         return make_keyframe(pose, math.degrees(fov), seconds)
 
     def _add(self) -> None:
         with self._lock:
+            if len(self._keyframes) == MOST:
+                raise UserError("Camera path", f"has {MOST} keyframes, the most", "delete one")
             last = self._keyframes[-1].seconds + _APART if self._keyframes else 0.0
             keyframe = self._here(last)
             self._keyframes.append(keyframe)
             self._show(keyframe)
 
     def _select(self) -> None:
-        if (place := self._chosen) is not None and place < len(self._keyframes):
-            self._seconds.value = self._keyframes[place].seconds
+        with self._lock:
+            if (place := self._chosen) is not None and place < len(self._keyframes):
+                self._seconds.value = self._keyframes[place].seconds
+                self._drawn.draw(self._keyframes, place)
+
+    def _click(self, place: int) -> None:
+        """Choose the keyframe whose pyramid was clicked."""
+        with self._lock:
+            if place < len(self._keyframes):
+                self._list.value = self._list.options[place]
 
     def _put(self, keyframe: Keyframe) -> None:
         """Put a keyframe in the selected one's place."""
@@ -162,7 +164,7 @@ class PathEditor:
     def _go(self) -> None:
         if (place := self._chosen) is not None:
             keyframe = self._keyframes[place]
-            self._move(keyframe.pose, math.radians(keyframe.fov_degrees))
+            self._screen.move(keyframe.pose, math.radians(keyframe.fov_degrees))
 
     def _path(self) -> Keyframes:
         if not self._keyframes:
@@ -177,32 +179,25 @@ class PathEditor:
         path = self._path()
         camera, start = motion(path), path.keyframes[0].seconds
         self._playing.set()
+        self._show_path()
         self._play.label = "Stop"
         began = time.perf_counter()
         while self._playing.is_set():
             passed = time.perf_counter() - began
             now = camera(np.array([start + passed]))
-            self._move(now.poses[0], math.radians(now.fov_degrees[0]))
+            self._screen.move(now.poses[0], math.radians(now.fov_degrees[0]))
             if passed >= path.duration:
                 break
             time.sleep(_TICK)
         self._playing.clear()
+        self._show_path()
         self._play.label = "Play"
 
-    def _file(self) -> Path:
-        name = self._name.value.strip()
-        if not _NAME.fullmatch(name):
-            what = "is no name for a path"
-            raise UserError(repr(name), what, "letters, digits, - and _, at most 64")
-        return self._folder / f"{name}.json"
+    def _show_path(self) -> None:
+        """While it is played, the path would lie across the picture."""
+        self._drawn.show(self._shown.value and not self._playing.is_set())
 
-    def _save(self) -> None:
-        file = self._file()
-        write_keyframes(file, self._path())
-        self._tell("Saved", str(file))
-
-    def _load(self) -> None:
-        path = read_keyframes(self._file())
+    def _put_path(self, path: Keyframes) -> None:
         with self._lock:
             self._keyframes = list(path.keyframes)
             self._fps.value = path.fps

@@ -47,10 +47,9 @@ def make_place(results: Path, scene: str | None = None, model: str | None = None
     chosen = choose_model(results, name, model)
     folder = results / name
     by_label = labels(models_of(results, name))
-    points = folder / "points" / "points.npz"
     place = Place(
         scene=Scene.load(folder / "scene"),
-        points=Points.load(points) if points.is_file() else None,
+        points=load_points(folder / "points" / "points.npz"),
         models=by_label,
         first=next(label for label, found in by_label.items() if found == chosen),
         partitions=partitions_of(folder),
@@ -60,6 +59,14 @@ def make_place(results: Path, scene: str | None = None, model: str | None = None
     )
     _warm_up(place, loaded(chosen.folder))
     return place
+
+
+def load_points(file: Path) -> Points | None:
+    """The sparse points, None where a scene has none."""
+    if not file.is_file():
+        return None
+    points = Points.load(file)
+    return points if len(points) else None
 
 
 def _warm_up(place: Place, model: Model) -> None:

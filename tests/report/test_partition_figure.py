@@ -17,7 +17,7 @@ from dac.report.partition_figure import (
     _unwrapped,
     partition_figure,
 )
-from dac.report.partition_geometry import frusta, seen_most_by
+from dac.report.partition_geometry import frusta
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene, Space
 from dac.settings import DivideSettings
@@ -119,16 +119,6 @@ def test_one_view_and_points_without_tracks(tmp_path: Path) -> None:
     partition = partition_scene(scene, "single", 1, LOOSE, None)
     drawn(tmp_path, scene, partition, points_with(np.ones((3, 3)), [[], [], []]))
     drawn(tmp_path, scene, partition, points_with(np.zeros((0, 3)), []))
-
-
-def test_points_take_the_group_that_sees_them_most() -> None:
-    scene = ring_scene(6, train=(0, 1, 2, 3, 4))
-    names = scene.names
-    partition = Partition(
-        "random", (names[:2], names[2:5]), {name: int(i > 1) for i, name in enumerate(names[:5])}
-    )
-    points = points_with(np.zeros((5, 3)), [[0, 1, 4], [2, 3, 0], [5], [0, 2], [5, 3]])
-    assert seen_most_by(scene, partition, points).tolist() == [0, 1, 2, 0, 1]
 
 
 def test_the_oblique_view_is_a_rotation_that_keeps_up_up() -> None:

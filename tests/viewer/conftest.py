@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +40,23 @@ def toy_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     expert.mkdir(parents=True)
     save_model(build_model(toy.model_settings(), scene.space, 1), expert, {})
     return results
+
+
+@pytest.fixture(scope="session")
+def _viser_server() -> Iterator[Any]:
+    viser = pytest.importorskip("viser")
+    with redirect_stdout(io.StringIO()):
+        server = viser.ViserServer("127.0.0.1", 0, verbose=False)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def viser_server(_viser_server: Any) -> Any:
+    """A server of viser's with an empty scene and panel, and nobody looking."""
+    _viser_server.scene.reset()
+    _viser_server.gui.reset()
+    return _viser_server
 
 
 def sphere_points(count: int) -> Points:

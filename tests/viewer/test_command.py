@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dac.errors import UserError
+from dac.scenes.points import Points
 from dac.viewer.groups import partitions_of
 
 
@@ -82,3 +84,26 @@ def test_partitions_are_found_by_their_folder(tmp_path: Path) -> None:
         (tmp_path / name / "partition.json").touch()
     (tmp_path / "random-2").mkdir()
     assert list(partitions_of(tmp_path)) == ["azimuth-4", "louvain-3"]
+
+
+def test_a_scene_whose_points_file_is_empty_has_no_points(tmp_path: Path) -> None:
+    pytest.importorskip("viser")
+    from dac.viewer.server import load_points
+
+    file = tmp_path / "points.npz"
+    assert load_points(file) is None
+    for count in (0, 3):
+        none = np.zeros((count, 3), np.float32)
+        points = Points(
+            xyz=none,
+            rgb=none.astype(np.uint8),
+            offsets=np.zeros(count + 1, np.int64),
+            views=np.zeros(0, np.int32),
+            error=none[:, 0],
+        )
+        points.save(file)
+        found = load_points(file)
+        assert (found is None) == (count == 0)
+    file.write_bytes(b"no points")
+    with pytest.raises(UserError, match="holds no points"):
+        load_points(file)

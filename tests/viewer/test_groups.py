@@ -3,43 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import toy
-
 from dac.catalogue import TrainedModel
-from dac.divide.partition import Partition
-from dac.scenes.points import Points
-from dac.viewer.groups import colours, group_of_points, owners
+from dac.viewer.groups import colours
 from dac.viewer.models import labels
-
-
-def points(*tracks: tuple[int, ...]) -> Points:
-    count = len(tracks)
-    return Points(
-        xyz=np.zeros((count, 3), np.float32),
-        rgb=np.zeros((count, 3), np.uint8),
-        offsets=np.cumsum([0, *map(len, tracks)]),
-        views=np.array([view for track in tracks for view in track], np.int32),
-        error=np.zeros(count, np.float32),
-    )
-
-
-def test_cameras_go_by_their_owner_and_points_by_most_of_their_views() -> None:
-    scene = toy.scene()
-    owner = owners(scene, toy.halves(scene))
-    assert owner.tolist() == [0] * 6 + [1] * 6
-    # The training views are 0 2 3 4 6 7 of the first half turn and 8 10 11 12 14 15 of the second;
-    # 1 and 5 are test views.
-    seen = points((0, 2, 8), (3, 12, 14), (1, 5), (1, 15), ())
-    assert group_of_points(scene, seen, owner, 2).tolist() == [0, 1, 2, 1, 2]
-    assert group_of_points(scene, points((), ()), owner, 2).tolist() == [2, 2]
-
-
-def test_views_that_a_partition_doesn_t_know_belong_to_no_group() -> None:
-    scene = toy.scene()
-    first = scene.names[scene.train[0]]
-    assert owners(scene, Partition("azimuth", ((first,),), {first: 0})).tolist() == [0] + [1] * 11
-    assert set(owners(scene, None).tolist()) == {0}
 
 
 def test_colours_are_the_figures_and_grey_comes_last() -> None:

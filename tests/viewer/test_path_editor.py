@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-from collections.abc import Iterator
-from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +14,9 @@ from scipy.spatial.transform import Rotation
 
 from dac.export.keyframes import interpolate, read_keyframes
 from dac.viewer import path_editor
+from dac.viewer.frusta import Frusta
 from dac.viewer.path_editor import PathEditor
 from dac.viewer.poses import Floats
-
-viser = pytest.importorskip("viser")
 
 FPS = 24000 / 1001
 
@@ -32,28 +28,38 @@ class Gui:
         self._gui, self.handles = gui, {}
 
     def __getattr__(self, name: str) -> Any:
-        def add(label: str, *rest: Any, **named: Any) -> Any:
-            self.handles[label] = getattr(self._gui, name)(label, *rest, **named)
-            return self.handles[label]
+        def add(*rest: Any, **named: Any) -> Any:
+            handle = getattr(self._gui, name)(*rest, **named)
+            if rest:
+                self.handles[rest[0]] = handle
+            return handle
 
         return add
 
 
 class Desk:
-    """An editor, the camera that it sees and moves, and what it says."""
+    """An editor, and its screen: the camera that it sees and moves, what it says and sends."""
 
-    def __init__(self, gui: Any, folder: Path) -> None:
-        self.gui, self.folder = Gui(gui), folder
-        self.camera = (pose(0), 0.7)
+    def __init__(self, client: Any, folder: Path) -> None:
+        self.gui, self.scene, self.folder = Gui(client.gui), client.scene, folder
+        self.frusta = Frusta(self.scene, 0.1, 1.5)
+        self.at = (pose(0), 0.7)
         self.moves: list[tuple[Floats, float]] = []
         self.said: list[str] = []
-        self.editor = PathEditor(
-            self.gui,  # type: ignore[arg-type]
-            folder,
-            lambda: self.camera,
-            lambda at, fov: self.moves.append((at, fov)),
-            lambda title, text: self.said.append(f"{title}: {text}"),
-        )
+        self.sent: list[tuple[str, bytes]] = []
+        self.editor = PathEditor(self.gui, self.scene, self.frusta, folder, self)  # type: ignore[arg-type]
+
+    def camera(self) -> tuple[Floats, float]:
+        return self.at
+
+    def move(self, world_from_camera: Floats, fov: float) -> None:
+        self.moves.append((world_from_camera, fov))
+
+    def tell(self, title: str, text: str) -> None:
+        self.said.append(f"{title}: {text}")
+
+    def send(self, name: str, content: bytes) -> None:
+        self.sent.append((name, content))
 
     def press(self, label: str, option: str = "") -> None:
         for callback in self.gui.handles[label]._impl.update_cb:
@@ -67,16 +73,16 @@ class Desk:
 
     def add(self, *turns: float) -> None:
         for turn in turns:
-            self.camera = (pose(turn), 0.7 + turn / 100)
+            self.at = (pose(turn), 0.7 + turn / 100)
             self.press("Add keyframe here")
 
     def load(self, name: str) -> None:
         self.set("Name", name)
-        self.press("File", "Load")
+        self.press("With the results", "Load")
 
     def saved(self, name: str) -> Any:
         self.set("Name", name)
-        self.press("File", "Save")
+        self.press("With the results", "Save")
         return read_keyframes(self.folder / f"{name}.json")
 
 
@@ -85,17 +91,9 @@ def pose(turn: float) -> Floats:
     return np.column_stack([rotation, [turn, turn**2, -1.0]])
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with redirect_stdout(io.StringIO()):
-        server = viser.ViserServer("127.0.0.1", 0, verbose=False)
-        yield server
-        server.stop()
-
-
 @pytest.fixture
-def desk(server: Any, tmp_path: Path) -> Desk:
-    return Desk(server.gui, tmp_path)
+def desk(viser_server: Any, tmp_path: Path) -> Desk:
+    return Desk(viser_server, tmp_path)
 
 
 def path_file(file: Path, *, closed: bool) -> None:
@@ -166,7 +164,7 @@ def test_load_says_what_is_wrong_and_keeps_what_is_there(desk: Desk) -> None:
 def test_replace_takes_the_pose_and_keeps_the_time(desk: Desk) -> None:
     desk.add(0.0, 0.4, 1.1)
     desk.set("Keyframe", "2: 2 s")
-    desk.camera = (pose(0.9), 0.5)
+    desk.at = (pose(0.9), 0.5)
     desk.press("Selected", "Replace")
     keys = desk.saved("a")
     assert keys.seconds.tolist() == [0, 2, 4] and desk.shown("Keyframe") == "2: 2 s"
@@ -185,7 +183,7 @@ def test_delete_takes_the_chosen_one_until_there_is_none(desk: Desk) -> None:
         desk.press("Selected", "Delete")
     assert desk.shown("Keyframe") == "none yet"
     desk.press("Play")
-    desk.press("File", "Save")
+    desk.press("With the results", "Save")
     assert desk.said == ["That didn't work: Camera path: has no keyframe yet; add one"] * 2
 
 
@@ -217,3 +215,99 @@ def test_go_to_moves_the_camera(desk: Desk) -> None:
     ((at, fov),) = desk.moves
     np.testing.assert_allclose(at, pose(0.4), atol=1e-12)
     assert fov == pytest.approx(0.704)
+
+
+def drawn(desk: Desk) -> list[tuple[Floats, tuple[int, ...], str]]:
+    """Position, colour and label of the keyframes in the 3D scene."""
+    nodes = []
+    while node := desk.scene.get_handle_by_name(f"/path/{len(nodes)}"):
+        label = desk.scene.get_handle_by_name(f"{node.name}/number").text
+        nodes.append((node.position, tuple(node.color), label))
+    return nodes
+
+
+def check_drawn(desk: Desk) -> None:
+    """The 3D scene shows the editor's keyframes, the selected one in its own colour."""
+    keyframes, nodes = desk.editor._keyframes, drawn(desk)
+    assert len(nodes) == len(keyframes)
+    for keyframe, (position, _, _) in zip(keyframes, nodes, strict=True):
+        np.testing.assert_array_equal(position, keyframe.pose[:, 3])
+    if nodes:
+        text = desk.shown("Keyframe")
+        chosen = int(text.split(":")[0]) - 1
+        numbers = [str(place + 1) for place in range(len(nodes))]
+        numbers[chosen] = text
+        assert [number for _, _, number in nodes] == numbers
+        same = [colour == nodes[chosen][1] for _, colour, _ in nodes]
+        assert same == [place == chosen for place in range(len(nodes))]
+    curve = desk.scene.get_handle_by_name("/path/curve")
+    assert (curve is not None) == (len(keyframes) > 1)
+    if curve is not None:
+        corners = np.concatenate([curve.points[:1, 0], curve.points[:, 1]])
+        distance = np.linalg.norm(corners[:, None] - [position for position, _, _ in nodes], axis=2)
+        assert distance.min(axis=0).max() < 1e-5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_done_is_drawn(desk: Desk, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def select() -> None:
+        desk.set("Keyframe", str(rng.choice(desk.gui.handles["Keyframe"].options)))
+
+    def add() -> None:
+        desk.at = (pose(rng.uniform(-2, 2)), rng.uniform(0.01, 3))
+        desk.press("Add keyframe here")
+
+    def retime() -> None:
+        desk.set("Seconds", float(rng.integers(0, 12)))
+
+    def replace() -> None:
+        desk.at = (pose(rng.uniform(-2, 2)), 0.7)
+        desk.press("Selected", "Replace")
+
+    def delete() -> None:
+        desk.press("Selected", "Delete")
+
+    desk.add(0.0, 0.5, 0.9)
+    for action in rng.choice([select, add, add, retime, replace, delete], 25):  # type: ignore[arg-type]
+        action()
+        check_drawn(desk)
+
+
+def test_a_click_on_a_drawn_keyframe_selects_it(desk: Desk) -> None:
+    desk.add(0.0, 0.4, 1.1)
+    for place, name in ((1, "2: 2 s"), (0, "1: 0 s"), (2, "3: 4 s")):
+        (entry,) = desk.scene.get_handle_by_name(f"/path/{place}")._impl.click_cb
+        entry.callback(SimpleNamespace())
+        assert desk.shown("Keyframe") == name and desk.shown("Seconds") == 2 * place
+        check_drawn(desk)
+
+
+def test_the_path_is_hidden_when_it_is_played_or_not_wanted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = desk.scene.get_handle_by_name("/path")
+    desk.add(0.0, 0.4)
+    desk.set("Seconds", 0.1)
+    assert root.visible
+    seen = []
+    monkeypatch.setattr(desk, "move", lambda at, fov: seen.append(root.visible))
+    desk.press("Play")
+    assert set(seen) == {False} and root.visible
+    desk.set("Show path", False)
+    assert not root.visible
+    desk.press("Play")
+    assert not root.visible
+    desk.set("Show path", True)
+    assert root.visible
+
+
+def test_a_path_takes_no_more_keyframes_than_a_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(path_editor, "MOST", 3)
+    desk.add(0.0, 0.4, 1.1, 1.2)
+    assert desk.said == ["That didn't work: Camera path: has 3 keyframes, the most; delete one"]
+    check_drawn(desk)
+    assert len(desk.saved("a").keyframes) == 3

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
 from dac.report.page.words import count
 from dac.report.partition_geometry import (
     HORIZON,
     camera_size,
     frusta,
-    seen_most_by,
     surroundings,
 )
 from dac.report.style import UNASSIGNED, group_colours
@@ -57,7 +57,7 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
         partition: its groups; a camera has the colour of the group that owns it.
         points: the sparse model, or None.
     """
-    owner = np.array([partition.owner[scene.names[view]] for view in scene.train], np.int64)
+    owner = owners(scene, partition)
     middle, extent = surroundings(scene)
     reach = HORIZON * extent
     faces = frusta(scene, camera_size(scene))
@@ -78,7 +78,8 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
     if points is not None and len(chosen):
         light = np.asarray(points.rgb, np.float64)[chosen].mean(axis=1)
         data["points"] = _packed((np.asarray(points.xyz, np.float64)[chosen] - middle) / reach)
-        data["groups"] = _base64(seen_most_by(scene, partition, points)[chosen].astype("<u2"))
+        group_of = owners_of_points(scene, points, owner, partition.count)
+        data["groups"] = _base64(group_of[chosen].astype("<u2"))
         data["light"] = _base64(light.round().astype(np.uint8))
     left_out = []
     if len(cameras) < len(owner):

@@ -13,6 +13,7 @@ import pytest
 import toy
 from PIL import Image
 
+from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
 from dac.evaluation.pictures import to_uint8
 from dac.evaluation.records import Evaluation
@@ -23,7 +24,7 @@ from dac.report.page.chart import chart, ticks
 from dac.report.page.found import find
 from dac.report.page.turning import lighter, turning
 from dac.report.page.views import choose, cover, views
-from dac.report.partition_geometry import HORIZON, seen_most_by, surroundings
+from dac.report.partition_geometry import HORIZON, surroundings
 from dac.scenes.points import Points
 
 Make = Callable[..., Path]
@@ -83,7 +84,8 @@ def test_the_partition_in_space(make_results: Make, tmp_path: Path) -> None:
     points = _decoded(turned.data["points"], "<i2").reshape(-1, 3) / 32767 * reach + middle
     assert np.abs(points - found.points.xyz).max() < reach / 30000
     groups = _decoded(turned.data["groups"], "<u2")
-    assert groups.tolist() == seen_most_by(found.scene, found.partition, found.points).tolist()
+    owner = owners(found.scene, found.partition)
+    assert groups.tolist() == owners_of_points(found.scene, found.points, owner, 2).tolist()
     assert set(_decoded(turned.data["light"], "u1")) == {200}
     cameras = _decoded(turned.data["cameras"], "<i2").reshape(-1, 5, 3) / 32767 * reach + middle
     centres = found.scene.cameras.centres.numpy()[list(found.scene.train)]
