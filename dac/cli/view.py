@@ -27,7 +27,8 @@ def view(
     check_address(host, port)
     server = Server(make_place(results, scene, model), host, port)
     if not is_loopback(host):
-        print(f"warning: whoever reaches {host}:{server.port} can look, and save camera paths")
+        where = f"{host}:{server.port}"
+        print(f"warning: whoever reaches {where} can look, save camera paths, and send files")
     here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     print(f"The viewer: http://{here}:{server.port}")
     who, machine = getpass.getuser(), socket.gethostname()
