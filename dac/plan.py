@@ -115,7 +115,8 @@ def summary(trainings: Iterable[tuple[str, ResolvedScene]], times: Sequence[Step
 
 def _time(hours: float) -> str:
     if hours < 1:
-        return f"{max(1, round(60 * hours))} minutes"
+        minutes = max(1, round(60 * hours))
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
     return f"{hours:,.0f} hours" if hours >= 100 else f"{hours:.3g} hours"
 
 
