@@ -21,8 +21,10 @@ PIP_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS) -c constraints.txt
-# The tests of a file stay together, since they share what was costly to make.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
+# The tests of a file stay together, since they share what was costly to make, in tests/conftest.py's
+# order.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile \
+    --no-loadscope-reorder
 REPORT := results/report.html
 # A report older than any of these is built anew.
 SHOWN := results/tables results/figures rules/captions
