@@ -12,6 +12,7 @@ import numpy as np
 
 from dac.errors import UserError
 from dac.export.keyframes import (
+    APART,
     FASTEST,
     LATEST,
     MOST,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import viser
 
 _NONE = "none yet"
-_APART = 2.0  # seconds from the last keyframe to a new one
+_NEXT = 2.0  # seconds from the last keyframe to a new one
 _TICK = 1 / 30  # seconds between the poses of a preview
 
 
@@ -108,7 +109,7 @@ class PathEditor:
         with self._lock:
             if len(self._keyframes) == MOST:
                 raise UserError("Camera path", f"has {MOST} keyframes, the most", "delete one")
-            last = self._keyframes[-1].seconds + _APART if self._keyframes else 0.0
+            last = self._keyframes[-1].seconds + _NEXT if self._keyframes else 0.0
             keyframe = self._here(last)
             self._keyframes.append(keyframe)
             self._show(keyframe)
@@ -132,9 +133,10 @@ class PathEditor:
             if place is None:
                 raise UserError("Keyframe", "there is none yet", "add one")
             others = self._keyframes[:place] + self._keyframes[place + 1 :]
-            if keyframe.seconds in [other.seconds for other in others]:
-                taken = f"another keyframe is at {keyframe.seconds:g} s"
-                raise UserError("Seconds", taken, "choose another time")
+            for other in others:
+                if abs(keyframe.seconds - other.seconds) < APART:
+                    taken = f"another keyframe is at {other.seconds:g} s"
+                    raise UserError("Seconds", taken, "choose another time")
             self._keyframes = [*others, keyframe]
             self._show(keyframe)
 

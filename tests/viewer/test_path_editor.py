@@ -198,7 +198,12 @@ def test_another_time_sorts_anew(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(4.0, "another keyframe is at 4 s"), (1e6, "keyframe: seconds")]
+    ("seconds", "said"),
+    [
+        (4.0, "another keyframe is at 4 s"),
+        (4.0004, "another keyframe is at 4 s"),
+        (1e6, "keyframe: seconds"),
+    ],
 )
 def test_a_time_that_cannot_be_is_taken_back(desk: Desk, seconds: float, said: str) -> None:
     desk.add(0.0, 0.4, 1.1)
