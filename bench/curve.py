@@ -37,7 +37,7 @@ from dac.training.images import ImageSteps, image_optimizer
 from dac.training.keys import Use, mix
 from dac.training.loop import Plan, train
 from dac.training.run import make_probe
-from dac.training.schedules import learning_rate_factor
+from dac.training.schedules import learning_rate
 
 POINTS = (200, 400, 800, 1500, 3000, 6000, 10_000)
 _CHUNK = 4096
@@ -114,9 +114,8 @@ def _train(
         plan = Plan(
             label=f"{identity['backend']} seed {seed}",
             steps=point,
-            rate=lambda step: (
-                options.learning_rate
-                * learning_rate_factor(step, warmup=options.warmup_steps, horizon=options.steps)
+            rate=learning_rate(
+                options.learning_rate, warmup=options.warmup_steps, horizon=options.steps
             ),
             curve_points=1,
             checkpoint_seconds=options.checkpoint_seconds,

@@ -198,17 +198,21 @@ def write_json(path: Path, data: Any) -> None:
     write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most: int = LARGEST_JSON) -> Any:
     """Read strict JSON.
 
+    Args:
+        path: the file.
+        most: bytes that it may have.
+
     Raises:
-        UserError: the file is missing, is no JSON, or holds NaN or infinity.
+        UserError: the file is missing, larger, no JSON, or holds NaN or infinity.
     """
 
     def refuse(constant: str) -> float:
         raise UserError(path, f"holds {constant}, which is no number", "write a finite number")
 
-    text = read_text(path, LARGEST_JSON, "a JSON file")
+    text = read_text(path, most, "a JSON file")
     try:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:

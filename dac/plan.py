@@ -105,12 +105,12 @@ def summary(trainings: Iterable[tuple[str, ResolvedScene]], times: Sequence[Step
         f"{count:,} trainings: {whole.images:,} steps on images, "
         f"{whole.distillation:,} of distillation"
     )
-    hours = [
+    times_on = [
         f"{_time(total)} on {device}"
         for device in dict.fromkeys(time.device for time in times)
         if (total := _hours(of_model, settings, [t for t in times if t.device == device]))
     ]
-    return f"{text}; {', '.join(hours) or 'no step times were measured for such models'}"
+    return f"{text}; {', '.join(times_on) or 'no step times were measured for such models'}"
 
 
 def _time(hours: float) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from dac.cameras import Cameras
 from dac.divide.partition import Partition
+from dac.scenes.points import Points
 from dac.scenes.scene import Scene, Space
 from dac.settings import ModelSettings, TrainSettings
 
@@ -118,3 +119,15 @@ def train_settings(**changes: Any) -> TrainSettings:
         "learning_rate": 2e-2,
     }
     return TrainSettings(**{**values, **changes})
+
+
+def points_with(tracks: list[list[int]]) -> Points:
+    """Points at the origin, each seen by the views of its track."""
+    count = len(tracks)
+    return Points(
+        xyz=np.zeros((count, 3), np.float32),
+        rgb=np.zeros((count, 3), np.uint8),
+        offsets=np.cumsum([0, *map(len, tracks)]),
+        views=np.array([view for track in tracks for view in track], np.int32),
+        error=np.zeros(count, np.float32),
+    )

@@ -282,8 +282,9 @@ def _pixels(plan: Plan) -> str:
 def _training(plan: Plan) -> str:
     """Steps and rays, and what else there is."""
     train = plan.sizes.sections(plan.found.format)["train"]
-    others = [f"--size {name} is for {sizes.suits}" for name, sizes in SIZES.items()]
-    del others[list(SIZES).index(plan.size)]
+    others = [
+        f"--size {name} is for {sizes.suits}" for name, sizes in SIZES.items() if name != plan.size
+    ]
     return (
         f"{plan.size}: {train['steps']:,} steps of {train['rays']:,} rays, for "
         f"{plan.sizes.suits}; {', '.join(others)}."

@@ -24,7 +24,6 @@ from scipy.spatial.transform import Rotation, RotationSpline
 
 from dac.artifacts import read_json, write_json
 from dac.errors import UserError
-from dac.files import read_bytes
 from dac.scenes.views import rigid
 from dac.settings import Stage, validate
 
@@ -146,8 +145,7 @@ def read_keyframes(path: Path) -> Keyframes:
         UserError: it is missing, too large or of another form, a pose is no rigid one, the times
             don't ascend.
     """
-    read_bytes(path, LARGEST)  # refuses what is larger; `read_json` takes far more
-    return _checked(Keyframes, read_json(path), str(path))
+    return _checked(Keyframes, read_json(path, LARGEST), str(path))
 
 
 def write_keyframes(path: Path, keyframes: Keyframes) -> None:

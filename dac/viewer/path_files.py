@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dac.artifacts import write_file
 from dac.errors import UserError
-from dac.export.keyframes import Keyframes, read_keyframes, write_keyframes
+from dac.export.keyframes import LARGEST, Keyframes, read_keyframes, write_keyframes
 from dac.viewer.poses import Floats
 
 if TYPE_CHECKING:
     import viser
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_LARGEST = 2**22  # bytes; the most keyframes that a path may have need about a tenth
 
 
 class Screen(Protocol):
@@ -107,8 +106,8 @@ class PathFiles:
             self._screen.send(name, file.read_bytes())
 
     def _upload(self, sent: viser.UploadedFile) -> None:
-        if len(sent.content) > _LARGEST:
-            what = f"has {len(sent.content)} bytes, and at most {_LARGEST} are read"
+        if len(sent.content) > LARGEST:
+            what = f"has {len(sent.content)} bytes, and at most {LARGEST} are read"
             raise UserError(sent.name, what, "is it the right file?")
         with TemporaryDirectory() as folder:
             file = Path(folder) / "path.json"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import networkx
 import numpy as np
 import pytest
+import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -14,7 +15,6 @@ from dac.divide.covisibility import covisibility
 from dac.divide.diagnostics import conductance, coverage, diagnose, mean_covisibility
 from dac.divide.divide import partition_scene
 from dac.divide.partition import Partition
-from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 from dac.settings import DivideSettings
 
@@ -70,17 +70,6 @@ def test_means_and_coverage_like_slow_loops(seed: int, n: int, K: int) -> None:
     assert result["uncovered"] == pytest.approx(np.mean([not row.any() for row in covered]))
 
 
-def points_with(tracks: list[list[int]]) -> Points:
-    count = len(tracks)
-    return Points(
-        xyz=np.zeros((count, 3), np.float32),
-        rgb=np.zeros((count, 3), np.uint8),
-        offsets=np.cumsum([0, *map(len, tracks)]),
-        views=np.array([view for track in tracks for view in track], np.int32),
-        error=np.zeros(count, np.float32),
-    )
-
-
 def scene_of_four_views(make_scene: MakeScene) -> Scene:
     # The last view is a test view.
     return make_scene(
@@ -95,7 +84,7 @@ def test_the_whole_record_of_a_small_scene(make_scene: MakeScene) -> None:
     partition = Partition(
         "louvain", (names[:2], names[2:4]), {n: i // 2 for i, n in enumerate(names[:4])}, ("note",)
     )
-    points = points_with([[0, 1], [0, 1], [2, 3], [1, 2], [0, 1, 2, 3], [0, 4], [4]])
+    points = toy.points_with([[0, 1], [0, 1], [2, 3], [1, 2], [0, 1, 2, 3], [0, 4], [4]])
     result = diagnose(scene, partition, points, covisibility(points.offsets, points.views, 5))
     json.dumps(result, allow_nan=False)
     assert result["sizes"] == result["owned"] == [2, 2]
@@ -122,7 +111,7 @@ def test_what_is_undefined_is_none(make_scene: MakeScene) -> None:
     empty = diagnose(scene, partition, None, sparse.csr_matrix((5, 5), dtype=np.int64))
     assert (empty["modularity"], empty["conductance"]) == (None, [None])
     assert empty["mean_covisibility"] == [[0.0]]
-    assert diagnose(scene, partition, points_with([[], [], []]), None)["coverage"] is None
+    assert diagnose(scene, partition, toy.points_with([[], [], []]), None)["coverage"] is None
 
 
 def test_overlapping_groups_count_their_views_and_their_owners(make_scene: MakeScene) -> None:

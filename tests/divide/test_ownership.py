@@ -7,24 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import toy
 
 from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
-from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 
 Make = Callable[..., Scene]
-
-
-def points(tracks: list[list[int]]) -> Points:
-    count = len(tracks)
-    return Points(
-        xyz=np.zeros((count, 3), np.float32),
-        rgb=np.zeros((count, 3), np.uint8),
-        offsets=np.cumsum([0, *map(len, tracks)]),
-        views=np.array([view for track in tracks for view in track], np.int32),
-        error=np.zeros(count, np.float32),
-    )
 
 
 def overlapping(rng: np.random.Generator, names: list[str], K: int) -> Partition:
@@ -56,7 +45,7 @@ def test_a_point_goes_by_the_owners_of_the_views_that_see_it(make_scene: Make, s
     owner = owners(scene, partition)
     assert owner.tolist() == [partition.owner.get(scene.names[view], K) for view in train]
     tracks = [rng.integers(0, N, rng.integers(0, 7)).tolist() for _ in range(P)]
-    found = owners_of_points(scene, points(tracks), owner, K)
+    found = owners_of_points(scene, toy.points_with(tracks), owner, K)
     assert found.tolist() == [by_hand(scene, partition, track) for track in tracks]
 
 
@@ -68,4 +57,4 @@ def test_a_view_that_two_groups_hold_counts_for_its_owner(make_scene: Make) -> N
         "azimuth-overlap", (names[:2], names), dict(zip(names, (0, 0, 1), strict=True))
     )
     owner = owners(scene, partition)
-    assert owners_of_points(scene, points([[0, 1, 2], [2]]), owner, 2).tolist() == [0, 1]
+    assert owners_of_points(scene, toy.points_with([[0, 1, 2], [2]]), owner, 2).tolist() == [0, 1]

@@ -59,8 +59,8 @@ def test_the_walk(tmp_path: Path, write_tiny_scene: Callable[[Path], None]):
     But for clouds and meshes: so short a training makes no surface. tests/export runs these.
     """
     copy = project.new_project(tmp_path / "dac", write_tiny_scene)
-    small = {section: project.TINY[section] for section in ("model", "train", "distill")}
-    small |= {section: project.TINY[section] for section in ("finetune", "evaluate")}
+    sections = ("model", "train", "distill", "finetune", "evaluate")
+    small = {section: project.TINY[section] for section in sections}
     (copy.folder / "config" / "sizes").mkdir()
     (copy.folder / "config" / "sizes" / "small.yaml").write_text(yaml.safe_dump(small))
     shutil.move(copy.folder / "data" / "ball", copy.folder / WALKS["my_fox"])

@@ -113,7 +113,7 @@ def test_a_bad_file_is_one_line_and_changes_nothing(
 
 def test_a_large_file_isn_t_read(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     content = json.dumps(a_path().model_dump(mode="json")).encode()
-    monkeypatch.setattr(path_files, "_LARGEST", len(content))
+    monkeypatch.setattr(path_files, "LARGEST", len(content))
     visitor.upload("film.json", content)
     assert visitor.path == a_path() and visitor.said == []
     visitor.upload("film.json", content + b" ")

@@ -25,7 +25,6 @@ from dac.report.page.found import find
 from dac.report.page.turning import lighter, turning
 from dac.report.page.views import choose, cover, views
 from dac.report.partition_geometry import HORIZON, surroundings
-from dac.scenes.points import Points
 
 Make = Callable[..., Path]
 
@@ -127,13 +126,7 @@ def test_the_cover_sees_most_points() -> None:
     """It is a test view, whatever the others see; without points it is the middle one."""
     scene = toy.scene()
     seen = [scene.train[0]] * 9 + [scene.test[2]] * 2 + [scene.test[1]] * 3
-    points = Points(
-        xyz=np.zeros((len(seen), 3), np.float32),
-        rgb=np.zeros((len(seen), 3), np.uint8),
-        offsets=np.arange(len(seen) + 1),
-        views=np.array(seen, np.int32),
-        error=np.zeros(len(seen), np.float32),
-    )
+    points = toy.points_with([[view] for view in seen])
     assert cover(scene, points).name == scene.names[scene.test[1]]
     assert cover(scene, None).name == scene.names[scene.test[len(scene.test) // 2]]
     assert not cover(scene, None).tall
