@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 
-from dac.artifacts import read_json, write_json
 from dac.evaluation.evaluate import scored_views
 from dac.evaluation.metrics import psnr
 from dac.evaluation.render import render_view
@@ -31,6 +30,7 @@ from dac.ops.backend import using
 from dac.scenes.importer import import_scene
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, SceneSettings, TrainSettings
+from dac.storage.artifacts import read_json, write_json
 from dac.training.checkpoints import Checkpoints, run_tensors
 from dac.training.curve import Progress
 from dac.training.images import ImageSteps, image_optimizer

@@ -28,14 +28,14 @@ import torch
 from torch import Tensor
 
 from bench import plain
-from dac import build
-from dac.artifacts import write_json
 from dac.errors import UserError
 from dac.fields.model import Model, build_model
+from dac.ops import build
 from dac.ops import rays as kernels
 from dac.ops.backend import library, using
 from dac.scenes.scene import Space
 from dac.settings import EvaluateSettings, ModelSettings, SceneSettings, TrainSettings
+from dac.storage.artifacts import write_json
 from dac.training.batches import RayBatch
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,7 +21,7 @@ from bench import memory
 from bench.cases import SIZES, STEPS, Case, Setting
 from bench.op_cases import OPERATIONS
 from bench.timing import Times, interleave
-from dac.artifacts import write_json
+from dac.storage.artifacts import write_json
 
 OUT = Path("results/bench.json")
 CASES = {**STEPS, **OPERATIONS}

@@ -21,9 +21,9 @@ import torch
 
 from bench.cases import SIZES, STEPS, Setting, Sizes
 from bench.timing import interleave
-from dac.artifacts import write_json
-from dac.plan import StepTimes, read_step_times
 from dac.settings import ModelSettings, merge, parse, read_yaml, resolve
+from dac.storage.artifacts import write_json
+from dac.workflow.plan import StepTimes, read_step_times
 
 OUT = Path("docs/results/step_times.json")
 _EVERY = 5  # in most of a training, proposals learn every fifth step

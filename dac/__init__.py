@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dac.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from dac.export.model_file import load as load
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     if name == "load":
         # By name: an import statement here would make the exports part of every stage's code
-        # (dac.provenance).
+        # (dac.storage.provenance).
         from importlib import import_module
 
         return import_module("dac.export.model_file").load

@@ -21,8 +21,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dac.errors import UserError
-from dac.plain import read_yaml as read_yaml
-from dac.plain import refuse_odd
+from dac.storage.plain_data import read_yaml as read_yaml
+from dac.storage.plain_data import refuse_odd
 
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]

@@ -19,11 +19,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from dac.artifacts import write_file
 from dac.errors import UserError
 from dac.evaluation.records import RECORD_FILE, Evaluation
-from dac.plan import Steps, StepTimes, read_step_times
 from dac.report.methods import method_name, method_rank
+from dac.storage.artifacts import write_file
+from dac.workflow.plan import Steps, StepTimes, read_step_times
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_TIMES = ROOT / "docs" / "results" / "step_times.json"

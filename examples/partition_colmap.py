@@ -17,7 +17,7 @@ from dac.divide.diagnostics import diagnose
 from dac.divide.divide import partition_scene
 from dac.errors import UserError
 from dac.report.partition_figure import partition_figure
-from dac.scenes.colmap_model import read_model
+from dac.scenes.formats.colmap_model import read_model
 from dac.scenes.importer import import_scene
 from dac.scenes.points import points_from_model
 from dac.settings import DivideSettings, SceneSettings

@@ -13,7 +13,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from dac.artifacts import write_file
 from dac.catalogue import choose_model, choose_scene
 from dac.errors import UserError
 from dac.evaluation.pictures import save_png, to_uint8
@@ -23,6 +22,7 @@ from dac.export.paths import orbit, vertical_fov
 from dac.export.video import render_frame
 from dac.fields.model import default_device, load_model
 from dac.scenes.scene import Scene
+from dac.storage.artifacts import write_file
 
 
 def main() -> None:

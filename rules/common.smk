@@ -8,13 +8,13 @@ from typing import get_args
 sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
 
 from dac import settings as dac_settings
-from dac.artifacts import existing_folder
+from dac.storage.artifacts import existing_folder
 from dac.catalogue import RESERVED
 from dac.errors import UserError
-from dac.files import files_under
-from dac.provenance import source_digest
-from dac.scenes.blend import chunks_of
-from dac.states import forget_finished
+from dac.storage.files import files_under
+from dac.storage.provenance import source_digest
+from dac.scenes.photos.blend import chunks_of
+from dac.storage.states import forget_finished
 
 # --- The configuration: checked whole before anything runs -------------------------------------
 
@@ -185,12 +185,12 @@ def values(section, *left_out):
 # edit reruns the stages that can run the edited line, and no others.
 STAGE_MODULES = {
     "blender": [],
-    "render_views": ["dac.scenes.blend", "dac.scenes.render_in_blender"],
-    "views": ["dac.scenes.blend"],
-    "frames": ["dac.scenes.video"],
-    "sfm": ["dac.scenes.sfm", "dac.scenes.views"],
+    "render_views": ["dac.scenes.photos.blend", "dac.scenes.photos.render_in_blender"],
+    "views": ["dac.scenes.photos.blend"],
+    "frames": ["dac.scenes.photos.video"],
+    "sfm": ["dac.scenes.sfm.reconstruct", "dac.scenes.views"],
     "import_scene": ["dac.scenes.importer"],
-    "read_points": ["dac.scenes.colmap_model", "dac.scenes.points"],
+    "read_points": ["dac.scenes.formats.colmap_model", "dac.scenes.points"],
     "triangulate": ["dac.scenes.points"],
     "covisibility": ["dac.divide.covisibility", "dac.scenes.points"],
     "partition": ["dac.divide.divide"],

@@ -2,9 +2,9 @@
 # says what it is; a run is trained only if some configured study looks at it.
 import re
 
-from dac.artifacts import free_space
-from dac.plan import read_step_times, summary
-from dac.preflight import disk_space
+from dac.storage.artifacts import free_space
+from dac.workflow.plan import read_step_times, summary
+from dac.workflow.preflight import disk_space
 
 STUDIES = SETTINGS.studies
 

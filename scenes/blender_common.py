@@ -31,8 +31,8 @@ Array = np.ndarray
 
 
 def load_viewpoints() -> ModuleType:
-    """Import ``dac/scenes/viewpoints.py`` alone: Blender's Python has no PyTorch for the rest."""
-    path = Path(__file__).resolve().parents[1] / "dac" / "scenes" / "viewpoints.py"
+    """Import ``viewpoints.py`` alone: Blender's Python has no PyTorch for the rest."""
+    path = Path(__file__).resolve().parents[1] / "dac" / "scenes" / "photos" / "viewpoints.py"
     spec = importlib.util.spec_from_file_location("viewpoints", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -25,10 +25,10 @@ from dac.evaluation.truth import background_colour
 from dac.fields.model import Model
 from dac.ops import reference
 from dac.ops.backend import using
-from dac.plan import read_step_times, summary
 from dac.settings import DistillSettings, Mode, parse, resolve
 from dac.training.images import ImageSteps
 from dac.training.keys import Use, mix
+from dac.workflow.plan import read_step_times, summary
 
 SIZES = Sizes(
     model=toy.model_settings(), rays=96, view=20, views=8, trained=25, chunk=150, small_chunk=90

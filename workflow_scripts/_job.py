@@ -30,11 +30,11 @@ from typing import Any, NoReturn, TextIO, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's dac
 
-from dac.artifacts import explained_disk_errors, read_json, remove_leftovers
 from dac.errors import UserError
-from dac.provenance import source_digest
+from dac.process.signals import listening
 from dac.settings import Stage, validate
-from dac.signals import listening
+from dac.storage.artifacts import explained_disk_errors, read_json, remove_leftovers
+from dac.storage.provenance import source_digest
 
 S = TypeVar("S", bound=Stage)
 

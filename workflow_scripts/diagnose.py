@@ -6,13 +6,13 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.artifacts import write_json
     from dac.divide.covisibility import load_covisibility
     from dac.divide.diagnostics import diagnose
     from dac.divide.partition import Partition
     from dac.report.partition_figure import partition_figure
     from dac.scenes.points import Points
     from dac.scenes.scene import Scene
+    from dac.storage.artifacts import write_json
 
     scene = Scene.load(job.folder("scene"))
     partition = Partition.load(Path(job.input.partition))

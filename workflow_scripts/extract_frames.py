@@ -6,7 +6,7 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.scenes.video import extract_frames
+    from dac.scenes.photos.video import extract_frames
     from dac.settings import VideoSettings
 
     extract_frames(

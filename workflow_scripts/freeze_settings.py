@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dac.artifacts import write_json
 from dac.errors import UserError
+from dac.storage.artifacts import write_json
 
 params = snakemake.params
 try:

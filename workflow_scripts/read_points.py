@@ -6,7 +6,7 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.scenes.colmap_model import read_model
+    from dac.scenes.formats.colmap_model import read_model
     from dac.scenes.points import points_from_model
     from dac.scenes.scene import Scene
 

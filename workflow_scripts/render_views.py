@@ -6,9 +6,9 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.artifacts import read_json
-    from dac.scenes.blend import Chunk, render_chunk
+    from dac.scenes.photos.blend import Chunk, render_chunk
     from dac.settings import RenderSettings
+    from dac.storage.artifacts import read_json
 
     place = job.wildcards
     render_chunk(

@@ -6,7 +6,7 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.scenes.sfm import run_sfm
+    from dac.scenes.sfm.reconstruct import run_sfm
     from dac.scenes.views import read_names
     from dac.settings import SfmSettings
 

@@ -6,7 +6,7 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.scenes.blend import assemble
+    from dac.scenes.photos.blend import assemble
 
     assemble(job.folders("cameras"), job.out, Path(job.params.work))
 

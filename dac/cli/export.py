@@ -65,7 +65,7 @@ def cloud(
     from dac.evaluation.evaluate import scored_views
     from dac.export.cloud import make_cloud, require_cloud, save_cloud
     from dac.export.video import render_frame
-    from dac.signals import deferred
+    from dac.process.signals import deferred
 
     require_cloud(out)
     source = choose_source(file, results, scene, model)
@@ -121,7 +121,7 @@ def mesh(
         require_mesh,
         save_mesh,
     )
-    from dac.signals import deferred
+    from dac.process.signals import deferred
 
     require_mesh(out)
     source = choose_source(file, results, scene, model)

@@ -8,11 +8,11 @@ import sys
 import tomllib
 from pathlib import Path
 
-import dac
-from dac.artifacts import existing_folder, free_space
 from dac.cli.checks import Result, one_line
 from dac.cli.packages import ROOT
 from dac.errors import UserError
+from dac.storage.artifacts import existing_folder, free_space
+from dac.version import __version__
 
 # The demo takes 0.06 GB; a scene of some hundred photos at the paper's size some GB.
 LEAST_DISK, GOOD_DISK = 1e9, 10e9
@@ -38,12 +38,12 @@ def check_python() -> list[Result]:
 def _dac() -> Result:
     here = Path.cwd()
     if not (here / "Snakefile").is_file():
-        what = f"{dac.__version__} in {ROOT}, but there is no Snakefile in {here}"
+        what = f"{__version__} in {ROOT}, but there is no Snakefile in {here}"
         return Result("warn", "dac", what, f"cd {ROOT}")
     if not ROOT.samefile(here):
-        what = f"{dac.__version__} in {ROOT}, but the workflow of {here} uses its own"
+        what = f"{__version__} in {ROOT}, but the workflow of {here} uses its own"
         return Result("warn", "dac", what, f"cd {ROOT}")
-    return Result("ok", "dac", f"{dac.__version__} in {ROOT}")
+    return Result("ok", "dac", f"{__version__} in {ROOT}")
 
 
 def check_device() -> list[Result]:
@@ -55,7 +55,7 @@ def check_device() -> list[Result]:
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         what = f"CPU, {cores} cores, {threads} threads of torch; no CUDA"
         return [Result("ok", "device", what)]
-    from dac.build import find_nvcc
+    from dac.ops.build import find_nvcc
 
     free, total = torch.cuda.mem_get_info()
     what = f"{torch.cuda.get_device_name()}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB of them free"
@@ -74,7 +74,7 @@ def check_device() -> list[Result]:
 
 def check_compiler() -> list[Result]:
     """The C++ compiler of the native kernels."""
-    from dac.build import find_built, find_compiler
+    from dac.ops.build import find_built, find_compiler
 
     compiler, why = find_compiler()
     if compiler is not None:
@@ -88,8 +88,8 @@ def check_kernels(*, build: bool) -> list[Result]:
     """Whether the native kernels are compiled, or can be; `build` compiles and loads them."""
     import torch
 
-    from dac.build import find_built, find_compiler
     from dac.ops.backend import library
+    from dac.ops.build import find_built, find_compiler
 
     name = "native kernels"
     if os.environ.get("DAC_BACKEND") == "reference":

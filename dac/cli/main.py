@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-import dac
 from dac.cli import export, render
 from dac.cli.doctor import doctor
 from dac.cli.new import new
@@ -18,6 +17,7 @@ from dac.cli.report import report
 from dac.cli.status import status
 from dac.cli.view import view
 from dac.errors import UserError
+from dac.version import __version__
 
 app = typer.Typer(
     name="dac",
@@ -35,7 +35,7 @@ app.add_typer(export.app, name="export")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(dac.__version__)
+        print(__version__)
         raise typer.Exit
 
 

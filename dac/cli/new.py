@@ -301,8 +301,8 @@ def _write(plan: Plan, out: Path) -> None:
     Raises:
         UserError: it would not; the disk.
     """
-    from dac.artifacts import write_file
     from dac.settings import merge, parse, read_yaml
+    from dac.storage.artifacts import write_file
 
     def write(temporary: Path) -> None:
         temporary.write_text(_overlay(plan, out), encoding="utf-8")

@@ -12,16 +12,15 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import dac
 from dac.cli.checks import Mark, Result, one_line
+from dac.storage.provenance import PACKAGE
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-ROOT = Path(dac.__file__).resolve().parents[1]
+ROOT = PACKAGE.parent
 SECONDS = 180  # for all imports together
 
 _MODULES = {  # where a package's module has another name

@@ -53,7 +53,7 @@ def video(
     from dac.export import paths, video
     from dac.export.camera import stacked
     from dac.export.keyframes import interpolate, read_keyframes
-    from dac.signals import deferred
+    from dac.process.signals import deferred
 
     source = choose_source(file, results, scene, model)
     width, height = parse_size(size) or _even(source.first.width, source.first.height)
@@ -104,11 +104,11 @@ def still(
     """Render one picture; of a depth, also the numbers, as .npy beside it."""
     import numpy as np
 
-    from dac.artifacts import write_file
     from dac.evaluation.pictures import save_png
     from dac.export.pictures import picture
     from dac.export.video import render_frame
-    from dac.signals import deferred
+    from dac.process.signals import deferred
+    from dac.storage.artifacts import write_file
 
     if out.suffix != ".png":
         raise UserError(out, "the name of a picture ends in .png", "change --out")

@@ -19,7 +19,7 @@ def report(
 ) -> None:
     """Write one scene's report: an HTML file that holds all it shows and loads nothing."""
     from dac.catalogue import choose_scene
-    from dac.report.page.write import write_page
+    from dac.page.write import write_page
 
     name = choose_scene(results, scene)
     file = results / f"report-{name}.html" if out is None else out

@@ -33,8 +33,8 @@ from dac.conquer.losses import (
     rendered_colour_loss,
 )
 from dac.conquer.novel_rays import NovelRays
-from dac.conquer.routing import owners_of_views
 from dac.divide.partition import Partition
+from dac.divide.routing import owners_of_views
 from dac.errors import UserError
 from dac.fields.model import Model, build_model, default_device, load_model
 from dac.fields.protocol import Histogram, Rays

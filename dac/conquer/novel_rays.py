@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from dac import ops
-from dac.conquer.routing import UNOWNED, owners_of_views, pose_distances
 from dac.divide.partition import Partition
+from dac.divide.routing import UNOWNED, owners_of_views, pose_distances
 from dac.scenes.scene import Scene
 from dac.training.keys import Use, mix
 from dac.training.pixel_rays import Floats, Indices, pixel_rays

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from dac.artifacts import write_file
 from dac.errors import UserError
+from dac.storage.artifacts import write_file
 
 
 def incidence(

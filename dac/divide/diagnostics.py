@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from dac.artifacts import finite_or_none
 from dac.divide.azimuth import azimuths
 from dac.divide.communities import modularity
 from dac.divide.covisibility import incidence
 from dac.divide.partition import Partition
 from dac.scenes.scene import Scene
+from dac.storage.artifacts import finite_or_none
 
 if TYPE_CHECKING:
     from dac.scenes.points import Points

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dac.artifacts import read_json, write_json
 from dac.errors import UserError
+from dac.storage.artifacts import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dac.artifacts import explained_disk_errors, read_json, sha256
-from dac.conquer.routing import owner_of_camera
 from dac.divide.partition import Partition
+from dac.divide.routing import owner_of_camera
 from dac.errors import UserError
 from dac.evaluation import pictures
 from dac.evaluation.metrics import psnr
@@ -31,12 +30,13 @@ from dac.evaluation.truth import mean_image
 from dac.evaluation.views import ScoredView, ViewStore
 from dac.fields.model import default_device, load_model
 from dac.ops.backend import backend
-from dac.progress import with_progress
-from dac.provenance import source_digest
+from dac.process.progress import with_progress
+from dac.process.signals import deferred
 from dac.scenes.scene import SCENE_FILES, Scene
 from dac.settings import EvaluateSettings
-from dac.signals import deferred
-from dac.states import Finished, digest_of
+from dac.storage.artifacts import explained_disk_errors, read_json, sha256
+from dac.storage.provenance import source_digest
+from dac.storage.states import Finished, digest_of
 
 LARGEST_HALF = 65504.0
 

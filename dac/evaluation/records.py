@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from dac import __version__
-from dac.artifacts import read_json, write_json
 from dac.errors import UserError
+from dac.storage.artifacts import read_json, write_json
+from dac.version import __version__
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 RECORD_FILE = "evaluation.json"

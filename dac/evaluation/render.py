@@ -2,8 +2,8 @@
 
 Rays are made, rendered and let go in chunks; sampling is deterministic (no jitter), so the chunk
 size doesn't change the picture. A routed ensemble is rendered by calling `render_view` with the
-expert that owns the view. Who gives a `dac.signals.Stop` has the process left between two chunks
-once a signal came.
+expert that owns the view. Who gives a `dac.process.signals.Stop` has the process left between two
+chunks once a signal came.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from dac.cameras import Cameras
 from dac.fields.model import Model
 from dac.fields.protocol import over
-from dac.signals import Stop
+from dac.process.signals import Stop
 
 
 class Rendered(NamedTuple):

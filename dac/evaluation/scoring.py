@@ -14,8 +14,8 @@ from dac.evaluation.records import ImageScore
 from dac.evaluation.render import Rendered, render_pixels, render_view
 from dac.evaluation.truth import background_colour, truth_image, usable_pixels
 from dac.fields.model import Model
+from dac.process.signals import Stop
 from dac.scenes.scene import Scene
-from dac.signals import Stop
 
 
 @dataclass(frozen=True)

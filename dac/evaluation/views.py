@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from dac.artifacts import remove_leftovers, require_space, sha256, write_file
 from dac.evaluation.pictures import save_png
 from dac.evaluation.records import ImageScore
+from dac.storage.artifacts import remove_leftovers, require_space, sha256, write_file
 
 _log = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dac.artifacts import write_file
 from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.evaluation.render import Rendered
 from dac.export.extras import extra
 from dac.export.pictures import surface, view_normals
-from dac.progress import with_progress
+from dac.process.progress import with_progress
 from dac.scenes.scene import Space
+from dac.storage.artifacts import write_file
 
 Array = NDArray[np.float64]
 

@@ -22,10 +22,10 @@ from pydantic import AfterValidator, Field
 from scipy.interpolate import CubicHermiteSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
-from dac.artifacts import read_json, write_json
 from dac.errors import UserError
 from dac.scenes.views import rigid
 from dac.settings import Stage, validate
+from dac.storage.artifacts import read_json, write_json
 
 Array = NDArray[np.float64]
 S = TypeVar("S", bound=Stage)

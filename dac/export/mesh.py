@@ -19,15 +19,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dac import ops
-from dac.artifacts import write_file
 from dac.errors import UserError
 from dac.export.extras import extra
 from dac.fields.model import Model
 from dac.fields.protocol import Rays
 from dac.fields.space import cube_from_world
+from dac.process.signals import Stop
 from dac.scenes.normalize import rotation_between
 from dac.scenes.scene import Space
-from dac.signals import Stop
+from dac.storage.artifacts import write_file
 
 Array = NDArray[np.float64]
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]

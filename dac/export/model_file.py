@@ -24,17 +24,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dac.artifacts import write_file
 from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.evaluation.render import Rendered, render_view
 from dac.export.camera import Camera
 from dac.fields.model import Model, build_model, default_device
-from dac.files import is_file
-from dac.scenes.images import MOST_PIXELS
+from dac.scenes.photos.images import MOST_PIXELS
 from dac.scenes.scene import Space
 from dac.scenes.views import LARGEST_NUMBER, SMALLEST_NUMBER, rigid
 from dac.settings import Coordinate, Count, ModelSettings, Positive, Stage, Vector3, Whole, validate
+from dac.storage.artifacts import write_file
+from dac.storage.files import is_file
 
 VERSION = 2
 CHUNK_RAYS = 8192

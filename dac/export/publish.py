@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import dac
-from dac.artifacts import read_json, write_file
 from dac.catalogue import TrainedModel
 from dac.errors import UserError
 from dac.evaluation.records import RECORD_FILE, Evaluation
@@ -15,6 +13,8 @@ from dac.export.card import model_card
 from dac.export.model_file import Contents, save
 from dac.fields.model import load_model
 from dac.scenes.scene import Scene
+from dac.storage.artifacts import read_json, write_file
+from dac.version import __version__
 
 
 def export_model(scene: Scene, trained: TrainedModel, out: Path, card: Path) -> Contents:
@@ -71,7 +71,7 @@ def _about(scene: Scene, trained: TrainedModel) -> dict[str, Any]:
             "K": trained.K,
             "mode": trained.mode,
             "versions": record["versions"],
-            "exported_by": dac.__version__,
+            "exported_by": __version__,
         }
     except (KeyError, TypeError) as error:
         again = "delete the folder and run its rule again"

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dac.artifacts import write_file
 from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.evaluation.pictures import Limits, disparity_limits
@@ -20,8 +19,9 @@ from dac.export.extras import extra
 from dac.export.model_file import CHUNK_RAYS
 from dac.export.pictures import What, picture
 from dac.fields.model import Model
-from dac.progress import with_progress
-from dac.signals import Stop
+from dac.process.progress import with_progress
+from dac.process.signals import Stop
+from dac.storage.artifacts import write_file
 
 _BT709 = 1  # the number of its matrix, primaries and transfer in H.264's tables
 _SCALE_FRAMES, _SCALE_REDUCTION = 8, 4  # some small frames give the depth's scale

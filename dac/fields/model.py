@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dac import ops
-from dac.artifacts import read_json, write_json
 from dac.errors import UserError
 from dac.fields import sampling, space, whole_rays
 from dac.fields.kplanes import ExplicitField, HybridField, ProposalField
@@ -25,6 +24,7 @@ from dac.ops import memory
 from dac.ops.rays import Rendered, Sampled
 from dac.scenes.scene import Space
 from dac.settings import ModelSettings, validate
+from dac.storage.artifacts import read_json, write_json
 
 
 class Model(nn.Module):

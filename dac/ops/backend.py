@@ -20,8 +20,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from dac import build
 from dac.errors import UserError
+from dac.ops import build
 
 Backend = Literal["reference", "native"]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dac.artifacts import write_file
+from dac.storage.artifacts import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

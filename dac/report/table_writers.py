@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dac.artifacts import write_file
 from dac.report.text import MISSING, interval, signed
+from dac.storage.artifacts import write_file
 
 UNSURE = "†"
 ONE_VIEW_NOTE = "([--]: of one test view there is no interval, and no difference is sure.)"

@@ -16,23 +16,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dac.artifacts import require_space
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.scenes.blender import read_blender
-from dac.scenes.colmap import read_colmap
-from dac.scenes.images import Pixels, decode, read_header, store
-from dac.scenes.masks import find_mask, lens_masks, read_mask
-from dac.scenes.nerfpp import read_nerfpp
-from dac.scenes.nerfstudio import read_nerfstudio
+from dac.scenes.formats.blender import read_blender
+from dac.scenes.formats.colmap import read_colmap
+from dac.scenes.formats.nerfpp import read_nerfpp
+from dac.scenes.formats.nerfstudio import read_nerfstudio
+from dac.scenes.formats.nsvf import read_nsvf
+from dac.scenes.formats.photos import read_photos
 from dac.scenes.normalize import normalise
-from dac.scenes.nsvf import read_nsvf
 from dac.scenes.orientation import match_pixels
-from dac.scenes.photos import read_photos
+from dac.scenes.photos.images import Pixels, decode, read_header, store
+from dac.scenes.photos.masks import find_mask, lens_masks, read_mask
 from dac.scenes.scene import Scene
 from dac.scenes.splits import split
 from dac.scenes.views import Finder, Views, read_names
 from dac.settings import SceneSettings
+from dac.storage.artifacts import require_space
 
 READERS: dict[str, Callable[[Path], Views]] = {
     "blender": read_blender,

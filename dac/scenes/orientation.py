@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from dac.errors import UserError
-from dac.scenes.images import Header
+from dac.scenes.photos.images import Header
 from dac.scenes.views import Array, Views
 
 # Rotations of the image plane, (a, b) -> (a', b'), by orientation; mirrored ones are no rotations.

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.artifacts import sha256, write_file
 from dac.errors import UserError
-from dac.provenance import source_digest
-from dac.scenes.colmap_model import ColmapModel
-from dac.scenes.pycolmap_loader import load_pycolmap
+from dac.scenes.formats.colmap_model import ColmapModel
 from dac.scenes.scene import SCENE_FILES, Scene
-from dac.scenes.triangulation import Tracks, triangulate_tracks
+from dac.scenes.sfm.pycolmap_loader import load_pycolmap
+from dac.scenes.sfm.triangulation import Tracks, triangulate_tracks
 from dac.settings import PointsSettings
-from dac.states import Finished, digest_of
+from dac.storage.artifacts import sha256, write_file
+from dac.storage.provenance import source_digest
+from dac.storage.states import Finished, digest_of
 
 _LOG = logging.getLogger("dac.points")
 _FEW = 50

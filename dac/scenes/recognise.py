@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from dac.errors import UserError
-from dac.files import files_under
-from dac.scenes.images import Header, read_header
 from dac.scenes.importer import READERS
 from dac.scenes.orientation import match_pixels
-from dac.scenes.sfm_photos import SUFFIXES, list_photos
+from dac.scenes.photos.images import Header, read_header
+from dac.scenes.sfm.inputs import SUFFIXES, list_photos
 from dac.scenes.splits import split
 from dac.settings import RenderSettings, SceneSettings, VideoSettings
+from dac.storage.files import files_under
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")
 _PHOTO_FOLDER = "images"
@@ -228,7 +228,7 @@ def _video(path: Path) -> Found:
     except ImportError as error:
         fix = "dac doctor says how to install it"
         raise UserError(path, f"videos need the package av ({error})", fix) from None
-    from dac.scenes.video import probe
+    from dac.scenes.photos.video import probe
 
     made, video = VideoSettings(), probe(path)
     reduced = min(1.0, made.longest_side / max(video.size))

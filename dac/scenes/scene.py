@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.artifacts import new_folder, read_json, write_json
 from dac.cameras import Cameras
 from dac.errors import UserError
+from dac.storage.artifacts import new_folder, read_json, write_json
 
 SCENE_FILES = ("scene.json", "images.npy", "masks.npy")
 

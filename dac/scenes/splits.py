@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from dac.errors import UserError
-from dac.scenes.viewpoints import farthest_point_sampling
+from dac.scenes.photos.viewpoints import farthest_point_sampling
 from dac.scenes.views import Array, Finder, read_names
 from dac.settings import SceneSettings
 

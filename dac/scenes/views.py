@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.errors import UserError
-from dac.files import read_text
+from dac.storage.files import read_text
 
 Array = NDArray[np.float64]
 LensModel = Literal["perspective", "fisheye"]

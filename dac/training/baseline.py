@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dac.artifacts import read_json
 from dac.errors import UserError
 from dac.fields.model import build_model, default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, TrainSettings
+from dac.storage.artifacts import read_json
 from dac.training.checkpoints import load_optimizer
 from dac.training.curve import Curve, Progress
 from dac.training.images import fit, image_optimizer

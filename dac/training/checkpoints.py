@@ -1,8 +1,8 @@
 """What a killed run needs to go on: tensors and progress, sealed in a `state/` folder.
 
 The folder belongs to the run, not to the workflow. Each state is a folder of its own, written under
-another name and renamed when it is whole (see `dac.states`); the one before it is kept. As random
-numbers are functions of (seed, step), no generator is saved and no place in the data.
+another name and renamed when it is whole (see `dac.storage.states`); the one before it is kept. As
+random numbers are functions of (seed, step), no generator is saved and no place in the data.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from dac.artifacts import new_folder, remove_folder
 from dac.errors import UserError
-from dac.states import DamagedError, seal, unseal
+from dac.storage.artifacts import new_folder, remove_folder
+from dac.storage.states import DamagedError, seal, unseal
 
 _log = logging.getLogger(__name__)
 

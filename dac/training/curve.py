@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dac.artifacts import read_json
 from dac.errors import UserError
+from dac.storage.artifacts import read_json
 
 _REMEMBERED = 16
 

@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Adam
 
-from dac.artifacts import new_folder, write_json
 from dac.errors import UserError
 from dac.fields.model import Model
+from dac.storage.artifacts import new_folder, write_json
 from dac.training.checkpoints import Checkpoints, load_run_tensors, run_tensors
 from dac.training.curve import DivergedError, Progress
 

@@ -24,7 +24,7 @@ from torch.optim import Adam
 from dac.errors import UserError
 from dac.fields.model import Model
 from dac.ops import memory
-from dac.signals import Stop, deferred
+from dac.process.signals import Stop, deferred
 from dac.training import divergence
 from dac.training.checkpoints import Checkpoints
 from dac.training.console import Console

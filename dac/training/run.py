@@ -13,20 +13,20 @@ import numpy as np
 import torch
 from torch.optim import Adam
 
-import dac
-from dac.artifacts import require_space, sha256, write_json
 from dac.fields.model import Model, save_model
 from dac.fields.protocol import over
 from dac.ops import memory
 from dac.ops.backend import backend, backend_record
-from dac.provenance import source_digest
+from dac.process.signals import deferred
 from dac.scenes.scene import SCENE_FILES, Scene
-from dac.signals import deferred
-from dac.states import Finished, digest_of
+from dac.storage.artifacts import require_space, sha256, write_json
+from dac.storage.provenance import source_digest
+from dac.storage.states import Finished, digest_of
 from dac.training.batches import probe_batch
 from dac.training.checkpoints import Checkpoints, save_optimizer
 from dac.training.curve import Progress
 from dac.training.loop import Phase, Plan, train
+from dac.version import __version__
 
 _PROBE_CHUNK = 4096
 
@@ -157,7 +157,7 @@ def _describe(device: torch.device) -> str:
 
 def _versions() -> dict[str, str]:
     return {
-        "dac": dac.__version__,
+        "dac": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dac.artifacts import write_file
 from dac.errors import UserError
 from dac.export.keyframes import LARGEST, Keyframes, read_keyframes, write_keyframes
+from dac.storage.artifacts import write_file
 from dac.viewer.poses import Floats
 
 if TYPE_CHECKING:

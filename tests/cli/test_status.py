@@ -19,8 +19,8 @@ from project import ROOT
 from dac.cli.jobs import is_held, jobs_of
 from dac.errors import UserError
 from dac.evaluation.records import Cost, Evaluation, ImageScore, Label, mean_of
-from dac.progress import with_progress
-from dac.states import seal
+from dac.process.progress import with_progress
+from dac.storage.states import seal
 from dac.training.console import Console
 from dac.training.curve import Progress
 
@@ -263,7 +263,7 @@ def test_a_folder_of_results_folders(results: Path, dac: Callable[..., str]) -> 
 
 
 def settings_of_a_job(folder: Path) -> Path:
-    code = "import dac.provenance as p; print(p.source_digest('dac.errors'), end='')"
+    code = "import dac.storage.provenance as p; print(p.source_digest('dac.errors'), end='')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     frozen = {"settings": {}, "modules": ["dac.errors"], "sources": done.stdout}
     make(folder / "frozen.json", json.dumps(frozen))

@@ -11,7 +11,6 @@ import pytest
 import torch
 import toy
 
-from dac.artifacts import read_json
 from dac.conquer import distill as conquer
 from dac.conquer.distill import ask_experts, ask_student, distillation_terms
 from dac.divide.partition import Partition
@@ -21,6 +20,7 @@ from dac.fields.protocol import Rays
 from dac.ops.rays import Lesson
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, Mode
+from dac.storage.artifacts import read_json
 from dac.training import loop
 from dac.training.batches import RayBatches
 from dac.training.expert import train_expert

@@ -3,8 +3,8 @@
 They compile on all architectures without a warning, spill nothing, and hold the instructions that
 their speed rests on.
 
-Where is nvcc: `dac.build.find_nvcc`. SASS is read by cuobjdump, of CUDA's toolkit or of the package
-nvidia-cuda-cuobjdump (with nvidia-cuda-nvdisasm beside it).
+Where is nvcc: `dac.ops.build.find_nvcc`. SASS is read by cuobjdump, of CUDA's toolkit or of the
+package nvidia-cuda-cuobjdump (with nvidia-cuda-nvdisasm beside it).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from dac.build import CSRC, TORCH_ABI, find_nvcc
+from dac.ops.build import CSRC, TORCH_ABI, find_nvcc
 
 NVCC = find_nvcc()
 KERNELS = ("planes", "density", "field", "layers", "rays", "losses", "ops", "adam")  # with kernels

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dac.artifacts import write_json
 from dac.divide.partition import Partition
 from dac.errors import UserError
+from dac.storage.artifacts import write_json
 
 
 def test_saves_and_loads(tmp_path: Path) -> None:

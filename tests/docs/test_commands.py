@@ -59,7 +59,7 @@ DAC_RUN_IN = {
     "new": ("tests/cli/test_new.py", 'dac("new", '),
     "doctor": ("tests/cli/test_doctor.py", 'dac("doctor"'),
     "status": ("tests/cli/test_status.py", 'dac("status", results)'),
-    "report": ("tests/report/page/test_page.py", '["dac", "report", str(results)]'),
+    "report": ("tests/page/test_page.py", '["dac", "report", str(results)]'),
     "view": ("bench/viewer.py", '"-m", "dac", "view"'),  # which `test_the_viewers_speed` runs
     "--install-completion": ("tests/cli/test_completion.py", "_DAC_COMPLETE=source_bash"),
 }

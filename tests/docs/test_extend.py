@@ -15,7 +15,7 @@ import yaml
 from doc_pages import ROOT, Edit, edits
 from project import Project
 
-from dac.scenes.colmap import read_colmap
+from dac.scenes.formats.colmap import read_colmap
 
 PAGE = ROOT / "docs" / "extend.md"
 

@@ -11,9 +11,8 @@ import torch
 import toy
 from PIL import Image
 
-from dac.artifacts import sha256
-from dac.conquer.routing import owner_of_camera
 from dac.divide.partition import Partition
+from dac.divide.routing import owner_of_camera
 from dac.errors import UserError
 from dac.evaluation.evaluate import evaluate_experts, evaluate_model, scored_views
 from dac.evaluation.metrics import score
@@ -23,6 +22,7 @@ from dac.evaluation.truth import background_colour, truth_image
 from dac.fields.model import load_model
 from dac.scenes.scene import Scene
 from dac.settings import EvaluateSettings
+from dac.storage.artifacts import sha256
 
 SETTINGS = EvaluateSettings(chunk_rays=500, pictures=2)
 LABEL = {"method": "baseline-1x", "model": "kplanes", "seed": 0, "steps": 10}

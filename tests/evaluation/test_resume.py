@@ -280,7 +280,7 @@ import sys, time
 sys.path.insert(0, {here!r})
 from pathlib import Path
 from dac.evaluation import render
-from dac.signals import listening
+from dac.process.signals import listening
 from test_resume import evaluate
 
 def told(*arguments):

@@ -16,7 +16,7 @@ from dac.evaluation.pictures import to_uint8
 from dac.export import video
 from dac.export.video import encode, render_frame, render_video
 from dac.fields.model import build_model
-from dac.signals import Stop
+from dac.process.signals import Stop
 
 BACKGROUND = torch.tensor([1.0, 0.5, 0.0])
 

@@ -181,7 +181,7 @@ def main() -> None:
     for module in ("_job", "torchmetrics.functional.image", *MODULES):
         importlib.import_module(module)
     from dac.ops.backend import backend
-    from dac.provenance import source_digest
+    from dac.storage.provenance import source_digest
 
     backend()  # loads the kernels
     for module in MODULES:

@@ -13,7 +13,7 @@ import pytest
 from attempts import Servers
 from toy_jobs import ToyJob, Toys
 
-from dac.states import DamagedError, unseal
+from dac.storage.states import DamagedError, unseal
 from dac.training.checkpoints import Checkpoints
 
 SAMPLED = 300  # places among the tensors' bytes, besides all of the header's first ones

@@ -19,7 +19,7 @@ import pytest
 from attempts import Answer, Server, Servers, is_one_line
 from toy_jobs import ToyJob, Toys
 
-from dac.states import unseal
+from dac.storage.states import unseal
 
 STEPS = 3
 EVERY_STEP = 1e-9  # seconds between states

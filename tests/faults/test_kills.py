@@ -22,7 +22,7 @@ from attempts import Answer, Server, Servers
 from safetensors.torch import load_file
 from toy_jobs import TRAININGS, ToyJob, Toys
 
-from dac.states import unseal
+from dac.storage.states import unseal
 
 STEPS = 120
 INTERVAL = 0.1  # seconds between two states

@@ -14,7 +14,7 @@ import pytest
 from attempts import Process, Servers
 from toy_jobs import ToyJob, Toys
 
-from dac.states import unseal
+from dac.storage.states import unseal
 
 LIMIT = 10.0  # seconds from the signal to the end
 MANY = 1_000_000  # steps: a run that doesn't end by itself
@@ -23,8 +23,8 @@ MANY = 1_000_000  # steps: a run that doesn't end by itself
 PHASES = {
     "reading inputs": ("training", "dac.scenes.scene:Scene.load", 0.0),
     "checking inputs": ("training", "dac.training.run:sha256", 0.0),
-    "compiling kernels": ("training", "dac.build:_compile", 1.5),
-    "evaluation: compiling kernels": ("evaluation", "dac.build:_compile", 1.5),
+    "compiling kernels": ("training", "dac.ops.build:_compile", 1.5),
+    "evaluation: compiling kernels": ("evaluation", "dac.ops.build:_compile", 1.5),
     "training": ("training", "dac.training.console:Console.step", 0.5),
     "saving": ("training", "dac.training.checkpoints:save_file", 0.0),
     "probing": ("training", "dac.fields.model:Model.picture", 0.0),
@@ -34,7 +34,7 @@ PHASES = {
     "evaluation: rendering": ("evaluation", "dac.fields.model:Model.picture", 0.0),
     "evaluation: importing the metrics": ("evaluation", "dac.evaluation.metrics:ssim", 0.0),
     "importing a scene": ("import", "dac.scenes.importer:decode", 0.0),
-    "SfM: reading photos": ("sfm", "dac.scenes.sfm:read_photos", 0.0),
+    "SfM: reading photos": ("sfm", "dac.scenes.sfm.reconstruct:read_photos", 0.0),
     "SfM: features": ("sfm", "pycolmap:extract_features", 0.1),
     "SfM: matching": ("sfm", "pycolmap:match_exhaustive", 0.1),
     "SfM: mapping": ("sfm", "pycolmap:incremental_mapping", 0.1),

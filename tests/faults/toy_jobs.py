@@ -14,7 +14,6 @@ import toy
 from PIL import Image
 from textured_room import room_cameras, room_photos
 
-from dac.provenance import source_digest
 from dac.settings import (
     DistillSettings,
     EvaluateSettings,
@@ -22,6 +21,7 @@ from dac.settings import (
     SceneSettings,
     SfmSettings,
 )
+from dac.storage.provenance import source_digest
 
 TRAININGS = ("training", "distillation", "fine-tuning")
 
@@ -36,7 +36,7 @@ _SCRIPTS = {
     "evaluation": ("evaluate", "dac.evaluation.evaluate"),
     "import": ("import_scene", "dac.scenes.importer"),
     "division": ("partition", "dac.divide.divide"),
-    "sfm": ("sfm", "dac.scenes.sfm"),
+    "sfm": ("sfm", "dac.scenes.sfm.reconstruct"),
 }
 _RUN = ("model.safetensors", "model.json", "optimizer.safetensors", "curve.json")
 _OUTPUTS = {

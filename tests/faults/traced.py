@@ -48,7 +48,7 @@ def _lives(pid: int) -> bool:
 
 
 def _watch_training(log: Path) -> None:
-    from dac.states import Finished
+    from dac.storage.states import Finished
     from dac.training.console import Console
 
     step, new_folder = Console.step, Finished.new_folder

@@ -26,12 +26,12 @@ from dac.divide.divide import GRAPH_DIVISIONS, partition_scene
 from dac.export.camera import stacked
 from dac.export.keyframes import interpolate, read_keyframes
 from dac.export.model_file import load
-from dac.scenes import sfm_photos
-from dac.scenes.colmap_model import read_model
+from dac.scenes.formats.colmap_model import read_model
 from dac.scenes.importer import import_scene
+from dac.scenes.photos.video import extract_frames
 from dac.scenes.points import Points, points_from_model
 from dac.scenes.scene import Scene
-from dac.scenes.video import extract_frames
+from dac.scenes.sfm import inputs
 from dac.scenes.views import read_names
 from dac.settings import DivideSettings, SceneSettings, VideoSettings, read_yaml, validate
 
@@ -178,7 +178,7 @@ def _path_file() -> None:
 def _before_sfm(data: Path, settings: SceneSettings) -> None:
     """What structure from motion does before COLMAP sees a photo."""
     exclude = read_names(Path(settings.exclude)) if settings.exclude else []
-    names = sfm_photos.chosen_photos(data, exclude)
-    photos = sfm_photos.read_photos(data, names)
-    sfm_photos.check_sizes(data, photos, "single")
-    sfm_photos.colmap_folder(data, photos, Path("work"))
+    names = inputs.chosen_photos(data, exclude)
+    photos = inputs.read_photos(data, names)
+    inputs.check_sizes(data, photos, "single")
+    inputs.colmap_folder(data, photos, Path("work"))

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, {fuzz!r})
 import numpy as np
 import entries
-import dac.scenes.transforms
+import dac.scenes.formats.transforms
 from dac.errors import UserError
 
 real = entries.run
@@ -29,7 +29,7 @@ real = entries.run
 def reader_without_a_guard(case, rules):
     def rigid(matrix, where):
         raise KeyError("transform_matrix")
-    dac.scenes.transforms.rigid = rigid
+    dac.scenes.formats.transforms.rigid = rigid
     real(case, rules)
 
 def raises(*arguments):

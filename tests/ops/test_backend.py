@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dac import build, ops
+from dac import ops
 from dac.errors import UserError
-from dac.ops import backend
+from dac.ops import backend, build
 
 compiler = pytest.mark.skipif(build.find_compiler()[0] is None, reason="no C++ compiler")
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dac import build, ops
+from dac import ops
 from dac.errors import UserError
-from dac.ops import backend, densities, distillation, reference
+from dac.ops import backend, build, densities, distillation, reference
 
 pytestmark = pytest.mark.skipif(
     build.find_compiler()[0] is None and build.find_built() is None, reason="no C++ compiler"

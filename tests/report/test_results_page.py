@@ -10,7 +10,7 @@ import pytest
 
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation
-from dac.plan import StepTimes
+from dac.workflow.plan import StepTimes
 from docs.make_results import _costs, main, publish
 
 Recorder = Callable[..., Path]

@@ -16,7 +16,8 @@ from fake_blender import write_blender
 from PIL import Image
 
 from dac.errors import UserError
-from dac.scenes.blend import (
+from dac.scenes.importer import import_scene
+from dac.scenes.photos.blend import (
     DISTANCE,
     Chunk,
     assemble,
@@ -24,8 +25,7 @@ from dac.scenes.blend import (
     poses_of,
     render_chunk,
 )
-from dac.scenes.importer import import_scene
-from dac.scenes.viewpoints import hemisphere_candidates
+from dac.scenes.photos.viewpoints import hemisphere_candidates
 from dac.settings import RenderSettings, SceneSettings
 
 SMALL = RenderSettings(train_views=5, test_views=3, size=24, samples=2, chunk=2, candidates=500)
@@ -271,9 +271,9 @@ def test_a_python_that_has_bpy_will_do(blend: Path, monkeypatch: pytest.MonkeyPa
 JOB = """
 import sys
 from pathlib import Path
-from dac.scenes.blend import Chunk, render_chunk
+from dac.scenes.photos.blend import Chunk, render_chunk
 from dac.settings import RenderSettings
-from dac.signals import listening
+from dac.process.signals import listening
 
 settings = RenderSettings.model_validate_json(sys.argv[1])
 with listening():

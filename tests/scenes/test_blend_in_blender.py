@@ -18,9 +18,9 @@ import torch
 from scipy.spatial import ConvexHull
 
 from dac.errors import UserError
-from dac.scenes.blend import DISTANCE, Chunk, assemble, chunks_of, render_chunk
-from dac.scenes.images import decode
 from dac.scenes.importer import import_scene
+from dac.scenes.photos.blend import DISTANCE, Chunk, assemble, chunks_of, render_chunk
+from dac.scenes.photos.images import decode
 from dac.scenes.scene import Scene
 from dac.settings import RenderSettings, SceneSettings
 

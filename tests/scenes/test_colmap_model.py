@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dac.errors import UserError
-from dac.scenes.colmap import lens_of, read_colmap
-from dac.scenes.colmap_model import ColmapCamera, ColmapModel, read_model
+from dac.scenes.formats.colmap import lens_of, read_colmap
+from dac.scenes.formats.colmap_model import ColmapCamera, ColmapModel, read_model
 
 CAMERAS = """# Camera list
 5 PINHOLE 32 24 30 31 16 12

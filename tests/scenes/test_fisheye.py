@@ -17,10 +17,10 @@ from test_sfm import errors_after_alignment, poses_of
 from textured_room import room_cameras, room_photos
 
 from dac.cameras import Cameras
-from dac.scenes.colmap_model import read_model
+from dac.scenes.formats.colmap_model import read_model
 from dac.scenes.importer import import_scene
 from dac.scenes.scene import Scene
-from dac.scenes.sfm import run_sfm
+from dac.scenes.sfm.reconstruct import run_sfm
 from dac.settings import SceneSettings, SfmSettings
 from dac.training.baseline import train_baseline
 

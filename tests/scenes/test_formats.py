@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from dac.errors import UserError
-from dac.files import inside
-from dac.scenes.blender import read_blender
-from dac.scenes.colmap import read_colmap
-from dac.scenes.nerfstudio import read_nerfstudio
-from dac.scenes.photos import read_photos
+from dac.scenes.formats.blender import read_blender
+from dac.scenes.formats.colmap import read_colmap
+from dac.scenes.formats.nerfstudio import read_nerfstudio
+from dac.scenes.formats.photos import read_photos
 from dac.scenes.views import Views, rigid
+from dac.storage.files import inside
 
 Writer = Callable[..., Path]
 Editor = Callable[[Path, Callable[[Any], object]], None]

@@ -9,7 +9,7 @@ import pytest
 from filming import wall
 from scipy.ndimage import affine_transform, gaussian_filter, uniform_filter1d
 
-from dac.scenes.frame_choice import Floats, Travel, choose, displacement, sharpness
+from dac.scenes.photos.frame_choice import Floats, Travel, choose, displacement, sharpness
 
 SHAPE = (180, 320)
 GREY = wall(640, 360).mean(axis=2)

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from dac.errors import UserError
-from dac.scenes.colmap import read_colmap
-from dac.scenes.images import store
+from dac.scenes.formats.colmap import read_colmap
+from dac.scenes.formats.nerfstudio import read_nerfstudio
 from dac.scenes.importer import import_scene
-from dac.scenes.masks import find_mask
-from dac.scenes.nerfstudio import read_nerfstudio
-from dac.scenes.sfm_photos import list_photos
+from dac.scenes.photos.images import store
+from dac.scenes.photos.masks import find_mask
+from dac.scenes.sfm.inputs import list_photos
 from dac.scenes.views import Finder, checked_lens
 from dac.settings import SceneSettings
 

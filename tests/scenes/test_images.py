@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dac.errors import UserError
-from dac.scenes import images
-from dac.scenes.images import average_blocks, decode, read_header, store
+from dac.scenes.photos import images
+from dac.scenes.photos.images import average_blocks, decode, read_header, store
 
 
 def random_pixels(height: int, width: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:

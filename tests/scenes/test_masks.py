@@ -11,7 +11,7 @@ from PIL import Image
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.scenes.masks import find_mask, lens_masks, read_mask
+from dac.scenes.photos.masks import find_mask, lens_masks, read_mask
 
 
 @pytest.mark.parametrize("name", ["a/1.jpg", "a/1.jpg.png", "a/1.png"])

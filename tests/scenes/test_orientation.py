@@ -10,8 +10,8 @@ import torch
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.scenes.images import Header
 from dac.scenes.orientation import match_pixels, turned
+from dac.scenes.photos.images import Header
 from dac.scenes.views import LensModel, Views
 
 WIDTH, HEIGHT = 60, 40

@@ -15,11 +15,11 @@ from textured_room import distance_to_room, room_cameras, room_photos
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.scenes.colmap_model import ColmapCamera, ColmapImage, ColmapModel, read_model
+from dac.scenes.formats.colmap_model import ColmapCamera, ColmapImage, ColmapModel, read_model
 from dac.scenes.points import Points, points_from_model, triangulate, triangulate_scene
-from dac.scenes.pycolmap_loader import load_pycolmap
 from dac.scenes.scene import Scene, Space
-from dac.scenes.triangulation import epipolar_error, ideal_pixels, near_pairs
+from dac.scenes.sfm.pycolmap_loader import load_pycolmap
+from dac.scenes.sfm.triangulation import epipolar_error, ideal_pixels, near_pairs
 from dac.settings import PointsSettings
 
 Array = NDArray[np.float64]

@@ -13,8 +13,8 @@ import torch
 from layouts import Known, encoded, write_nerfpp
 
 from dac.divide.divide import partition_scene
+from dac.scenes.formats.nerfpp import read_nerfpp
 from dac.scenes.importer import import_scene
-from dac.scenes.nerfpp import read_nerfpp
 from dac.scenes.scene import Scene
 from dac.settings import DivideSettings, Division, SceneSettings
 

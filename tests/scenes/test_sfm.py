@@ -17,11 +17,11 @@ from PIL import Image
 from textured_room import room_cameras, room_photos, static
 
 from dac.errors import UserError
-from dac.scenes.colmap_model import ColmapModel, read_model
-from dac.scenes.pycolmap_loader import count_rows, load_pycolmap, told_progress
-from dac.scenes.sfm import run_sfm
-from dac.scenes.sfm_pairs import best_pairs, can_list, coarsest
-from dac.scenes.sfm_photos import check_sizes, chosen_photos, colmap_folder, read_photos
+from dac.scenes.formats.colmap_model import ColmapModel, read_model
+from dac.scenes.sfm.inputs import check_sizes, chosen_photos, colmap_folder, read_photos
+from dac.scenes.sfm.pairs import best_pairs, can_list, coarsest
+from dac.scenes.sfm.pycolmap_loader import count_rows, load_pycolmap, told_progress
+from dac.scenes.sfm.reconstruct import run_sfm
 from dac.settings import SfmSettings
 
 Array = NDArray[np.float64]
@@ -75,7 +75,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch:
         # Ask for progress all the time: counting must not disturb the writing.
-        patch.setattr("dac.scenes.pycolmap_loader._SECONDS_BETWEEN_LINES", 0.01)
+        patch.setattr("dac.scenes.sfm.pycolmap_loader._SECONDS_BETWEEN_LINES", 0.01)
         run_sfm(folder / "photos", SETTINGS, folder / "out", folder / "work", threads=2)
     return folder
 
@@ -139,8 +139,8 @@ def test_progress_is_told(
     assert count_rows(database, "keypoints") == VIEWS
     assert count_rows(room / "no.db", "keypoints") is None
     counts = iter([2, None, 2, 5, *[8] * 1000])
-    monkeypatch.setattr("dac.scenes.pycolmap_loader._SECONDS_BETWEEN_LINES", 0.01)
-    monkeypatch.setattr("dac.scenes.pycolmap_loader.count_rows", lambda *_: next(counts))
+    monkeypatch.setattr("dac.scenes.sfm.pycolmap_loader._SECONDS_BETWEEN_LINES", 0.01)
+    monkeypatch.setattr("dac.scenes.sfm.pycolmap_loader.count_rows", lambda *_: next(counts))
     with (
         caplog.at_level(logging.INFO, "dac.sfm"),
         told_progress(database, "keypoints", "photos have features", VIEWS),
@@ -229,8 +229,8 @@ def test_too_few_registered(tmp_path: Path) -> None:
 def test_promising_pairs_are_enough(
     room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dac.scenes.sfm._ALL_PAIRS_UP_TO", 4)
-    monkeypatch.setattr("dac.scenes.sfm_pairs.BEST", 3)
+    monkeypatch.setattr("dac.scenes.sfm.reconstruct._ALL_PAIRS_UP_TO", 4)
+    monkeypatch.setattr("dac.scenes.sfm.pairs.BEST", 3)
     work = tmp_path / "work"
     work.mkdir()
     (work / "database.db").write_bytes((room / "work" / "database.db").read_bytes())
@@ -249,7 +249,7 @@ def test_promising_pairs_are_enough(
     # Killed while it matched: the pairs are not sought again.
     state = json.loads((work / "state.json").read_text())
     (work / "state.json").write_text(json.dumps({k: v for k, v in state.items() if k != "matched"}))
-    monkeypatch.setattr("dac.scenes.sfm.promising_pairs", None)
+    monkeypatch.setattr("dac.scenes.sfm.reconstruct.promising_pairs", None)
     shutil.rmtree(work / "finished")
     again = run_sfm(room / "photos", SETTINGS, tmp_path / "again", work, threads=2)
     assert again["registered"] == VIEWS and again["log"] == report["log"]

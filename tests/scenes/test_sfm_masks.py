@@ -15,12 +15,12 @@ from test_sfm import errors_after_alignment, poses_of
 from textured_room import room_cameras, room_photos, static
 
 from dac.errors import UserError
-from dac.scenes.colmap_model import read_model
+from dac.scenes.formats.colmap_model import read_model
 from dac.scenes.importer import import_scene
-from dac.scenes.pycolmap_loader import load_pycolmap
 from dac.scenes.scene import Scene
-from dac.scenes.sfm import run_sfm
-from dac.scenes.sfm_photos import colmap_masks, read_photos
+from dac.scenes.sfm.inputs import colmap_masks, read_photos
+from dac.scenes.sfm.pycolmap_loader import load_pycolmap
+from dac.scenes.sfm.reconstruct import run_sfm
 from dac.settings import SceneSettings, SfmSettings
 from dac.training.baseline import train_baseline
 

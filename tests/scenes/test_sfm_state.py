@@ -20,10 +20,10 @@ from PIL import Image
 from textured_room import room_cameras, room_photos
 
 from dac.errors import UserError
-from dac.scenes.colmap_model import read_model
-from dac.scenes.pycolmap_loader import count_rows, load_pycolmap
-from dac.scenes.sfm import run_sfm
-from dac.scenes.sfm_state import SfmState, is_whole, remove_database
+from dac.scenes.formats.colmap_model import read_model
+from dac.scenes.sfm.pycolmap_loader import count_rows, load_pycolmap
+from dac.scenes.sfm.reconstruct import run_sfm
+from dac.scenes.sfm.state import SfmState, is_whole, remove_database
 from dac.settings import SfmSettings
 
 SETTINGS = SfmSettings(max_features=800, camera_model="SIMPLE_RADIAL")
@@ -223,10 +223,10 @@ def test_a_database_goes_with_its_logs(tmp_path: Path) -> None:
 JOB = """
 import sys
 from pathlib import Path
-from dac.scenes.pycolmap_loader import load_pycolmap
-from dac.scenes.sfm import run_sfm
+from dac.scenes.sfm.pycolmap_loader import load_pycolmap
+from dac.scenes.sfm.reconstruct import run_sfm
 from dac.settings import SfmSettings
-from dac.signals import listening
+from dac.process.signals import listening
 
 settings = SfmSettings(max_features=800, camera_model="SIMPLE_RADIAL", mapping=sys.argv[1])
 with listening():

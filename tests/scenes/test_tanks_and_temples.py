@@ -27,9 +27,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dac.errors import UserError
+from dac.scenes.formats.nerfpp import read_nerfpp
+from dac.scenes.formats.nsvf import read_nsvf
 from dac.scenes.importer import import_scene
-from dac.scenes.nerfpp import read_nerfpp
-from dac.scenes.nsvf import read_nsvf
 from dac.scenes.views import Views
 from dac.settings import SceneSettings
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dac.errors import UserError
-from dac.scenes import video as video_module
-from dac.scenes.video import extract_frames, probe
+from dac.scenes.photos import video as video_module
+from dac.scenes.photos.video import extract_frames, probe
 from dac.settings import VideoSettings
 
 # A camera that starts slowly, hurries, stands still, and goes on.
@@ -265,7 +265,7 @@ def test_limits(
 def test_a_full_disk_is_noticed_before_anything_is_written(
     pan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dac.artifacts.free_space", lambda _: 1000)
+    monkeypatch.setattr("dac.storage.artifacts.free_space", lambda _: 1000)
     with pytest.raises(UserError, match=r"needs about .* GB of disk space"):
         extract_frames(pan, VideoSettings(), tmp_path / "out", tmp_path / "work", threads=1)
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dac.scenes.viewpoints import farthest_point_sampling, hemisphere_candidates, look_at
+from dac.scenes.photos.viewpoints import farthest_point_sampling, hemisphere_candidates, look_at
 
 
 def smallest_angle(points: np.ndarray) -> float:

@@ -12,14 +12,14 @@ import torch
 import toy
 from layouts import Known, write_colmap, write_nerfpp, write_nsvf
 
-from dac.artifacts import read_json
 from dac.divide.covisibility import covisibility
 from dac.divide.divide import partition_scene
-from dac.scenes.colmap_model import read_model
+from dac.scenes.formats.colmap_model import read_model
 from dac.scenes.importer import import_scene
 from dac.scenes.points import Points, points_from_model, triangulate
 from dac.scenes.scene import Scene
 from dac.settings import DivideSettings, PointsSettings, SceneSettings
+from dac.storage.artifacts import read_json
 from dac.training.baseline import train_baseline
 
 pytestmark = pytest.mark.slow

@@ -16,12 +16,12 @@ import torch
 import toy
 from safetensors.torch import load_file
 
-from dac.artifacts import read_json
 from dac.conquer import distill as conquer
 from dac.errors import UserError
 from dac.fields.model import build_model
 from dac.ops.backend import Backend, using
 from dac.settings import DistillSettings
+from dac.storage.artifacts import read_json
 from dac.training import images
 from dac.training.baseline import train_baseline
 from dac.training.batches import RayBatch, RayBatches

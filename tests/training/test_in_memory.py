@@ -13,12 +13,12 @@ import torch
 import toy
 from torch import Tensor
 
-from dac.artifacts import read_json
 from dac.conquer.distill import DistillSteps, distill
 from dac.errors import UserError
 from dac.fields.model import Model, build_model, load_model
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings
+from dac.storage.artifacts import read_json
 from dac.training import images
 from dac.training.batches import RayBatch, RayBatches
 from dac.training.curve import Progress

@@ -20,11 +20,11 @@ import torch
 import toy
 from torch import Tensor
 
-from dac.artifacts import read_json
 from dac.errors import UserError
 from dac.fields.model import load_model
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, FinetuneSettings
+from dac.storage.artifacts import read_json
 from dac.training import baseline as baseline_phase
 from dac.training import expert as expert_phase
 from dac.training import finetune as finetune_phase

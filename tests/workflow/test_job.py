@@ -69,7 +69,7 @@ def test_progress_in_words(job: ModuleType, told: dict[str, object], words: str)
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
     """Frozen settings of a stage that imports dac.errors alone."""
-    digest = "import dac.provenance as p; print(p.source_digest('dac.errors'), end='')"
+    digest = "import dac.storage.provenance as p; print(p.source_digest('dac.errors'), end='')"
     command = [sys.executable, "-c", digest]
     root = SCRIPTS.parent
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)

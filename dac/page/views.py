@@ -1,0 +1,244 @@
+"""Test views to compare: truth, baseline 2x and DaC, chosen by rule.
+
+Ranked by DaC's gain over the baseline on each view, they are the largest, the smallest and the
+quartiles between. Pictures are of the headline's mode and of its first seed. They are stored
+without loss if all of them together keep within `MOST_BYTES`, else ever more coarsely.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dac.errors import UserError
+from dac.evaluation.pictures import to_uint8
+from dac.evaluation.records import Evaluation
+from dac.evaluation.truth import truth_image
+from dac.page.found import Found
+from dac.report.renders import load_array
+from dac.report.text import one_line, signed
+from dac.scenes.points import Points
+from dac.scenes.scene import Scene
+
+Picture = NDArray[np.uint8]
+
+MOST_BYTES = 3_000_000  # of all compared pictures, before base64 adds a third
+_LONGEST = (1200, 800, 480)  # pixels
+_QUALITIES = (None, 95, 88, 75)  # None: without loss
+_COVER, _THUMBNAIL = 720, 112
+
+
+@dataclass(frozen=True)
+class View:
+    """One test view.
+
+    Attributes:
+        name: the view's.
+        why: its rank.
+        pictures: data URIs of truth, baseline and DaC, those that are there.
+        labels: of the pictures, with PSNR where there is one.
+        thumbnail: data URI.
+        gain: DaC over the baseline; empty where one of them is missing.
+    """
+
+    name: str
+    why: str
+    pictures: tuple[str, ...]
+    labels: tuple[str, ...]
+    thumbnail: str
+    gain: str
+
+
+@dataclass(frozen=True)
+class Views:
+    """The compared views.
+
+    Attributes:
+        views: by rank.
+        width, height: of the pictures in pixels.
+        rule: how the views were chosen, and what was done to the pictures: the caption.
+    """
+
+    views: tuple[View, ...]
+    width: int
+    height: int
+    rule: str
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The page's first picture.
+
+    Attributes:
+        uri: its data URI.
+        name: of its view.
+        tall: whether it is taller than wide.
+    """
+
+    uri: str
+    name: str
+    tall: bool
+
+
+def cover(scene: Scene, points: Points | None) -> Cover:
+    """The test view that sees most of the sparse points; without points, the middle one.
+
+    What most points are on is what the views have in common: the scene's matter.
+    """
+    views = scene.test or scene.train
+    view = views[len(views) // 2]
+    if points is not None:
+        seen = np.bincount(points.views, minlength=len(scene.names))
+        view = max(views, key=lambda view: int(seen[view]))
+    picture = to_uint8(truth_image(scene, view))
+    uri = _uri(_smaller(picture, _COVER), 90)
+    return Cover(uri, one_line(scene.names[view]), picture.shape[0] > picture.shape[1])
+
+
+def views(found: Found) -> Views | None:
+    """The views to compare; None where the 2x baseline or DaC has no pictures.
+
+    Raises:
+        UserError: a picture file is damaged.
+    """
+    rows = (found.main.twice, found.main.dac)
+    if any(row is None for row in rows):
+        return None
+    seeds = [{run.label.seed: run for run in row.runs} for row in rows if row is not None]
+    common = sorted(set(seeds[0]) & set(seeds[1]))
+    if not common:
+        return None
+    records = [of[common[0]] for of in seeds]
+    folders = [found.evaluations[record.label] for record in records]
+    if not all((folder / "renders.npy").is_file() for folder in folders):
+        return None
+    chosen = choose(records[0], records[1])
+    triples = _pictures(found.scene, [name for name, _, _ in chosen], records, folders)
+    encoded, note = _encoded(triples)
+    seed = f"seed {common[0]}" if len(found.main.dac.runs if found.main.dac else ()) > 1 else ""
+    return Views(
+        views=tuple(
+            _view(name, why, gain, uris, triple, records)
+            for (name, why, gain), uris, triple in zip(chosen, encoded, triples, strict=True)
+        ),
+        width=triples[0][0].shape[1],
+        height=triples[0][0].shape[0],
+        rule=f"Chosen by rule, not by eye: ranked by DaC’s gain over the 2x baseline on each of "
+        f"{len(records[1].images)} test views{f' ({seed})' if seed else ''}, the largest gain, the "
+        f"quartiles, and the smallest. {note}",
+    )
+
+
+def choose(baseline: Evaluation, ours: Evaluation) -> list[tuple[str, str, float]]:
+    """Views at the quartiles of the gain, from the largest to the smallest.
+
+    Returns:
+        For each view its name, its rank in words, and the gain in dB.
+    """
+    theirs = {image.name: image.psnr for image in baseline.images}
+    gains = {i.name: i.psnr - theirs[i.name] for i in ours.images if i.name in theirs}
+    ranked = sorted(gains, key=lambda name: -gains[name])
+    last = len(ranked) - 1
+    words = ("largest gain", "upper quartile", "median", "lower quartile", "smallest gain")
+    places = {round(i * last / 4): i for i in (2, 1, 3, 4, 0)}  # of few views, the ends stay
+    return [
+        (ranked[place], _rank(words[i], gains[ranked[place]]), gains[ranked[place]])
+        for place, i in sorted(places.items())
+    ]
+
+
+def _rank(word: str, gain: float) -> str:
+    """A gain below zero is a loss."""
+    if gain >= 0 or "gain" not in word:
+        return word
+    return "smallest loss" if word.startswith("largest") else "largest loss"
+
+
+def _pictures(
+    scene: Scene, names: Sequence[str], records: Sequence[Evaluation], folders: Sequence[Path]
+) -> list[list[Picture]]:
+    """Truth, baseline and DaC (H, W, 3) of each view.
+
+    Raises:
+        UserError: pictures are damaged, or of another scene.
+    """
+    renders = [load_array(folder, "renders.npy") for folder in folders]
+    size = scene.images.shape[1:3]
+    for array, record, folder in zip(renders, records, folders, strict=True):
+        if array.shape != (len(record.images), *size, 3) or not set(names) <= set(scene.names):
+            what = "holds other pictures than those of the scene's test views"
+            raise UserError(folder / "renders.npy", what, "run the evaluation again")
+    places = [{image.name: i for i, image in enumerate(record.images)} for record in records]
+    return [
+        [
+            to_uint8(truth_image(scene, scene.indices([name])[0])),
+            *(np.asarray(r[p[name]]) for r, p in zip(renders, places, strict=True)),
+        ]
+        for name in names
+    ]
+
+
+def _view(
+    name: str,
+    why: str,
+    gain: float,
+    uris: Sequence[str],
+    triple: Sequence[Picture],
+    records: Sequence[Evaluation],
+) -> View:
+    scores = [next(i.psnr for i in record.images if i.name == name) for record in records]
+    return View(
+        name=one_line(name),
+        why=why,
+        pictures=tuple(uris),
+        labels=("truth", f"baseline 2x, {scores[0]:.2f} dB", f"DaC, {scores[1]:.2f} dB"),
+        thumbnail=_uri(_smaller(triple[0], _THUMBNAIL), 80),
+        gain=f"{signed(gain)} dB",
+    )
+
+
+def _encoded(triples: Sequence[Sequence[Picture]]) -> tuple[list[list[str]], str]:
+    """Data URIs of all pictures within the budget, or the coarsest, and a sentence on them."""
+    for longest in _LONGEST:
+        smaller = [[_smaller(picture, longest) for picture in triple] for triple in triples]
+        height, width = smaller[0][0].shape[:2]
+        reduced = smaller[0][0].shape != triples[0][0].shape
+        for quality in _QUALITIES:
+            encoded = [[_uri(picture, quality) for picture in triple] for triple in smaller]
+            if sum(len(uri) for triple in encoded for uri in triple) * 3 / 4 <= MOST_BYTES:
+                break
+        else:
+            continue
+        break
+    size = f"Pictures are {width} x {height} pixels" + (", reduced" if reduced else "")
+    stored = "stored without loss" if quality is None else f"stored as WebP of quality {quality}"
+    return encoded, f"{size}, {stored}; PSNR is of the unreduced renders."
+
+
+def _smaller(picture: Picture, longest: int) -> Picture:
+    """A picture whose longer side is at most `longest`."""
+    from PIL import Image
+
+    height, width = picture.shape[:2]
+    share = longest / max(height, width)
+    if share >= 1:
+        return picture
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def _uri(picture: Picture, quality: int | None) -> str:
+    """A data URI of WebP; None: without loss."""
+    from PIL import Image
+
+    options: dict[str, Any] = {"lossless": True} if quality is None else {"quality": quality}
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", method=4, **options)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,232 @@
+"""The head of the page: what was done, and what came of it, in sentences made by rule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dac.page.found import Found, Schedule
+from dac.report.controls import Controls
+from dac.report.diagnosis import AHEAD, BEHIND, verdict
+from dac.report.methods import method_name
+from dac.report.rows import SATURATED, Row
+from dac.report.statistics import Paired
+from dac.report.text import MISSING, interval, one_line, signed
+
+_DIVISIONS = {
+    "azimuth": "by azimuth into {K} groups",
+    "azimuth-quantile": "by azimuth into {K} groups of equal size",
+    "azimuth-overlap": "by azimuth into {K} groups that overlap",
+    "louvain": "into {K} groups, the Louvain communities of their covisibility graph",
+    "spectral": "into {K} groups by spectral clustering of their covisibility matrix",
+    "random": "into {K} groups at random",
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A difference as the page draws it.
+
+    Attributes:
+        title: what is compared.
+        text: the difference with its interval, dB.
+        method: whose colour it has.
+        sure: whether its interval leaves zero out.
+        low, mean, high: where it lies on the axis that all differences share, percent; without an
+            interval, all where the mean is.
+        zero: where no difference lies, percent.
+    """
+
+    title: str
+    text: str
+    method: str
+    sure: bool
+    low: float
+    mean: float
+    high: float
+    zero: float
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the head says.
+
+    Attributes:
+        done: two sentences on what was done.
+        verdict: one line for each mode, the headline's first.
+        caveats: what keeps the verdict from being read as more than it is.
+        compared: the differences behind it.
+        choice: how the page came to be about this DaC; empty where there was no choice.
+    """
+
+    done: str
+    verdict: tuple[str, ...]
+    caveats: tuple[str, ...]
+    compared: tuple[Compared, ...]
+    choice: str
+
+
+def words(found: Found) -> Words:
+    """The head's sentences."""
+    return Words(
+        done=_done(found),
+        verdict=tuple(_verdict(controls, name) for controls, name in _named(found)),
+        caveats=tuple(_caveats(found)),
+        compared=tuple(_compared(found)),
+        choice=_choice(found),
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """E.g. `1 view`, `1,200 views`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _named(found: Found) -> list[tuple[Controls, str]]:
+    """DaC's name in each mode."""
+    several = len(found.controls) > 1
+    return [
+        (
+            controls,
+            one_line(f"DaC ({controls.dac.label.mode})") if several and controls.dac else "DaC",
+        )
+        for controls in found.controls
+    ]
+
+
+def _done(found: Found) -> str:
+    views = count(len(found.scene.train), "training view")
+    run = found.rows[0].runs[0] if found.rows else found.main.rows[0].runs[0]
+    scored = count(run.test_views, "test view")
+    if len(run.images) < run.test_views:
+        scored = f"{len(run.images):,} of {scored}"
+    scored = f"the scores are means over {scored}."
+    if found.schedule is None:
+        return f"The baseline was trained on {views}; {scored}"
+    once = found.main.once
+    steps = "" if once is None else f" for {once.label.steps:,} steps"
+    return f"{_divided(found.schedule, views, steps)} {_conquered(found.schedule)}; {scored}"
+
+
+def _divided(schedule: Schedule, views: str, steps: str) -> str:
+    if schedule.K == 1:
+        return f"One expert was trained on all {views}{steps}."
+    how = _DIVISIONS.get(schedule.division, "into {K} groups").format(K=schedule.K)
+    return f"{views} were divided {how}, and an expert was trained on each{steps}."
+
+
+def _conquered(schedule: Schedule) -> str:
+    taught = "it" if schedule.K == 1 else "them"
+    distilled = f" in {schedule.distill_steps:,} steps" if schedule.distill_steps else ""
+    return (
+        f"One model of the original size was distilled from {taught}{distilled} and fine-tuned on "
+        f"the images in {schedule.steps:,}"
+    )
+
+
+def _verdict(controls: Controls, name: str) -> str:
+    """The headline, by rule from the difference to the 2x baseline."""
+    if controls.dac is None:
+        return "DaC was not scored yet: this page shows what there is."
+    if controls.twice is None:
+        return f"{name} was scored, but no baseline of twice the steps to hold it against."
+    difference = controls.dac.minus(controls.twice)
+    if difference is None:
+        return f"{name} and the baseline of twice the steps share no seed to be compared on."
+    said = verdict(difference)
+    over = "from one seed" if difference.seeds == 1 else f"over {difference.seeds} seeds"
+    if said in (AHEAD, BEHIND):
+        low, high = sorted((abs(difference.low), abs(difference.high)))
+        size = _unbroken(f"{abs(difference.mean):.2f} dB [{low:.2f}, {high:.2f}]")
+        side = "ahead of" if said == AHEAD else "behind"
+        return f"{name} is {size} {side} the baseline of twice the steps, {over}."
+    return (
+        f"{name} shows no difference from the baseline of twice the steps: {_size(difference)}, "
+        f"{over}."
+    )
+
+
+def _size(difference: Paired) -> str:
+    return _unbroken(f"{signed(difference.mean)} dB {interval(difference.low, difference.high)}")
+
+
+def _unbroken(text: str) -> str:
+    """What stays on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _caveats(found: Found) -> list[str]:
+    main, caveats = found.main, []
+    gain = None if main.once is None or main.twice is None else main.twice.minus(main.once)
+    if gain is not None:
+        doubled = f"Twice the steps still give the baseline {_size(gain)}"
+        if gain.mean > SATURATED:
+            caveats.append(f"{doubled}: what differs is training speed, not the method’s claim.")
+        else:
+            caveats.append(f"{doubled}: it is nearly saturated (at most {SATURATED} dB).")
+    compared = [row for row in (main.once, main.twice, main.dac) if row is not None]
+    if any(len(row.runs) == 1 for row in compared):
+        caveats.append("One seed: how much another training would differ is in no interval.")
+    if any(len(run.images) == 1 for row in compared for run in row.runs):
+        caveats.append(f"[{MISSING}]: of one test view there is no interval, and nothing is sure.")
+    return caveats
+
+
+def _compared(found: Found) -> list[Compared]:
+    """Differences on one axis, which holds zero and every interval."""
+    main, named = found.main, _named(found)
+    pairs: list[tuple[str, Row | None, Row | None]] = [
+        ("baseline 2x over baseline 1x", main.twice, main.once),
+        ("experts, each on its own views, over baseline 1x", main.experts, main.once),
+        *((f"{name} over baseline 2x", each.dac, each.twice) for each, name in named),
+    ]
+    if main.equal is not None:
+        rival = one_line(method_name(main.equal.label.method, "baseline"))
+        pairs.append((f"{named[0][1]} over {rival}, of equal compute", main.dac, main.equal))
+    drawn = []
+    for title, ours, reference in pairs:
+        difference = None if ours is None or reference is None else ours.minus(reference)
+        if ours is not None and difference is not None:
+            drawn.append((f"{title}{_lone(difference, found)}", ours.label.method, difference))
+    ends = [end for *_, d in drawn for end in (d.mean, d.low, d.high) if not math.isnan(end)]
+    start, width = min([0.0, *ends]), (max([0.0, *ends]) - min([0.0, *ends])) or 1.0
+
+    def place(value: float, otherwise: float = 0.0) -> float:
+        value = otherwise if math.isnan(value) else value
+        return round(2 + 96 * (value - start) / width, 2)
+
+    return [
+        Compared(
+            title=title,
+            text=_size(d),
+            method=method,
+            sure=d.sure,
+            low=place(d.low, d.mean),
+            mean=place(d.mean),
+            high=place(d.high, d.mean),
+            zero=place(0.0),
+        )
+        for title, method, d in drawn
+    ]
+
+
+def _lone(difference: Paired, found: Found) -> str:
+    """Says that a difference is of one seed, where others on the page are of more."""
+    seeds = max(len(row.runs) for row in found.rows)
+    return " (one seed)" if difference.seeds == 1 < seeds else ""
+
+
+def _choice(found: Found) -> str:
+    said = []
+    if found.choices > 1:
+        said.append(
+            f"The folder holds {found.choices} divisions and schedules of DaC; this page is about "
+            "the one with the most runs."
+        )
+    if found.other_models:
+        names = ", ".join(one_line(name) for name in found.other_models)
+        said.append(
+            f"It is about the model {one_line(found.model)}, which has the most runs; left out: "
+            f"{names}."
+        )
+    return " ".join(said)

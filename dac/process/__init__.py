@@ -1,0 +1,1 @@
+"""The process that runs: signals, other programs, progress."""

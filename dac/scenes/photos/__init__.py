@@ -1,0 +1,1 @@
+"""Pictures: decoding, masks, frames of videos, renders of .blend files."""

@@ -1,0 +1,1 @@
+"""Structure from motion, and triangulation from known cameras."""

@@ -1,0 +1,1 @@
+"""What lies on disk: whole files, sealed states, reading with bounds, provenance."""

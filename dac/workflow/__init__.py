@@ -1,0 +1,1 @@
+"""The workflow's decisions: what is trained, what it depends on, what it takes."""

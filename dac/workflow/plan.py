@@ -1,0 +1,136 @@
+"""How long a configuration's trainings take, from step times that were measured.
+
+Notation: a training makes n steps of t seconds each on some device; the sum of n t over all
+trainings is the time on one device, whatever runs side by side.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from dac.errors import UserError
+from dac.settings import ResolvedScene
+from dac.storage.artifacts import read_json
+
+_PHASE = re.compile(r"(?P<kind>baseline|restart|distill|finetune)-(?P<steps>\d+)$")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps of some trainings: on images, and of distillation, which asks the experts as well."""
+
+    images: int = 0
+    distillation: int = 0
+
+    def __add__(self, other: Steps) -> Steps:
+        return Steps(self.images + other.images, self.distillation + other.distillation)
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """What `python -m bench.step_times` measured of one model and batch on one device.
+
+    Attributes:
+        device: that ran, with how many threads.
+        model: the model's settings.
+        rays: a step, in training and in distillation.
+        training, distillation: seconds a step.
+    """
+
+    device: str
+    model: Mapping[str, Any]
+    rays: int
+    training: float
+    distillation: float
+
+    def hours(self, steps: Steps) -> float:
+        """Of so many steps, one after another."""
+        return (steps.images * self.training + steps.distillation * self.distillation) / 3600
+
+
+_ENTRIES = TypeAdapter(list[StepTimes])
+
+
+def steps_of(run: str, scene: ResolvedScene) -> Steps:
+    """Steps of the training that writes a run's folder, whose name tells them.
+
+    Args:
+        run: e.g. `.../azimuth-4/expert2`, `.../corrected/distill-600-finetune-600`.
+    """
+    phase = _PHASE.search(run)
+    if phase is None:
+        return Steps(images=scene.train.steps)  # an expert
+    steps = int(phase["steps"])
+    return Steps(distillation=steps) if phase["kind"] == "distill" else Steps(images=steps)
+
+
+def read_step_times(path: Path) -> list[StepTimes]:
+    """Read docs/results/step_times.json.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return _ENTRIES.validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        what = f"holds no step times ({where}: {first['msg']})"
+        raise UserError(path, what, "measure again: python -m bench.step_times") from None
+
+
+def summary(trainings: Iterable[tuple[str, ResolvedScene]], times: Sequence[StepTimes]) -> str:
+    """One line: how many trainings, their steps, and their hours on each measured device.
+
+    Args:
+        trainings: run folders with their scenes.
+        times: of any models; a device counts only if it has all of the trainings' models.
+    """
+    of_model: dict[str, Steps] = {}
+    settings: dict[str, ResolvedScene] = {}
+    count = 0
+    for run, scene in trainings:
+        key = f"{scene.model.model_dump_json()} {scene.train.rays}"
+        of_model[key] = of_model.get(key, Steps()) + steps_of(run, scene)
+        settings[key] = scene
+        count += 1
+    whole = sum(of_model.values(), Steps())
+    text = (
+        f"{count:,} trainings: {whole.images:,} steps on images, "
+        f"{whole.distillation:,} of distillation"
+    )
+    times_on = [
+        f"{_time(total)} on {device}"
+        for device in dict.fromkeys(time.device for time in times)
+        if (total := _hours(of_model, settings, [t for t in times if t.device == device]))
+    ]
+    return f"{text}; {', '.join(times_on) or 'no step times were measured for such models'}"
+
+
+def _time(hours: float) -> str:
+    if hours < 1:
+        minutes = max(1, round(60 * hours))
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return f"{hours:,.0f} hours" if hours >= 100 else f"{hours:.3g} hours"
+
+
+def _hours(
+    of_model: Mapping[str, Steps],
+    settings: Mapping[str, ResolvedScene],
+    times: Sequence[StepTimes],
+) -> float | None:
+    total = 0.0
+    for key, steps in of_model.items():
+        scene = settings[key]
+        model = scene.model.model_dump(mode="json", exclude={"name"})
+        fitting = [time for time in times if time.model == model and time.rays == scene.train.rays]
+        if not fitting:
+            return None
+        total += fitting[0].hours(steps)
+    return total

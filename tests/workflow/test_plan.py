@@ -1,0 +1,123 @@
+"""How long trainings take, by hand: steps from run folders, hours from measured step times."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+
+from dac.errors import UserError
+from dac.settings import ModelSettings, ResolvedScene, parse, resolve
+from dac.workflow.plan import Steps, StepTimes, read_step_times, steps_of, summary
+
+
+def scene(name: str = "ball", **changes: Any) -> ResolvedScene:
+    entry = {"name": name, "path": name, "format": "colmap", "division": "azimuth", "K": 2}
+    data = {"scenes": [entry], "train": {"steps": 30, "rays": 16}}
+    return resolve(parse(data | changes), name)
+
+
+def times(device: str, model: ModelSettings, training: float, distillation: float) -> StepTimes:
+    shapes = model.model_dump(mode="json", exclude={"name"})
+    return StepTimes(device, shapes, 16, training, distillation)
+
+
+SEED = "results/ball/kplanes/seed0"
+
+
+@pytest.mark.parametrize(
+    ("run", "steps"),
+    [
+        ("baseline-60", Steps(images=60)),
+        ("baseline-60-restart-40", Steps(images=40)),
+        ("azimuth-2/expert1", Steps(images=30)),
+        ("azimuth-2/paper/distill-50", Steps(distillation=50)),
+        ("azimuth-2/paper/distill-50-finetune-40", Steps(images=40)),
+        ("azimuth-overlap-12/corrected/distill-5-finetune-7", Steps(images=7)),
+    ],
+)
+def test_the_folder_of_a_run_tells_its_own_steps(run: str, steps: Steps) -> None:
+    assert steps_of(f"{SEED}/{run}", scene()) == steps
+
+
+@pytest.mark.parametrize("folder", ["distill-9", "baseline-9-restart-9", "finetune-9"])
+def test_other_folders_on_the_way_tell_nothing(folder: str) -> None:
+    assert steps_of(f"{folder}/{SEED}/azimuth-2/expert0", scene()) == Steps(images=30)
+
+
+def test_steps_and_hours_add_up() -> None:
+    steps = Steps(3, 4) + Steps(10, 20)
+    assert steps == Steps(images=13, distillation=24)
+    one = times("a", scene().model, training=2.0, distillation=5.0)
+    assert one.hours(steps) == (13 * 2 + 24 * 5) / 3600
+    assert one.hours(Steps()) == 0
+
+
+def test_a_device_counts_if_it_has_every_model_that_is_trained() -> None:
+    small = scene()
+    large = scene("room", model={"name": "large", "resolution": 256})
+    runs = [
+        (f"{SEED}/baseline-1800", small),
+        (f"{SEED}/azimuth-2/expert0", small),
+        (f"{SEED}/azimuth-2/paper/distill-900", small),
+        ("results/room/large/seed0/baseline-7200", large),
+    ]
+    measured = [
+        times("A", small.model, 2.0, 4.0),
+        times("A", large.model, 10.0, 20.0),
+        times("B", small.model, 1.0, 2.0),
+    ]
+    # (1830 * 2 + 900 * 4 + 7200 * 10) / 3600
+    whole = "4 trainings: 9,030 steps on images, 900 of distillation"
+    assert summary(runs, measured) == f"{whole}; 22 hours on A"
+    # (1830 + 900 * 2) / 3600
+    assert summary(runs[:3], measured).endswith("; 2.02 hours on A, 1.01 hours on B")
+    # (600 + 30) / 3600
+    few = [(f"{SEED}/azimuth-2/expert0", small), (f"{SEED}/baseline-600", small)]
+    assert summary(few, measured).endswith("; 21 minutes on A, 10 minutes on B")
+    nothing = "no step times were measured for such models"
+    assert summary(runs, measured[1:]) == f"{whole}; {nothing}"
+    assert summary(runs, []) == f"{whole}; {nothing}"
+    assert summary([], measured) == f"0 trainings: 0 steps on images, 0 of distillation; {nothing}"
+
+
+def test_a_model_s_name_is_no_size_and_the_rays_are() -> None:
+    named = scene(model={"name": "variant"})
+    measured = [times("A", scene().model, 3600.0, 0.0)]
+    run = f"{SEED}/baseline-5"
+    assert summary([(run, named)], measured).endswith("; 5 hours on A")
+    rays = scene(train={"steps": 30, "rays": 17})
+    assert summary([(run, rays)], measured).endswith("for such models")
+
+
+def test_step_times_come_back_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "step_times.json"
+    entry = times("A", toy.model_settings(), 0.25, 0.5)
+    path.write_text(json.dumps([asdict(entry)]))
+    assert read_step_times(path) == [entry]
+
+
+@pytest.mark.parametrize("content", ["[1]", '[{"device": "A"}]', '[{"other": 1}]', "{", "{}"])
+def test_damaged_step_times_are_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "step_times.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"step_times\.json") as caught:
+        read_step_times(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_step_times_of_a_wrong_kind_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "step_times.json"
+    entry = asdict(times("A", toy.model_settings(), 0.25, 0.5))
+    path.write_text(json.dumps([entry, entry | {"training": "fast"}]))
+    with pytest.raises(UserError, match=r"step_times\.json: holds no step times \(1\.training: "):
+        read_step_times(path)
+
+
+def test_missing_step_times(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none"):
+        read_step_times(tmp_path / "none.json")
