@@ -3,8 +3,8 @@
     blender --background --python render_in_blender.py -- job.json
     python render_in_blender.py -- job.json            where that Python has bpy
 
-Blender's Python has nothing of `dac`, so nothing is imported from it; `dac.scenes.photos.blend` writes
-the job (see `main`) and listens to the lines that begin with `dac view:` and `dac error:`.
+Blender's Python has nothing of `dac`, so nothing is imported from it; `dac.scenes.photos.blend`
+writes the job (see `main`) and listens to the lines that begin with `dac view:` and `dac error:`.
 """
 
 from __future__ import annotations
