@@ -6,12 +6,11 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.report.ablation_tables import write_ablation_table
+    from dac.report.tables.ablation import write
 
     records = [Path(record) for record in job.input.records]
-    csv, md, tex, html = (Path(job.output[kind]) for kind in ("csv", "md", "tex", "html"))
-    paper = job.value("paper_values")
-    write_ablation_table(job.wildcards.study, records, csv, md, tex, html, paper=paper)
+    outputs = {kind: Path(file) for kind, file in job.output.items()}
+    write(records, outputs, {"paper_values": job.value("paper_values")}, job.wildcards.study)
 
 
 run(main, snakemake)

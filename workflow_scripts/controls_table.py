@@ -6,12 +6,11 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.report.controls_table import write_controls_table
+    from dac.report.tables.controls import write
 
     records = [Path(record) for record in job.input.records]
-    csv, md, tex, html = (Path(job.output[kind]) for kind in ("csv", "md", "tex", "html"))
-    divisions = {scene: (division, K) for scene, (division, K) in job.value("divisions").items()}
-    write_controls_table(records, csv, md, tex, html, divisions)
+    outputs = {kind: Path(file) for kind, file in job.output.items()}
+    write(records, outputs, {"divisions": job.value("divisions")}, "controls")
 
 
 run(main, snakemake)

@@ -1,16 +1,14 @@
 """Draw the loss terms of every phase."""
 
-from _runs import scene_runs
+from _figure import draw_with
 
 from _job import Job, run
 
 
 def main(job: Job) -> None:
-    from pathlib import Path
+    from dac.report.figures.losses import draw
 
-    from dac.report.losses_figure import losses_figure
-
-    losses_figure(scene_runs(job), Path(job.output.png), Path(job.output.pdf))
+    draw_with(draw, job, {})
 
 
 run(main, snakemake)

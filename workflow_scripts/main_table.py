@@ -6,11 +6,11 @@ from _job import Job, run
 def main(job: Job) -> None:
     from pathlib import Path
 
-    from dac.report.tables import write_main_table
+    from dac.report.tables.main import write
 
     records = [Path(record) for record in job.input.records]
-    csv, md, tex, html = (Path(job.output[kind]) for kind in ("csv", "md", "tex", "html"))
-    write_main_table(records, csv, md, tex, html, paper=job.value("paper_values"))
+    outputs = {kind: Path(file) for kind, file in job.output.items()}
+    write(records, outputs, {"paper_values": job.value("paper_values")}, "main")
 
 
 run(main, snakemake)

@@ -1,15 +1,14 @@
 """Draw what overlapping sectors bring."""
 
+from _figure import draw_with
+
 from _job import Job, run
 
 
 def main(job: Job) -> None:
-    from pathlib import Path
+    from dac.report.figures.overlap import draw
 
-    from dac.report.overlap_figure import overlap_figure
-
-    records = [Path(record) for record in job.input.records]
-    overlap_figure(records, None, Path(job.output.png), Path(job.output.pdf))
+    draw_with(draw, job, {})
 
 
 run(main, snakemake)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dac.page.found import Found
-from dac.report.convergence_figure import SHOWN_DECIBELS
+from dac.report.figures.convergence import SHOWN_DECIBELS
 from dac.report.rows import Row
 from dac.report.runs import Stretch, load_curve, shifted, stretch
 from dac.report.text import MISSING, one_line

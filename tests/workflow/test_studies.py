@@ -275,10 +275,16 @@ def test_another_seed_plans_every_cell_once(studied: Project) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "rule", "count"),
     [
-        ("overlap_figure", "LEAST_SPAN = 0.5", "LEAST_SPAN = 0.6", "overlap_figure", 1),
-        ("budget_figure", "_BEYOND = (0, (5, 3))", "_BEYOND = (0, (4, 3))", "budget_figure", 1),
-        ("ablation_tables", '"Divisions"', '"The divisions"', "ablation_table", 4),
-        ("controls_table", 'title="Controls"', 'title="All controls"', "controls_table", 1),
+        ("figures/overlap", "LEAST_SPAN = 0.5", "LEAST_SPAN = 0.6", "overlap_figure", 1),
+        (
+            "figures/convergence_study",
+            "_BEYOND = (0, (5, 3))",
+            "_BEYOND = (0, (4, 3))",
+            "budget_figure",
+            1,
+        ),
+        ("tables/ablation", '"Divisions"', '"The divisions"', "ablation_table", 4),
+        ("tables/controls", 'title="Controls"', 'title="All controls"', "controls_table", 1),
     ],
 )
 def test_a_line_of_a_table_or_figure_reaches_that_one(
