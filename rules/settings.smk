@@ -1,7 +1,24 @@
 # One local rule a stage writes its settings and a hash of its sources into a file that the stage's
 # jobs take as input. So a job that waits in a queue keeps the settings that it was planned with, and
 # only the stages that a change reaches run again.
-for stage in STAGE_MODULES:
+def settings_of(stage):
+    """A params function: what is frozen, as the file's path says it."""
+
+    def settings(wildcards):
+        try:
+            return settings_to_freeze(stage, CONFIGURATION, **wildcards)
+        except LookupError as error:
+            raise WorkflowError(str(error))
+
+    return settings
+
+
+def sources_of(stage):
+    """A params function: only a job that freezes reads the sources."""
+    return lambda wildcards: source_digest(*modules_of(stage))
+
+
+for stage in (*STAGES, *REPORT_STAGES):
 
     rule:
         name:
@@ -17,9 +34,9 @@ for stage in STAGE_MODULES:
         conda:
             "../envs/core.yaml"
         params:
-            settings=settings_to_freeze(stage),
-            modules=STAGE_MODULES[stage],
-            sources=source_digest(*STAGE_MODULES[stage]),
+            settings=settings_of(stage),
+            modules=modules_of(stage),
+            sources=sources_of(stage),
         message:
             f"Freezing the settings of {stage}"
         script:
