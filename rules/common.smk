@@ -12,7 +12,7 @@ from dac.settings import read_yaml
 from dac.storage.provenance import source_digest
 from dac.storage.states import forget_finished
 from dac.workflow import inputs, layout, preflight
-from dac.workflow.configuration import Configuration
+from dac.workflow.configuration import Configuration, NotConfiguredError
 from dac.workflow.frozen import frozen_file, modules_of, settings_to_freeze
 from dac.workflow.logs import errors_since
 from dac.workflow.plan import planned
@@ -69,6 +69,11 @@ def files_in(folder, names):
     return [f"{folder}/{name}" for name in names]
 
 
+def evaluation_files(folder):
+    arrays = files_in(folder, ("evaluation.json", "renders.npy", "depth.npy"))
+    return [*arrays, directory(f"{folder}/renders"), directory(f"{folder}/depth")]
+
+
 def beside(kind, path, suffix=""):
     """The log, benchmark or state of a job, in a tree of its own that mirrors the results."""
     return f"{RESULTS}/{kind}/{path.removeprefix(f'{RESULTS}/')}{suffix}"
@@ -117,17 +122,27 @@ wildcard_constraints:
 # --- Input functions ----------------------------------------------------------------------------
 
 
+def configured(function, *arguments, **named):
+    """Call it; a path may name what the configuration doesn't have."""
+    try:
+        return function(*arguments, **named)
+    except NotConfiguredError as error:
+        raise WorkflowError(str(error))
+
+
 def scene_of(wildcards):
     """The settings of the scene that a path names."""
-    try:
-        return CONFIGURATION.scene(wildcards.scene)
-    except LookupError as error:
-        raise WorkflowError(str(error))
+    return configured(CONFIGURATION.scene, wildcards.scene)
 
 
 def of_scene(find, *arguments):
     """Files that belong to the scene in a path."""
     return lambda wildcards: find(CONFIGURATION, scene_of(wildcards), *arguments)
+
+
+def covisibility_of(wildcards):
+    """The covisibility matrix, for the divisions that read it."""
+    return inputs.covisibility_for(CONFIGURATION, scene_of(wildcards), wildcards.division)
 
 
 def run_at(folder, wildcards):
@@ -145,9 +160,14 @@ def of_runs(folder, find, names):
     return files
 
 
-def label_of(folder):
-    """How a run's record calls it; its path says the rest."""
-    return lambda wildcards: run_at(folder, wildcards).label(scene_of(wildcards).train.steps)
+def of_figure(figure):
+    """The named inputs of a figure, by the scene and mode in its path."""
+
+    def named(wildcards):
+        scene, mode = wildcards.get("scene", ""), wildcards.get("mode", "")
+        return configured(figure.inputs, CONFIGURATION, scene, mode)
+
+    return named
 
 
 def names_of(*formats):
@@ -159,6 +179,24 @@ def names_of(*formats):
 def caption_of(name):
     """What the report says of a table or figure: changed, that rule alone runs again."""
     return os.path.relpath(Path(workflow.basedir, "rules", "captions", f"{name}.rst"))
+
+
+# --- Params -------------------------------------------------------------------------------------
+
+
+def label_of(folder):
+    """How a run's record calls it; its path says the rest."""
+    return lambda wildcards: run_at(folder, wildcards).label(scene_of(wildcards).train.steps)
+
+
+def settings_of(stage):
+    """What is frozen of a stage, as its file's path says it."""
+    return lambda wildcards: configured(settings_to_freeze, stage, CONFIGURATION, **wildcards)
+
+
+def sources_of(stage):
+    """The digest of a stage's sources, which only the job that freezes it reads."""
+    return lambda wildcards: source_digest(*modules_of(stage))
 
 
 # --- Resources ----------------------------------------------------------------------------------

@@ -23,11 +23,6 @@ rule covisibility:
         "../workflow_scripts/covisibility.py"
 
 
-def covisibility_of(wildcards):
-    """The covisibility matrix, for the divisions that read it."""
-    return inputs.covisibility_for(CONFIGURATION, scene_of(wildcards), wildcards.division)
-
-
 rule partition:
     input:
         settings=frozen("partition"),

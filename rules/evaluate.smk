@@ -1,9 +1,4 @@
 # Score a model of the whole scene, or the experts together, on the test views.
-def evaluation_files(folder):
-    arrays = files_in(folder, ("evaluation.json", "renders.npy", "depth.npy"))
-    return [*arrays, directory(f"{folder}/renders"), directory(f"{folder}/depth")]
-
-
 rule evaluate:
     input:
         settings=frozen("evaluate"),

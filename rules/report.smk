@@ -36,27 +36,13 @@ for study, table in TABLES.items():
             "../workflow_scripts/table.py"
 
 
-def inputs_of(figure):
-    """An input function: the named inputs of a figure, by the scene and mode in its path."""
-
-    def named(wildcards):
-        try:
-            return figure.inputs(
-                CONFIGURATION, wildcards.get("scene", ""), wildcards.get("mode", "")
-            )
-        except LookupError as error:
-            raise WorkflowError(str(error))
-
-    return named
-
-
 for name, figure in FIGURES.items():
 
     rule:
         name:
             name
         input:
-            unpack(inputs_of(figure)),
+            unpack(of_figure(figure)),
             settings=frozen(figure.stage),
             caption=caption_of(figure.caption),
         output:

@@ -1,23 +1,6 @@
 # One local rule a stage writes its settings and a hash of its sources into a file that the stage's
 # jobs take as input. So a job that waits in a queue keeps the settings that it was planned with, and
 # only the stages that a change reaches run again.
-def settings_of(stage):
-    """A params function: what is frozen, as the file's path says it."""
-
-    def settings(wildcards):
-        try:
-            return settings_to_freeze(stage, CONFIGURATION, **wildcards)
-        except LookupError as error:
-            raise WorkflowError(str(error))
-
-    return settings
-
-
-def sources_of(stage):
-    """A params function: only a job that freezes reads the sources."""
-    return lambda wildcards: source_digest(*modules_of(stage))
-
-
 for stage in (*STAGES, *REPORT_STAGES):
 
     rule:

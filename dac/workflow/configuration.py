@@ -9,6 +9,10 @@ from typing import Any
 from dac.settings import ResolvedScene, Settings, parse, resolve
 
 
+class NotConfiguredError(Exception):
+    """A path names what the configuration doesn't have."""
+
+
 @dataclass(frozen=True)
 class Configuration:
     """What a workflow was asked for.
@@ -39,8 +43,8 @@ class Configuration:
         """The settings of the scene that a path names.
 
         Raises:
-            LookupError: there is no such scene.
+            NotConfiguredError: there is no such scene.
         """
         if name not in self.scenes:
-            raise LookupError(f"no scene '{name}' in the configuration")
+            raise NotConfiguredError(f"no scene '{name}' in the configuration")
         return self.scenes[name]

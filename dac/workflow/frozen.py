@@ -6,7 +6,7 @@ meanwhile, and only the stages that a change reaches run again.
 
 from __future__ import annotations
 
-from dac.workflow.configuration import Configuration
+from dac.workflow.configuration import Configuration, NotConfiguredError
 from dac.workflow.stages import REPORT_STAGES, STAGES, Scope, Values
 
 _FILES: dict[Scope, str] = {
@@ -39,13 +39,13 @@ def settings_to_freeze(
         scene, model, mode: as the file's path has them; empty where it has none.
 
     Raises:
-        LookupError: the configuration has no such scene, or another model for it.
+        NotConfiguredError: the configuration has no such scene, or another model for it.
     """
     if stage in REPORT_STAGES:
         return REPORT_STAGES[stage].settings(configuration)
     resolved = configuration.scene(scene)
     if model not in ("", resolved.model.name):
-        raise LookupError(
+        raise NotConfiguredError(
             f"{scene} is configured with model '{resolved.model.name}', not '{model}'"
         )
     return STAGES[stage].settings(configuration, resolved, mode)

@@ -35,7 +35,7 @@ def check(configuration: Configuration, source: str) -> None:
     """
     _check_results(configuration, source)
     for scene in configuration.scenes.values():
-        _check_scene(scene, source)
+        check_scene(scene, source)
 
 
 def _check_results(configuration: Configuration, source: str) -> None:
@@ -52,7 +52,12 @@ def _check_results(configuration: Configuration, source: str) -> None:
             raise UserError(f"{source}: scenes.{name}", "a reserved name", "rename the scene")
 
 
-def _check_scene(scene: ResolvedScene, source: str) -> None:
+def check_scene(scene: ResolvedScene, source: str) -> None:
+    """Refuse a scene whose data, or a file that its settings name, isn't there.
+
+    Raises:
+        UserError: names the key.
+    """
     named = {
         "path": scene.path,
         "settings.scene.masks": scene.scene.masks,

@@ -50,7 +50,7 @@ class Figure:
         path: its pattern below `figures/`, without a suffix.
         caption: the name of its caption.
         shows: its label in the report.
-        inputs: its named inputs, of the configuration and of the scene and mode in its path.
+        inputs: its named inputs, of the configuration and the scene and mode in its path, if any.
         numbers: files for what it shows as numbers, below the results folder.
     """
 
@@ -76,7 +76,7 @@ class Figure:
 
 
 def _of_study(study: Study) -> Callable[[Configuration, str, str], Inputs]:
-    return lambda configuration, scene, mode: {"records": records(study, configuration)}
+    return lambda configuration, name, mode: {"records": records(study, configuration)}
 
 
 def _curves(configuration: Configuration, name: str, mode: str) -> Inputs:
