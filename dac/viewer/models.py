@@ -23,8 +23,8 @@ def labels(models: Sequence[TrainedModel]) -> dict[str, TrainedModel]:
     seeds = len({model.seed for model in models}) > 1
 
     def label(model: TrainedModel) -> str:
-        before = [model.model] * variants + [f"seed {model.seed}"] * seeds
-        return f"{', '.join(before)}: {model.title}" if before else model.title
+        prefix = [model.model] * variants + [f"seed {model.seed}"] * seeds
+        return f"{', '.join(prefix)}: {model.title}" if prefix else model.title
 
     often = Counter(map(label, models))
     return {

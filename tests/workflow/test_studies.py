@@ -5,31 +5,20 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from project import TINY, Project, job_counts
+from project import STUDIED, Project, job_counts
 
 pytestmark = pytest.mark.slow
 
-STUDIES = ["main", "controls", "partitions", "overlap", "schedule", "division", "convergence"]
-STUDY: dict[str, Any] = {
-    "partitions": [2, 3],
-    "overlap_groups": 3,
-    "schedule": [[4, 5], [5, 4]],
-    "convergence": [5, 7, 9],
-    "divisions": ["louvain", "random", "single", "azimuth"],
-}
-BASE: dict[str, Any] = {
-    **TINY,
-    "studies": STUDIES,
-    "study": STUDY,
-    "divide": {"overlap_degrees": 240.0, "minimum_views": 2},
-}
+STUDIES: list[str] = STUDIED["studies"]
+STUDY: dict[str, Any] = STUDIED["study"]
 SEED = "results/ball/kplanes/seed0"
 # All distinct cells: K = 2 experts of 6 steps, 5 of distillation, 4 of fine-tuning; 21 in all.
 BASELINES = {f"baseline-{steps}" for steps in (6, 12, 5, 7, 9, 2 * 6 + 5 + 4)}
@@ -50,18 +39,6 @@ FINETUNED = {f"{groups}/corrected/distill-5-finetune-4" for groups in DIVISIONS}
     "azimuth-2/corrected/distill-5-finetune-2",
 }
 RUNS = BASELINES | RESTARTS | EXPERTS | DISTILLED | FINETUNED
-
-
-@pytest.fixture(scope="session")
-def studied(
-    new_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
-) -> Project:
-    """A project in which all studies have run."""
-    project = new_project(tmp_path_factory.mktemp("studied") / "dac", BASE)
-    result = project.snakemake("--cores", "2")
-    assert result.returncode == 0, result.stderr[-8000:]
-    (project.folder / "run.log").write_text(result.stdout + result.stderr)
-    return project
 
 
 def table(project: Project, name: str) -> list[dict[str, str]]:
@@ -91,6 +68,8 @@ def test_every_table_and_figure_is_there(studied: Project) -> None:
         assert file.stat().st_size > 100, file
     # One picture of the groups, of the configured division.
     assert len(list(results.rglob("partition.png"))) == 1
+    assert not list(results.rglob(".part-*"))
+    assert not list((results / "state").rglob("step-*"))
 
 
 def test_each_cell_was_trained_once(studied: Project) -> None:
@@ -157,6 +136,7 @@ def test_the_rows_of_an_ablation(studied: Project, study: str, rows: list[tuple[
 def test_the_rows_of_the_main_table_and_of_the_controls(studied: Project) -> None:
     main = columns(table(studied, "main"), "method", "total_steps")
     assert main == [ONCE, TWICE, ("dac", "21")]
+    assert all(math.isfinite(float(row["psnr"])) for row in table(studied, "main"))
     names = ("method", "division", "K", "total_steps")
     assert columns(table(studied, "controls"), *names) == [
         ("baseline-1x", "", "", "6"),
@@ -354,6 +334,8 @@ def test_the_report_shows_every_study(studied: Project) -> None:
     page = (studied.folder / "results/report.html").read_text()
     for study in STUDIES[:-1]:
         assert f"{study}.html" in page
+    for kind in ("partition", "convergence", "losses", "experts", "points", "qualitative"):
+        assert kind in page
     for study in ("convergence", "overlap", "controls"):
         assert f"{study}-study.png" in page
     assert studied.planned() == {}
