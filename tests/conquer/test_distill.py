@@ -12,7 +12,13 @@ import torch
 import toy
 
 from dac.conquer import distill as conquer
-from dac.conquer.distill import ask_experts, ask_student, distillation_terms
+from dac.conquer.lessons import TaughtRays, ask_experts
+from dac.conquer.objective import (
+    DistillObjective,
+    ask_student,
+    distill_weights,
+    distillation_terms,
+)
 from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.fields.model import Model, build_model
@@ -64,9 +70,8 @@ def test_copied_weights_leave_nothing_to_learn(mode: Mode) -> None:
     lesson = ask_experts([expert], rays, [len(rays)], [1])
     assert 0.01 < lesson.alpha.mean() < 0.99
     answer = ask_student(student, rays, lesson, key=2)
-    terms = distillation_terms(
-        lesson, answer, torch.tensor([0.2, 0.5, 0.9]), DistillSettings(), mode=mode
-    )
+    weights = distill_weights(DistillSettings(), TRAIN, mode)
+    terms = distillation_terms(lesson, answer, torch.tensor([0.2, 0.5, 0.9]), weights, mode)
     exact = set(terms) - {"histogram"}
     assert {name: terms[name].item() for name in exact} == dict.fromkeys(exact, 0.0)
 
@@ -111,7 +116,7 @@ def test_rays_come_ordered_by_their_groups(share: float) -> None:
     scene = toy.scene()
     partition = toy.halves(scene)
     settings = DistillSettings(rays=200, novel_share=share)
-    batches = conquer._Batches(scene, partition, TRAIN, settings, seed=0, device=CPU)
+    batches = TaughtRays(scene, partition, TRAIN, settings, seed=0, device=CPU)
     origins, directions, background, counts = batches(7)
     assert background.shape == (3,)
     assert len(origins) == len(directions) == sum(counts) == 200 and min(counts) > 60
@@ -122,7 +127,7 @@ def test_rays_come_ordered_by_their_groups(share: float) -> None:
     centres = scene.cameras.centres.float()
     known = (torch.cdist(origins, centres).min(dim=1).values < 1e-5).sum()
     assert 200 - novel <= known <= 200 - novel + 5
-    again = conquer._Batches(scene, partition, TRAIN, settings, seed=0, device=CPU)(7)
+    again = TaughtRays(scene, partition, TRAIN, settings, seed=0, device=CPU)(7)
     assert torch.equal(origins, again[0]) and torch.equal(directions, again[1])
 
 
@@ -131,7 +136,7 @@ def test_proposals_learn_at_every_step(mode: Mode) -> None:
     scene = toy.scene()
     student = build_model(MODEL, scene.space, 9)
     train = toy.train_settings(proposal_update_every=5, proposal_update_ramp=0)
-    losses = conquer.DistillSteps(
+    objective = DistillObjective(
         student,
         [opaque(0), opaque(1)],
         scene,
@@ -140,10 +145,10 @@ def test_proposals_learn_at_every_step(mode: Mode) -> None:
         DistillSettings(rays=64),
         mode=mode,
         seed=0,
-    ).losses
+    )
     for step in (0, 1, 2, 3001, 3002, 3003):
         student.zero_grad()
-        terms = losses(step)
+        terms = objective.terms(objective.draw(step))
         assert ("accumulation" in terms) == (mode == "corrected")
         assert {"distortion", "interlevel", "plane_tv", "proposal_tv"} < set(terms)
         gradients = torch.autograd.grad(
@@ -158,9 +163,12 @@ def test_the_modes_weigh_their_own_losses() -> None:
     lesson = ask_experts([expert], rays, [len(rays)], [1])
     answer = ask_student(student, rays, lesson, key=None)
     background = torch.zeros(3)
-    settings = DistillSettings()
-    paper = distillation_terms(lesson, answer, background, settings, mode="paper")
-    corrected = distillation_terms(lesson, answer, background, settings, mode="corrected")
+    paper, corrected = (
+        distillation_terms(
+            lesson, answer, background, distill_weights(DistillSettings(), TRAIN, mode), mode
+        )
+        for mode in MODES
+    )
     assert list(paper) == ["alpha", "colour", "histogram", "rendered"]
     mean = (answer.alpha - lesson.alpha).square().mean()
     assert torch.allclose(paper["alpha"], 0.2 * mean)
@@ -267,7 +275,11 @@ def test_the_student_starts_from_its_own_initialisation(
     toy_scene: Path, experts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     students: list[Model] = []
-    monkeypatch.setattr(conquer.Run, "execute", lambda run, model, *rest: students.append(model))
+
+    def watch(_phase: Any, _scene: Any, objective: DistillObjective, *_: Any, **__: Any) -> None:
+        students.append(objective.model)
+
+    monkeypatch.setattr(conquer, "train_phase", watch)
     distil(toy_scene, experts, tmp_path / "out")
     distil(toy_scene, experts, tmp_path / "out")
     scene = Scene.load(toy_scene)
