@@ -53,7 +53,7 @@ class TaughtRays:
         device: torch.device,
     ) -> None:
         self._experts = partition.count
-        self._owners = owners_of_views(scene, partition).numpy()
+        self._owners = owners_of_views(scene, partition)
         self._device = device
         novel = round(settings.novel_share * settings.rays)
         taught = [view for view in scene.train if scene.names[view] in partition.owner]

@@ -43,7 +43,7 @@ class NovelRays:
         self._seed = seed
         self._cast = pixel_rays(scene.cameras)
         self._size = (scene.cameras.height, scene.cameras.width)
-        owners = owners_of_views(scene, partition).numpy()
+        owners = owners_of_views(scene, partition)
         self._views = np.flatnonzero(owners != UNOWNED)
         self._owners = owners[self._views]
         groups = [scene.indices(group) for group in partition.groups]
