@@ -159,7 +159,7 @@ class Model(nn.Module):
             packed = rays.packed()
             return render_rays(model, packed, None, packed.new_ones(1))
         seen = self.render(rays)
-        return Rendered(seen.rgb, seen.accumulation, seen.depth)
+        return Rendered(seen.rgb, seen.depth, seen.accumulation)
 
     @torch.no_grad()
     def sample(
@@ -177,7 +177,7 @@ class Model(nn.Module):
             return sample_rays(model, packed, jitter, packed.new_ones(1), first_ray)
         seen = self.render(rays, key=key, first_ray=first_ray)
         return (
-            Rendered(seen.rgb, seen.accumulation, seen.depth),
+            Rendered(seen.rgb, seen.depth, seen.accumulation),
             Sampled(seen.s, seen.t, seen.alpha, seen.weights, seen.colours),
         )
 

@@ -79,14 +79,14 @@ class DistillWeights(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """What rays show: rgb (..., 3), accumulation (...,), expected depth (...,) along the ray.
+    """What rays show: rgb (..., 3), expected depth (...,) along the ray, accumulation (...,).
 
     Whether the colours stand over a background, whoever renders says.
     """
 
     rgb: Tensor
-    accumulation: Tensor
     depth: Tensor
+    accumulation: Tensor
 
 
 class Sampled(NamedTuple):
@@ -136,15 +136,16 @@ def render_rays(model: KernelModel, rays: Tensor, key: Tensor | None, anneal: Te
         key: (1,) int64, jitters the samples (see `ops.jitter`); None places them evenly.
         anneal: (1,) exponent of the proposals' weights before they are resampled.
     """
-    return Rendered(*_render(model, rays, key, anneal, samples=False, first_ray=0))
+    rendered, _ = _render(model, rays, key, anneal, samples=False, first_ray=0)
+    return rendered
 
 
 def sample_rays(
     model: KernelModel, rays: Tensor, key: Tensor | None, anneal: Tensor, first_ray: int = 0
 ) -> tuple[Rendered, Sampled]:
     """As `render_rays`, with the field's samples."""
-    values = _render(model, rays, key, anneal, samples=True, first_ray=first_ray)
-    return Rendered(*values[:3]), Sampled(*values[3:])
+    rendered, samples = _render(model, rays, key, anneal, samples=True, first_ray=first_ray)
+    return rendered, Sampled(*samples)
 
 
 def _render(
@@ -155,11 +156,11 @@ def _render(
     *,
     samples: bool,
     first_ray: int,
-) -> list[Tensor]:
-    result: list[Tensor] = torch.ops.dac.render_rays(
+) -> tuple[Rendered, list[Tensor]]:
+    rgb, accumulation, depth, *values = torch.ops.dac.render_rays(
         model.parameters, *model.shape, rays, key, anneal, samples, first_ray
     )
-    return result
+    return Rendered(rgb, depth, accumulation), values
 
 
 def train_rays(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, RENDERED, TRAIN_WEIGHTS, Subject
+from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, TRAIN_WEIGHTS, Subject
 from torch import Tensor
 
 from dac import ops
@@ -78,7 +78,7 @@ def test_render(name: str, key: int | None, monkeypatch: pytest.MonkeyPatch) -> 
     on = OnGPU(it, monkeypatch)
     rendered, sampled = kernels.sample_rays(on.model, on.rays, on.key, on.anneal)
     twin = it.rendering()
-    for field, got in zip(RENDERED, (*rendered, *sampled), strict=True):
+    for field, got in {**rendered._asdict(), **sampled._asdict()}.items():
         it.close(field, got, getattr(twin, field))
     alone = kernels.render_rays(on.model, on.rays, on.key, on.anneal)
     for got, same in zip(alone, rendered, strict=True):

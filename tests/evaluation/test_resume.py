@@ -22,7 +22,7 @@ from dac.evaluation import render
 from dac.evaluation.evaluate import evaluate_experts
 from dac.evaluation.records import ImageScore
 from dac.evaluation.scoring import Scorer
-from dac.evaluation.views import ScoredView, ViewStore
+from dac.evaluation.view_store import ScoredView, ViewStore
 from dac.settings import EvaluateSettings
 
 SETTINGS = EvaluateSettings(chunk_rays=100, pictures=2)
