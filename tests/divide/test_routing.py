@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import toy
+from scipy import sparse
 
 from dac.cameras import Cameras
 from dac.divide.divide import partition_scene
@@ -22,7 +24,7 @@ from dac.divide.routing import (
     pose_distances,
 )
 from dac.scenes.scene import Scene
-from dac.settings import DivideSettings
+from dac.settings import DivideSettings, Division
 
 ANY = DivideSettings(minimum_views=1)
 Make = Callable[..., Scene]
@@ -106,6 +108,74 @@ def test_other_divisions_route_to_the_nearest_view_by_centre_and_direction() -> 
     poses[4, :, 3] = torch.tensor([0.1, 0.0, 1.0])
     turned = replace(scene, cameras=replace_poses(scene.cameras, poses))
     assert owner_of_camera(turned, partition, 4) == 2
+
+
+def covisible(scene: Scene) -> sparse.csr_matrix:
+    """Views on a circle share the more points, the nearer they are; those far apart none."""
+    phi = np.arctan2(*scene.cameras.centres.numpy()[:, :2].T)
+    apart = np.abs((phi[:, None] - phi + np.pi) % (2 * np.pi) - np.pi)
+    shared = np.maximum(0, 100 * (1 - apart)).round().astype(np.int64)
+    np.fill_diagonal(shared, 0)
+    return sparse.csr_matrix(shared)
+
+
+DIVISIONS = typing.get_args(Division)
+
+
+def divided(division: Division, angles: list[float], trained: int) -> tuple[Scene, Partition]:
+    scene = on_circle(angles, trained)
+    settings = DivideSettings(minimum_views=1, maximum_share=1.0, overlap_degrees=150)
+    K = 1 if division == "single" else 3
+    return scene, partition_scene(scene, division, K, settings, covisible(scene))
+
+
+@pytest.mark.parametrize("division", ["azimuth", "azimuth-overlap"])
+@pytest.mark.parametrize("K", range(2, 9))
+def test_a_camera_on_a_border_belongs_to_the_upper_sector(division: Division, K: int) -> None:
+    """For training as for testing; a millionth of a degree below, to the lower one."""
+    borders = [360 * i / K for i in range(K)]
+    below = [border - 1e-6 for border in borders]
+    training = [*borders, *below, *(360 * (i + 0.5) / K for i in range(K))]
+    scene = on_circle([*training, *borders, *below], len(training))
+    settings = DivideSettings(minimum_views=1, maximum_share=1.0, overlap_degrees=540 / K)
+    partition = partition_scene(scene, division, K, settings, None)
+    sides = [*range(K), K - 1, *range(K - 1)]
+    assert owners_of_views(scene, partition).tolist()[: 2 * K] == sides
+    assert [owner_of_camera(scene, partition, view) for view in scene.test] == sides
+
+
+@pytest.mark.parametrize("division", DIVISIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_camera_where_a_training_view_stands_has_its_expert(
+    division: Division, seed: int
+) -> None:
+    angles = np.random.default_rng(seed).uniform(0, 360, 20).tolist()
+    scene, partition = divided(division, angles * 2, 20)
+    owners = owners_of_views(scene, partition)
+    assert [owner_of_camera(scene, partition, view) for view in scene.test] == owners[:20].tolist()
+
+
+@pytest.mark.parametrize("division", ["azimuth-quantile", "louvain", "spectral", "random"])
+@pytest.mark.parametrize("seed", range(3))
+def test_between_two_groups_the_nearer_training_view_decides(division: Division, seed: int) -> None:
+    """Just on either side of the middle between neighbours, also across azimuth 0."""
+    angles = np.sort(np.random.default_rng(seed).uniform(0, 360, 20))
+    middles = (angles + np.roll(angles, -1)) / 2 + [*[0] * 19, 180]
+    asked = [middle + side for middle in middles for side in (-1e-3, 1e-3)]
+    scene, partition = divided(division, [*angles.tolist(), *asked], 20)
+    owners = owners_of_views(scene, partition)[:20].tolist()
+    expected = [owners[(i + side) % 20] for i in range(20) for side in (0, 1)]
+    assert [owner_of_camera(scene, partition, view) for view in scene.test] == expected
+    assert len(set(owners)) == 3
+
+
+@pytest.mark.parametrize("division", ["azimuth-quantile", "louvain", "random"])
+def test_of_training_views_equally_near_the_first_decides(division: Division) -> None:
+    scene = on_circle([40.0, 10, 40, 10, 40], 4)
+    groups, owner = (("v0", "v1"), ("v2", "v3")), {"v0": 0, "v1": 0, "v2": 1, "v3": 1}
+    assert owner_of_camera(scene, Partition(division, groups, owner), 4) == 0
+    swapped = {name: 1 - group for name, group in owner.items()}
+    assert owner_of_camera(scene, Partition(division, groups[::-1], swapped), 4) == 1
 
 
 def replace_poses(cameras: Cameras, poses: torch.Tensor) -> Cameras:

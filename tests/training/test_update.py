@@ -116,24 +116,6 @@ def test_gradients_of_distillation(shape: str, mode: Mode) -> None:
     assert_same(objective, 2)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_copied_expert_leaves_nothing_to_learn(mode: Mode) -> None:
-    scene, train = toy.scene(), toy.train_settings(distortion=0.0, interlevel=0.0)
-    expert = lively(MODELS["common widths"], 0)
-    student = copy.deepcopy(expert)
-    objective = DistillObjective(
-        student, [expert, expert], scene, toy.halves(scene), train, DistillSettings(rays=64),
-        mode=mode, seed=0,
-    )  # fmt: skip
-    with using("native"):
-        terms, gradients = kernel_gradients(objective, 0)
-    assert {name: value.item() for name, value in terms.items() if name != "histogram"} == (
-        dict.fromkeys(set(terms) - {"histogram"}, 0.0)
-    )
-    for name, gradient in gradients.items():
-        assert name.startswith("proposal_fields.") or not gradient.any(), name
-
-
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_updates_are_those_of_torch(threads: int) -> None:
     """Total variation and Adam: several steps, of which some leave the proposals alone."""
