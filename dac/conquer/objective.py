@@ -79,14 +79,14 @@ class DistillObjective:
     def draw(self, step: int, part: Part | None = None) -> Batch[Lesson]:
         """As of `Objective`: rays, and what their experts say."""
         part, train = part or self._whole, self._train
-        taught = self._batches(step)
-        rays = self.model.make_rays(taught.origins[part.rays], taught.directions[part.rays])
+        taught, here = self._batches(step), part.rays
+        rays = self.model.make_rays(taught.origins[here], taught.directions[here])
         count = len(self._teachers)
         keys = [mix(self._seed, Stream.TEACHER, step, expert) for expert in range(count)]
         return Batch(
             part=part,
             rays=rays,
-            target=ask_experts(self._teachers, rays, taught.counts, keys, part.first),
+            supervision=ask_experts(self._teachers, rays, taught.counts, keys, part.first),
             background=taught.background,
             key=mix(self._seed, Stream.JITTER, step),
             anneal=proposal_anneal(step, slope=train.anneal_slope, steps=train.anneal_steps),
@@ -95,7 +95,7 @@ class DistillObjective:
 
     def terms(self, batch: Batch[Lesson]) -> Terms:
         """As of `Objective`."""
-        lesson = batch.target
+        lesson = batch.supervision
         answer = ask_student(
             self.model,
             batch.rays,
@@ -129,7 +129,8 @@ class DistillObjective:
         """As of `Objective`."""
         rays = StepRays(*(inputs[name] for name in StepRays._fields))
         lesson = Lesson(*(inputs[name] for name in Lesson._fields))
-        weights = DistillWeights(*(part.share * weight for weight in self._distill_weights))
+        share = part.share
+        weights = DistillWeights(*(share * self.weights[name] for name in DistillWeights._fields))
         paper = self._mode == "paper"
         return distill_rays(model, gradients, rays, lesson, paper, weights, part.first)
 

@@ -71,12 +71,12 @@ class ImageObjective:
     def draw(self, step: int, part: Part | None = None) -> Batch[Pixels]:
         """As of `Objective`."""
         part, train = part or self._whole, self._train
-        pixels = self._batches(step)
+        pixels, here = self._batches(step), part.rays
         anneal = proposal_anneal(step, slope=train.anneal_slope, steps=train.anneal_steps)
         return Batch(
             part=part,
-            rays=self.model.make_rays(pixels.origins[part.rays], pixels.directions[part.rays]),
-            target=Pixels(pixels.rgb[part.rays]),
+            rays=self.model.make_rays(pixels.origins[here], pixels.directions[here]),
+            supervision=Pixels(pixels.rgb[here]),
             background=pixels.background,
             key=mix(self._seed, Stream.JITTER, step),
             anneal=anneal if self._anneal else 1.0,
@@ -97,7 +97,7 @@ class ImageObjective:
             proposal_grad=batch.learn,
         )
         return {
-            "photometric": photometric_loss(rendering, batch.target.target, batch.background),
+            "photometric": photometric_loss(rendering, batch.supervision.target, batch.background),
             **regularisers(
                 self.model,
                 self._train,
@@ -118,5 +118,6 @@ class ImageObjective:
     ) -> Tensor:
         """As of `Objective`."""
         rays = StepRays(*(inputs[name] for name in StepRays._fields))
-        weights = TrainWeights(*(part.share * self.weights[name] for name in TrainWeights._fields))
+        share = part.share
+        weights = TrainWeights(*(share * self.weights[name] for name in TrainWeights._fields))
         return train_rays(model, gradients, rays, inputs["target"], learn, weights, part.first)

@@ -57,17 +57,17 @@ class Tensors(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
-Target = TypeVar("Target", bound=Tensors)
+Supervision = TypeVar("Supervision", bound=Tensors)
 
 
 @dataclass(frozen=True)
-class Batch(Generic[Target]):
+class Batch(Generic[Supervision]):
     """A step's rays, all or a part of them, and all else that the step reads.
 
     Attributes:
         part: which of the step's rays these are.
         rays: R of them.
-        target: what they should show.
+        supervision: what they should show, as their objective has it.
         background: (3,) the colour behind them.
         key: jitters their samples (see `ops.jitter`).
         anneal: exponent of the proposals' weights before they are resampled.
@@ -76,17 +76,17 @@ class Batch(Generic[Target]):
 
     part: Part
     rays: Rays
-    target: Target
+    supervision: Supervision
     background: Tensor
     key: int
     anneal: float
     learn: bool
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the kernels read of it: the target's tensors, and those of `ops.rays.StepRays`."""
+        """What the kernels read of it: its supervision, and the fields of `ops.rays.StepRays`."""
         packed = self.rays.packed()
         return {
-            **self.target._asdict(),
+            **self.supervision._asdict(),
             "rays": packed,
             "background": self.background,
             "key": torch.tensor([self.key], device=packed.device),
@@ -94,7 +94,7 @@ class Batch(Generic[Target]):
         }
 
 
-class Objective(Protocol[Target]):
+class Objective(Protocol[Supervision]):
     """What a step draws, and what it minimises."""
 
     @property
@@ -112,10 +112,10 @@ class Objective(Protocol[Target]):
         A term of weight 0 is left out.
         """
 
-    def draw(self, step: int, part: Part | None = None) -> Batch[Target]:
+    def draw(self, step: int, part: Part | None = None) -> Batch[Supervision]:
         """A part of a step's batch, a function of the two alone; None is all of it."""
 
-    def terms(self, batch: Batch[Target]) -> Terms:
+    def terms(self, batch: Batch[Supervision]) -> Terms:
         """The terms whose sum is minimised, weighted, as means over the batch's rays."""
 
     def add_gradients(

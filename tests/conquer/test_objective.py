@@ -172,7 +172,7 @@ def test_gradients_of_the_terms(mode: Mode) -> None:
 def taken(objective: DistillObjective, step: int) -> tuple[dict[str, float], dict[str, Tensor]]:
     """A step's terms without total variation, and their gradients, by the backend in use."""
     batch = objective.draw(step)
-    assert 0.01 < batch.target.alpha.mean() < 0.99
+    assert 0.01 < batch.supervision.alpha.mean() < 0.99
     parameters = dict(objective.model.named_parameters())
     model = objective.model.kernel_model()
     if model is None:
