@@ -21,7 +21,8 @@ import torch
 from bench import plain
 from bench.scene import divide, make_scene
 from bench.timing import Body
-from dac.conquer import distill
+from dac.conquer.lessons import TaughtRays
+from dac.conquer.objective import DistillObjective
 from dac.evaluation.render import render_view
 from dac.evaluation.truth import background_colour
 from dac.fields.model import Model, build_model
@@ -29,8 +30,9 @@ from dac.ops.backend import using
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, ModelSettings, TrainSettings
 from dac.training.batches import RayBatch, RayBatches
-from dac.training.images import ImageSteps, image_optimizer
-from dac.training.loop import Step
+from dac.training.checkpoints import make_optimizer
+from dac.training.images import ImageObjective
+from dac.training.update import Update, make_update
 
 _BATCHES = 16  # prepared ahead and used in turn
 _FAR = 6000  # a step at which annealing and the cadence's ramp are over
@@ -147,10 +149,10 @@ def ours(make: Callable[[], Callable[[], object]]) -> dict[str, Body]:
 # Whole steps
 
 
-def dac_step(model: Model, scene: Scene, train: TrainSettings) -> Step:
-    """The step that `training.images.fit` runs."""
-    optimizer = image_optimizer(model, train, train.learning_rate)
-    return ImageSteps(model, scene, scene.train, train, seed=0).updates(optimizer, 1)
+def dac_step(model: Model, scene: Scene, train: TrainSettings) -> Update:
+    """The step that a baseline runs."""
+    objective = ImageObjective(model, scene, scene.train, train, seed=0)
+    return make_update(objective, make_optimizer(model, eps=train.adam_eps), 1)
 
 
 def _counted(step: Callable[[int], object]) -> Callable[[], object]:
@@ -230,13 +232,13 @@ def _distill_case(setting: Setting) -> Case:
 
     def make() -> Callable[[], object]:
         student = setting.disturbed(_TEACHERS)
-        optimizer = image_optimizer(student, train, train.learning_rate)
-        step = distill.DistillSteps(
+        objective = DistillObjective(
             student, teachers, scene, partition, train, settings, mode="corrected", seed=0
-        ).updates(optimizer, 1)
+        )
+        step = make_update(objective, make_optimizer(student, eps=train.adam_eps), 1)
         return _counted(lambda number: step(number, train.learning_rate))
 
-    source = distill._Batches(scene, partition, train, settings, seed=0, device=torch.device("cpu"))
+    source = TaughtRays(scene, partition, train, settings, seed=0, device=torch.device("cpu"))
     batches = [source(step) for step in range(_BATCHES)]
     student = plain.from_model(setting.disturbed(_TEACHERS))
     optimizer = plain.make_optimizer(student, train)
@@ -259,7 +261,7 @@ def _distill_case(setting: Setting) -> Case:
         plain.update(optimizer, terms, train.learning_rate)
 
     bodies = {**ours(make), "plain": Body(_counted(theirs))}
-    return Case("distill_step", _prepared(bodies, distill._Batches, batches), rays=train.rays)
+    return Case("distill_step", _prepared(bodies, TaughtRays, batches), rays=train.rays)
 
 
 def _render_case(setting: Setting) -> Case:

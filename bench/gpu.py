@@ -227,6 +227,7 @@ def native_step(model: Model, rays: Tensor, target: Tensor, *, learn: bool) -> C
     parameters = [parameter.detach() for parameter in model.parameters()]
     gradients = kernels.new_gradients(parameters)
     half = _halves(parameters, gradients.shape[1])
+    given = kernels.KernelModel([*parameters, half], model.shape)
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
     tv = [1e-4 if p.dim() == 4 else 0.0 for p in parameters]
     proposal = [name.startswith("proposal") for name, _ in model.named_parameters()]
@@ -234,13 +235,11 @@ def native_step(model: Model, rays: Tensor, target: Tensor, *, learn: bool) -> C
     rates = torch.tensor([[1e-3, 1.0]] * len(parameters), device="cuda")
     background, anneal = torch.rand(3, device="cuda"), torch.ones(1, device="cuda")
     key = torch.zeros(1, dtype=torch.int64, device="cuda")
+    batch = kernels.StepRays(rays, background, key, anneal)
 
     def step() -> Tensor:
         key.add_(1)
-        terms = kernels.train_rays(
-            [*parameters, half], gradients, model.shape, rays, target, background, key, anneal,
-            learn, WEIGHTS,
-        )  # fmt: skip
+        terms = kernels.train_rays(given, gradients, batch, target, learn, WEIGHTS)
         kernels.adam_step(
             [*parameters, half], first, second, gradients, tv, active, rates, (0.9, 0.999), 1e-15,
         )  # fmt: skip

@@ -21,10 +21,9 @@ from dac.fields.kplanes import ProposalField
 from dac.fields.model import Model
 from dac.fields.protocol import Rendering
 from dac.ops.backend import using
-from dac.training.images import image_optimizer
-from dac.training.loop import autograd_step
-from dac.training.native import KernelAdam
-from dac.training.parts import Part, split
+from dac.training.checkpoints import make_optimizer
+from dac.training.objective import Part, split
+from dac.training.update import KernelAdam, autograd_update
 
 
 @dataclass(frozen=True)
@@ -186,9 +185,10 @@ def _adam_tv(setting: Setting) -> Case:
 
     def make() -> Callable[[], object]:
         model = setting.copy()
-        optimizer = image_optimizer(model, train, train.learning_rate)
-        if model.whole_rays:
-            adam = KernelAdam(model, optimizer, train)
+        optimizer = make_optimizer(model, eps=train.adam_eps)
+        if model.kernel_model() is not None:
+            weights = {"plane_tv": train.plane_tv, "proposal_tv": train.proposal_tv}
+            adam = KernelAdam(model, optimizer, weights)
 
             def apply() -> None:
                 adam.apply(
@@ -202,7 +202,7 @@ def _adam_tv(setting: Setting) -> Case:
             field, levels = model.plane_tv()
             return {"plane_tv": train.plane_tv * field, "proposal_tv": train.proposal_tv * levels}
 
-        step = autograd_step(optimizer, losses, split(1, 1))
+        step = autograd_update(losses, optimizer, split(1, 1))
         return lambda: step(0, train.learning_rate)
 
     other = plain.from_model(setting.model)

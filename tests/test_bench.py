@@ -19,7 +19,8 @@ from bench import run as bench_run
 from bench.cases import Case, Setting, Sizes
 from bench.scene import divide
 from bench.timing import Body, Times, interleave
-from dac.conquer import distill
+from dac.conquer.lessons import TaughtRays
+from dac.conquer.objective import DistillObjective
 from dac.evaluation.render import render_view
 from dac.evaluation.truth import background_colour
 from dac.fields.model import Model
@@ -27,8 +28,8 @@ from dac.ops import reference
 from dac.ops.backend import using
 from dac.runs import Run
 from dac.settings import DistillSettings, Mode, parse, resolve
-from dac.training.images import ImageSteps
-from dac.training.keys import Use, mix
+from dac.training.images import ImageObjective
+from dac.training.keys import Stream, mix
 from dac.workflow.plan import read_step_times, summary
 
 SIZES = Sizes(
@@ -102,7 +103,8 @@ def test_the_plain_training_step_is_the_same(setting: Setting, learn: bool) -> N
     model, step = setting.copy(), 7
     never = {"proposal_update_every": 10**9, "proposal_update_ramp": 0}
     train = setting.train.model_copy(update={} if learn else never)
-    ours = ImageSteps(model, setting.scene, setting.scene.train, train, seed=0).losses(step)
+    objective = ImageObjective(model, setting.scene, setting.scene.train, train, seed=0)
+    ours = objective.terms(objective.draw(step))
     other = plain.from_model(setting.model)
     theirs = plain.train_terms(
         other,
@@ -110,7 +112,7 @@ def test_the_plain_training_step_is_the_same(setting: Setting, learn: bool) -> N
         train,
         anneal=1.0,
         learn=learn,
-        jitter=keyed(mix(0, Use.JITTER, step)),
+        jitter=keyed(mix(0, Stream.JITTER, step)),
     )
     assert_same_step(model, ours, other, theirs)
 
@@ -121,11 +123,11 @@ def test_the_plain_distillation_step_is_the_same(setting: Setting, mode: Mode) -
     scene, partition, settings = setting.scene, divide(setting.scene, 2), DistillSettings(rays=96)
     model, teachers = setting.disturbed(2), [setting.disturbed(seed) for seed in range(2)]
     step = 3
-    losses = distill.DistillSteps(
+    objective = DistillObjective(
         model, teachers, scene, partition, setting.train, settings, mode=mode, seed=0
-    ).losses
-    ours = losses(step)
-    source = distill._Batches(
+    )
+    ours = objective.terms(objective.draw(step))
+    source = TaughtRays(
         scene, partition, setting.train, settings, seed=0, device=torch.device("cpu")
     )
     batch = source(step)
@@ -141,8 +143,8 @@ def test_the_plain_distillation_step_is_the_same(setting: Setting, mode: Mode) -
         settings,
         mode=mode,
         anneal=1.0,
-        jitter=keyed(mix(0, Use.JITTER, step)),
-        teacher_jitter=[keyed(mix(0, Use.TEACHER, step, expert)) for expert in range(2)],
+        jitter=keyed(mix(0, Stream.JITTER, step)),
+        teacher_jitter=[keyed(mix(0, Stream.TEACHER, step, expert)) for expert in range(2)],
     )
     assert_same_step(model, ours, other, theirs)
 

@@ -26,9 +26,10 @@ from torch import Tensor
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.evaluation.render import Rendered, render_view
+from dac.evaluation.render import render_view
 from dac.export.camera import Camera
 from dac.fields.model import Model, build_model, default_device
+from dac.ops.rays import Rendered
 from dac.scenes.photos.images import MOST_PIXELS
 from dac.scenes.scene import Space
 from dac.scenes.views import LARGEST_NUMBER, SMALLEST_NUMBER, rigid

@@ -26,9 +26,9 @@ def _plane(resolution: int, channels: int, low: float, high: float) -> nn.Parame
 
 def _network(widths: Sequence[int]) -> nn.ParameterList:
     """Weights (out, in) of a network without biases, Xavier-uniform."""
-    layers = pairwise(widths)
     return nn.ParameterList(
-        nn.init.xavier_uniform_(torch.empty(after, before)) for before, after in layers
+        nn.init.xavier_uniform_(torch.empty(outputs, inputs))
+        for inputs, outputs in pairwise(widths)
     )
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
+from dac.divide.routing import UNOWNED, owners_of_points, owners_of_views
 from dac.page.words import count
 from dac.report.partition_geometry import (
     HORIZON,
@@ -57,7 +57,7 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
         partition: its groups; a camera has the colour of the group that owns it.
         points: the sparse model, or None.
     """
-    owner = owners(scene, partition)
+    owner = owners_of_views(scene, partition)[list(scene.train)]
     middle, extent = surroundings(scene)
     reach = HORIZON * extent
     faces = frusta(scene, camera_size(scene))
@@ -68,7 +68,7 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
     data = {
         "colours": [[colour, lighter(colour)] for colour in [*colours, UNASSIGNED]],
         "cameras": _packed((pyramids[cameras] - middle) / reach),
-        "owners": owner[cameras].tolist(),
+        "owners": _coloured(owner[cameras], partition.count).tolist(),
         "extent": 1 / HORIZON,
         "ground": float(np.clip(-middle[2] / reach, -1, 1)) if scene.space.kind == "box" else None,
         "points": "",
@@ -79,7 +79,7 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
         light = np.asarray(points.rgb, np.float64)[chosen].mean(axis=1)
         data["points"] = _packed((np.asarray(points.xyz, np.float64)[chosen] - middle) / reach)
         group_of = owners_of_points(scene, points, owner, partition.count)
-        data["groups"] = _base64(group_of[chosen].astype("<u2"))
+        data["groups"] = _base64(_coloured(group_of[chosen], partition.count).astype("<u2"))
         data["light"] = _base64(light.round().astype(np.uint8))
     left_out = []
     if len(cameras) < len(owner):
@@ -93,6 +93,11 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
         description=f"{count(len(owner), 'camera')} in {count(partition.count, 'group')}"
         + (f" around {count(most, 'point')} of the scene" if most else ""),
     )
+
+
+def _coloured(groups: NDArray[np.int64], K: int) -> NDArray[np.int64]:
+    """Which of the page's K + 1 colours groups have: the last is of what belongs to none."""
+    return np.where(groups == UNOWNED, K, groups)
 
 
 def lighter(colour: str) -> str:

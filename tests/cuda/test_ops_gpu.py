@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, RENDERED, TRAIN_WEIGHTS, Subject
+from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, TRAIN_WEIGHTS, Subject
 from torch import Tensor
 
 from dac import ops
 from dac.ops import memory
 from dac.ops import rays as kernels
 from dac.ops.backend import library, using
-from dac.ops.rays import Lesson
+from dac.ops.rays import KernelModel, Lesson, StepRays
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,6 +47,7 @@ class OnGPU:
         patch.setenv("DAC_CUDA_FLOAT32", str(int(it.kind.float32)))
         self.it = it
         self.parameters = gpu(it.parameters)
+        self.model = KernelModel(self.parameters, it.shape)
         self.rays, self.target = it.flat.cuda(), it.target.cuda()
         self.background = BACKGROUND.cuda()
         self.key = None if it.key is None else torch.tensor([it.key], device="cuda")
@@ -55,12 +56,16 @@ class OnGPU:
     def train(self, learn: bool = True, *, half: bool = False) -> tuple[Tensor, Tensor]:
         gradients = self.it.gradients().cuda()
         more = [halves(self.parameters)] if half else []
-        assert self.key is not None
+        model = KernelModel([*self.parameters, *more], self.it.shape)
         terms = kernels.train_rays(
-            [*self.parameters, *more], gradients, self.it.shape, self.rays, self.target,
-            self.background, self.key, self.anneal, learn, TRAIN_WEIGHTS,
-        )  # fmt: skip
+            model, gradients, self.batch(), self.target, learn, TRAIN_WEIGHTS
+        )
         return gradients, terms
+
+    def batch(self) -> StepRays:
+        """The rays as a step's."""
+        assert self.key is not None
+        return StepRays(self.rays, self.background, self.key, self.anneal)
 
 
 # ---- Whole rays ----
@@ -71,11 +76,11 @@ class OnGPU:
 def test_render(name: str, key: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     it = Subject(name, key=key)
     on = OnGPU(it, monkeypatch)
-    rendered, sampled = kernels.sample_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    rendered, sampled = kernels.sample_rays(on.model, on.rays, on.key, on.anneal)
     twin = it.rendering()
-    for field, got in zip(RENDERED, (*rendered, *sampled), strict=True):
+    for field, got in {**rendered._asdict(), **sampled._asdict()}.items():
         it.close(field, got, getattr(twin, field))
-    alone = kernels.render_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    alone = kernels.render_rays(on.model, on.rays, on.key, on.anneal)
     for got, same in zip(alone, rendered, strict=True):
         torch.testing.assert_close(got, same, rtol=0, atol=0)
 
@@ -86,8 +91,8 @@ def test_render_many_rays(monkeypatch: pytest.MonkeyPatch) -> None:
     on = OnGPU(it, monkeypatch)
     count = 20_000
     many = on.rays.repeat(-(-count // len(on.rays)), 1)[:count]
-    got = kernels.render_rays(on.parameters, it.shape, many, None, on.anneal)
-    few = kernels.render_rays(on.parameters, it.shape, on.rays, None, on.anneal)
+    got = kernels.render_rays(on.model, many, None, on.anneal)
+    few = kernels.render_rays(on.model, on.rays, None, on.anneal)
     index = torch.arange(count, device="cuda") % len(on.rays)
     for all_of, some in zip(got, few, strict=True):
         torch.testing.assert_close(all_of, some[index], rtol=0, atol=0)
@@ -96,9 +101,9 @@ def test_render_many_rays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rays_keep_their_number_in_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     it = Subject("small")
     on = OnGPU(it, monkeypatch)
-    _, whole = kernels.sample_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    _, whole = kernels.sample_rays(on.model, on.rays, on.key, on.anneal)
     rest = on.rays[5:].contiguous()
-    _, part = kernels.sample_rays(on.parameters, it.shape, rest, on.key, on.anneal, 5)
+    _, part = kernels.sample_rays(on.model, rest, on.key, on.anneal, 5)
     for some, all_of in zip(part, whole, strict=True):
         torch.testing.assert_close(some, all_of[5:], rtol=0, atol=0)
 
@@ -111,7 +116,7 @@ def test_running_out_of_memory_is_known(monkeypatch: pytest.MonkeyPatch) -> None
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:
         with pytest.raises(RuntimeError) as told:
-            kernels.render_rays(on.parameters, it.shape, many, None, on.anneal)
+            kernels.render_rays(on.model, many, None, on.anneal)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert memory.ran_out(told.value)
@@ -154,11 +159,9 @@ def test_distil(name: str, paper: bool, monkeypatch: pytest.MonkeyPatch) -> None
     it = Subject(name)
     on = OnGPU(it, monkeypatch)
     lesson, gradients = it.lesson(), it.gradients().cuda()
-    assert on.key is not None
     terms = kernels.distill_rays(
-        on.parameters, gradients, it.shape, on.rays, Lesson(*gpu(lesson)), on.background, on.key,
-        on.anneal, paper, DISTILL_WEIGHTS,
-    )  # fmt: skip
+        on.model, gradients, on.batch(), Lesson(*gpu(lesson)), paper, DISTILL_WEIGHTS
+    )
     expected = it.distill_terms(lesson, paper)
     for index, term in enumerate(expected):
         it.close(f"term {index}", terms[index], term.detach(), slack=3)
@@ -212,11 +215,9 @@ def test_a_graph_captures_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         gradients = on.it.gradients().cuda()
 
         def step() -> Tensor:
-            assert on.key is not None
             terms = kernels.train_rays(
-                on.parameters, gradients, it.shape, on.rays, on.target, on.background, on.key,
-                on.anneal, True, TRAIN_WEIGHTS,
-            )  # fmt: skip
+                on.model, gradients, on.batch(), on.target, True, TRAIN_WEIGHTS
+            )
             adam(on, moments, gradients, rates)
             return terms
 

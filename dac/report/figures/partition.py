@@ -23,8 +23,8 @@ from scipy import sparse
 
 from dac.divide.azimuth import azimuths, quantile_start
 from dac.divide.covisibility import covisibility
-from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
+from dac.divide.routing import owners_of_points, owners_of_views
 from dac.report.partition_geometry import (
     HORIZON,
     camera_size,
@@ -70,7 +70,7 @@ def partition_figure(
     Raises:
         UserError: the files can't be written.
     """
-    owner = owners(scene, partition)
+    owner = owners_of_views(scene, partition)[list(scene.train)]
     colours = group_colours(partition.count)
     labels = _legend_labels(partition, owner)
     columns = _legend_columns(labels)
@@ -131,7 +131,8 @@ def _draw_scene(
     if partition.division.startswith("azimuth"):
         drawn.append(_draw_sectors(axes, view, partition, owner, centres, colours))
     faces, depth = view(frusta(scene, camera_size(scene)))
-    face_colours = np.array([to_rgba(colours[group]) for group in owner])
+    palette = [*colours, UNASSIGNED]
+    face_colours = np.array([to_rgba(palette[group]) for group in owner])
     behind = depth.mean(axis=(1, 2)) < view(middle)[1]
     # Cameras in front are lighter, to let the scene show through.
     for chosen, order, opacity in ((behind, 2, 0.55), (~behind, 6, 0.3)):
