@@ -70,7 +70,7 @@ def video(
             made = interpolate(keyframes, frames)
         else:
             training = source.training
-            poses, fov = training.world_from_camera.numpy(), paths.vertical_fov(training)
+            poses, fov = training.world_from_camera.numpy(), paths.median_fov(training)
             if path == "orbit":
                 made = paths.orbit(poses, fov, frames)
             else:
