@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Render stills and videos of a trained scene.")
 
-What = Literal["rgb", "depth", "normals", "accumulation"]
-WhatOption = Annotated[What, typer.Option(help="What the pictures show.")]
+WhatOption = Annotated[
+    Literal["rgb", "depth", "normals", "accumulation"], typer.Option(help="What the pictures show.")
+]
 
 
 @app.command()

@@ -45,7 +45,7 @@ _DAMAGED = "copy or export it again"
 _VIEWS = "views."
 _VIEW_SHAPES = {"intrinsics": (4,), "distortion": (6,), "world_from_camera": (3, 4)}
 
-Colour = Annotated[float, Field(ge=0, le=1)]
+Intensity = Annotated[float, Field(ge=0, le=1)]
 Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 Matrix = tuple[Row, Row, Row, Row]
 Text = Annotated[str, Field(max_length=1024)]
@@ -157,7 +157,7 @@ class Contents(Stage):
     version: Literal[1, 2]
     settings: ModelSettings
     space: SpaceContents
-    background: tuple[Colour, Colour, Colour]
+    background: tuple[Intensity, Intensity, Intensity]
     world_from_data: Annotated[Matrix, AfterValidator(_similarity)]
     camera: CameraContents
     views: ViewsContents | None = None
