@@ -35,7 +35,7 @@ SHOWN := results/tables results/figures rules/captions
 demo: .venv/workflow.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
 	@$(MAKE) --no-print-directory report
-	@$(BIN)/python -c "from pathlib import Path; from dac.report.tables import format_main_table; print(format_main_table(Path('results/tables/main.csv')))"
+	@$(BIN)/python -c "from pathlib import Path; from dac.report.tables.main import format_main_table; print(format_main_table(Path('results/tables/main.csv')))"
 	@echo "The report, to be opened in a browser: $(abspath $(REPORT))"
 
 report: .venv/workflow.stamp

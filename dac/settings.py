@@ -41,6 +41,7 @@ Format = Literal["blender", "nerfstudio", "colmap", "nerfpp", "nsvf", "photos", 
 Division = Literal[
     "azimuth", "azimuth-quantile", "azimuth-overlap", "louvain", "spectral", "random", "single"
 ]
+GRAPH_DIVISIONS: tuple[Division, ...] = ("louvain", "spectral")  # they read the covisibility
 Mode = Literal["paper", "corrected"]
 Study = Literal["main", "controls", "partitions", "overlap", "schedule", "division", "convergence"]
 

@@ -16,7 +16,7 @@ from dac.divide.covisibility import covisibility
 from dac.divide.diagnostics import diagnose
 from dac.divide.divide import partition_scene
 from dac.errors import UserError
-from dac.report.partition_figure import partition_figure
+from dac.report.figures.partition import partition_figure
 from dac.scenes.formats.colmap_model import read_model
 from dac.scenes.importer import import_scene
 from dac.scenes.points import points_from_model

@@ -9,7 +9,7 @@ def main(job: Job) -> None:
     from dac.divide.covisibility import load_covisibility
     from dac.divide.diagnostics import diagnose
     from dac.divide.partition import Partition
-    from dac.report.partition_figure import partition_figure
+    from dac.report.figures.partition import partition_figure
     from dac.scenes.points import Points
     from dac.scenes.scene import Scene
     from dac.storage.artifacts import write_json

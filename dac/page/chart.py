@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dac.page.found import Found
-from dac.report.convergence_figure import SHOWN_DECIBELS
+from dac.report.figures.convergence import SHOWN_DECIBELS
 from dac.report.rows import Row
 from dac.report.runs import Stretch, load_curve, shifted, stretch
 from dac.report.text import MISSING, one_line
+from dac.runs import Run
 from dac.training.curve import Curve
 
 
@@ -137,13 +138,16 @@ def _dac_lines(
     found: Found, dac: Row, mode: str, place: int
 ) -> tuple[list[Line], list[tuple[int, int, str]]]:
     """The lines of DaC in one mode; experts, which all modes share, only for the first."""
-    finetune_folder = found.evaluation(dac).parent
-    groups = finetune_folder.parent.parent
-    folders = sorted(groups.glob("expert[0-9]*"), key=lambda folder: (len(folder.name), folder))
-    curves = [(folder.name.removeprefix("expert"), _curve(folder)) for folder in folders]
+    results = found.folder.parent
+    run = Run.parse(found.evaluation(dac).parent.relative_to(results).as_posix())
+    if run is None:
+        return [], []
+    # A single group has none of its own: it learns from the baseline, which has its line.
+    own = [expert for expert in run.experts(train_steps=0) if expert.kind == "expert"]
+    curves = [(expert.group, _curve(results / expert.path)) for expert in own]
     experts = [(group, curve) for group, curve in curves if curve is not None]
-    distill = _curve(finetune_folder.parent / f"distill-{dac.label.distill_steps}")
-    finetune = _curve(finetune_folder)
+    (distill,) = (_curve(results / earlier.path) for earlier in run.builds_on)
+    finetune = _curve(results / run.path)
     lines = []
     if place == 0:
         lines = [

@@ -19,7 +19,7 @@ from dac.page.table import tables
 from dac.page.turning import lighter, turning
 from dac.page.views import cover, views
 from dac.page.words import words
-from dac.report.convergence_figure import SHOWN_DECIBELS
+from dac.report.figures.convergence import SHOWN_DECIBELS
 from dac.report.methods import METHOD_COLOURS, model_name
 from dac.report.style import group_colours
 from dac.report.text import one_line

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dac.errors import UserError
 from dac.evaluation.records import Label
@@ -19,7 +18,7 @@ from dac.report.rows import Row, load_rows
 from dac.report.statistics import Paired, paired
 from dac.report.text import MISSING, one_line
 
-Study = Literal["partitions", "schedule", "division", "overlap"]
+Study = str  # one of `SETTINGS`
 Setting = tuple[str | int | None, ...]
 Column = tuple[str, str]
 Cells = Mapping[Column, Row]

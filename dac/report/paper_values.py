@@ -8,7 +8,7 @@ baseline, 30k of distillation and 30k of fine-tuning.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 AVERAGE = "average"
 BASELINE_1X, BASELINE_2X, DAC = "baseline-1x", "baseline-2x", "dac"
@@ -98,12 +98,11 @@ def main_scores(scene: str, method: str, division: str | None = None) -> Scores 
     return MAIN.get(scene.lower(), {}).get(method)
 
 
-def ablation_psnr(
-    study: Literal["partitions", "schedule"], setting: Sequence[int | str | None], scene: str
-) -> float | None:
+def ablation_psnr(study: str, setting: Sequence[int | str | None], scene: str) -> float | None:
     """The paper's PSNR, dB, in Table 3 or 4; None where it has none.
 
     Args:
+        study: `partitions` or `schedule`.
         setting: (K,), or the steps of distillation and fine-tuning, of which the shares count.
         scene: a scene, or `AVERAGE`.
     """

@@ -21,7 +21,7 @@ from dac.page.found import Schedule, find
 from dac.page.table import tables
 from dac.page.words import words
 from dac.page.write import page_text, write_page
-from dac.report.tables import main_table, printed_main_table
+from dac.report.tables.main import main_table, printed_main_table
 
 Make = Callable[..., Path]
 NAMES = [

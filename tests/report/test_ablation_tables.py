@@ -9,7 +9,7 @@ import pytest
 
 from dac.errors import UserError
 from dac.report.ablation import Study, ablation
-from dac.report.ablation_tables import printed_ablation, write_ablation_table
+from dac.report.tables.ablation import printed_ablation, write_ablation_table
 
 Recorder = Callable[..., Path]
 SPREAD = (-1.5, -0.5, 0.5, 1.5)

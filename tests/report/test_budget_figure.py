@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dac.errors import UserError
-from dac.report.budget_figure import budget_figure, budget_table, budgets, small_print
+from dac.report.figures.convergence_study import budget_figure, budget_table, budgets, small_print
 
 Recorder = Callable[..., Path]
 OURS = {"division": "louvain", "K": 4, "model": "kplanes"}

@@ -9,10 +9,10 @@ import pytest
 
 from dac.errors import UserError
 from dac.report.controls import controls, oracle
-from dac.report.controls_table import write_controls_table
 from dac.report.diagnosis import sentences, verdict
 from dac.report.rows import load_rows
 from dac.report.statistics import Paired
+from dac.report.tables.controls import write_controls_table
 
 Recorder = Callable[..., Path]
 AZIMUTH = {"zoo": ("azimuth", 4)}

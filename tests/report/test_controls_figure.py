@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dac.errors import UserError
-from dac.report.controls_figure import Panel, controls_figure, panels_of, small_print
+from dac.report.figures.controls import Panel, controls_figure, panels_of, small_print
 
 Recorder = Callable[..., Path]
 GROUPS = (0, 0, 1, 1)

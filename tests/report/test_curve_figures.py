@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dac.errors import UserError
-from dac.report.convergence_figure import convergence_figure
-from dac.report.losses_figure import losses_figure
+from dac.report.figures.convergence import convergence_figure
+from dac.report.figures.losses import losses_figure
 from dac.report.runs import SceneRuns, load_curve, shifted, stretch
 
 

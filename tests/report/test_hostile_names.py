@@ -18,16 +18,16 @@ from docutils.core import publish_parts
 from matplotlib.text import Text
 
 from dac.evaluation.pictures import picture_name
-from dac.report.ablation_tables import write_ablation_table
-from dac.report.controls_table import write_controls_table
-from dac.report.convergence_figure import convergence_figure
-from dac.report.experts_figure import experts_figure
-from dac.report.losses_figure import losses_figure
-from dac.report.partition_figure import partition_figure
-from dac.report.points_figure import points_figure
-from dac.report.qualitative_figure import Comparison, qualitative_figure
+from dac.report.figures.convergence import convergence_figure
+from dac.report.figures.experts import experts_figure
+from dac.report.figures.losses import losses_figure
+from dac.report.figures.partition import partition_figure
+from dac.report.figures.points import points_figure
+from dac.report.figures.qualitative import Comparison, qualitative_figure
 from dac.report.runs import SceneRuns
-from dac.report.tables import format_main_table, read_main_table, write_main_table
+from dac.report.tables.ablation import write_ablation_table
+from dac.report.tables.controls import write_controls_table
+from dac.report.tables.main import format_main_table, read_main_table, write_main_table
 from dac.report.text import for_figure, one_line
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene

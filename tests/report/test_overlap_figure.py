@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dac.errors import UserError
-from dac.report.overlap_figure import overlap_figure, overlap_table, panels_of, small_print
+from dac.report.figures.overlap import overlap_figure, overlap_table, panels_of, small_print
 
 Recorder = Callable[..., Path]
 

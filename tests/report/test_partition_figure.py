@@ -11,7 +11,7 @@ from dac.cameras import Cameras
 from dac.divide.covisibility import covisibility
 from dac.divide.divide import partition_scene
 from dac.divide.partition import Partition
-from dac.report.partition_figure import (
+from dac.report.figures.partition import (
     _Oblique,
     _sector_edges,
     _unwrapped,

@@ -7,15 +7,15 @@ import pytest
 
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation
-from dac.report.experts_figure import expert_gains, experts_figure
-from dac.report.point_scores import point_scores
-from dac.report.points_figure import points_figure
-from dac.report.qualitative_figure import (
+from dac.report.figures.experts import expert_gains, experts_figure
+from dac.report.figures.points import points_figure
+from dac.report.figures.qualitative import (
     Comparison,
     choose_details,
     choose_rows,
     qualitative_figure,
 )
+from dac.report.point_scores import point_scores
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dac.errors import UserError
-from dac.report.tables import format_main_table, main_table, read_main_table, write_main_table
+from dac.report.tables.main import format_main_table, main_table, read_main_table, write_main_table
 
 Recorder = Callable[..., Path]
 

@@ -22,12 +22,19 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dac.errors import UserError
+from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import method_colour
 from dac.report.rows import Row, SceneRows, check_same_views, load_scenes
 from dac.report.statistics import Paired
 from dac.report.style import STYLE, TWO_COLUMNS, note_below, save_figure
 from dac.report.table_writers import write_csv
 from dac.report.text import for_figure, interval, one_line, signed
+
+
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw the `records`."""
+    overlap_figure(inputs["records"], None, outputs["png"], outputs["pdf"])
+
 
 OVERLAPPING = "azimuth-overlap"
 NARROW = 4.6  # inches: the width of a single panel, and of the legend below it

@@ -16,10 +16,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.runs import SceneRuns, load_curve
 from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure
 from dac.report.text import for_figure
 from dac.training.curve import Curve
+
+
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw the loss terms of each run's `curve.json`."""
+    losses_figure(
+        SceneRuns(
+            scene=wildcards["scene"],
+            baseline_1x=inputs["baseline_1x"][0].parent,
+            baseline_2x=inputs["baseline_2x"][0].parent,
+            experts=[file.parent for file in inputs["experts"]],
+            distill=inputs["distill"][0].parent,
+            finetune=inputs["finetune"][0].parent,
+        ),
+        outputs["png"],
+        outputs["pdf"],
+    )
+
 
 # Terms of the conquer phase are solid, what regularises every phase is dashed.
 REGULARISERS = ("interlevel", "distortion", "plane_tv", "proposal_tv")

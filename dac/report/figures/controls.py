@@ -19,12 +19,19 @@ from matplotlib.ticker import MaxNLocator
 
 from dac.errors import UserError
 from dac.report.controls import Controls, controls_of
+from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import known_method, method_colour
 from dac.report.rows import Row, SceneRows, load_scenes
 from dac.report.statistics import Paired
 from dac.report.style import STYLE, TWO_COLUMNS, group_colours, note_below, save_figure
 from dac.report.text import for_figure, interval, one_line, signed
 from dac.report.waterfall import STAGES, Waterfall, waterfall
+
+
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw the `records`."""
+    controls_figure(inputs["records"], None, None, outputs["png"], outputs["pdf"])
+
 
 # A run further off than this is drawn at the edge, with its number: it would flatten the rest.
 SHOWN_DECIBELS = 3.0

@@ -37,7 +37,16 @@ from dac.report.table_writers import (
     write_csv,
     write_printed,
 )
+from dac.report.tables import Outputs, Settings
 from dac.report.text import MISSING, one_line
+
+
+def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: str) -> None:
+    """Write all files of the table."""
+    files = [outputs[kind] for kind in ("csv", "md", "tex", "html")]
+    divisions = {scene: (division, K) for scene, (division, K) in settings["divisions"].items()}
+    write_controls_table(records, files[0], files[1], files[2], files[3], divisions)
+
 
 HEAD = [
     *("Scene", "Model", *SCORES.values(), "− 2x", "Won", "DaC −", "Won"),

@@ -18,9 +18,17 @@ from numpy.typing import NDArray
 
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation
+from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import METHOD_COLOURS
 from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure
 from dac.report.text import for_figure, signed
+
+
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw the records `experts` against `baseline`."""
+    experts, baseline = (inputs[name][0].parent for name in ("experts", "baseline"))
+    experts_figure(experts, baseline, outputs["png"], outputs["pdf"])
+
 
 Floats = NDArray[np.float64]
 

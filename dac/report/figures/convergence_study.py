@@ -22,11 +22,18 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from dac.errors import UserError
 from dac.evaluation.records import Label
+from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import known_method, method_colour
 from dac.report.rows import Row, SceneRows, check_same_views, load_scenes
 from dac.report.style import ONE_COLUMN, STYLE, TWO_COLUMNS, note_below, save_figure
 from dac.report.table_writers import write_csv
 from dac.report.text import for_figure, one_line
+
+
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw the `records`, and write the numbers as `csv`."""
+    budget_figure(inputs["records"], *(outputs[kind] for kind in ("csv", "png", "pdf")))
+
 
 # Of DaC's lines, one a mode.
 _MARKERS = ("o", "s", "D", "^", "v")

@@ -14,10 +14,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import METHOD_COLOURS
 from dac.report.runs import SceneRuns, Stretch, load_curve, shifted, stretch
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
 from dac.report.text import for_figure
+
+
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw held-out PSNR of each run's `curve.json`."""
+    convergence_figure(
+        SceneRuns(
+            scene=wildcards["scene"],
+            baseline_1x=inputs["baseline_1x"][0].parent,
+            baseline_2x=inputs["baseline_2x"][0].parent,
+            experts=[file.parent for file in inputs["experts"]],
+            distill=inputs["distill"][0].parent,
+            finetune=inputs["finetune"][0].parent,
+        ),
+        outputs["png"],
+        outputs["pdf"],
+    )
+
 
 # What lies further below the best value is the start of training and would flatten the rest.
 SHOWN_DECIBELS = 12.0

@@ -18,12 +18,20 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dac.evaluation.records import Evaluation
+from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import method_name
 from dac.report.point_scores import point_scores
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
 from dac.report.text import for_figure
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
+
+
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw `ours` against `baseline` on the `points` of the `scene`."""
+    scene, baseline, ours = (inputs[name][0].parent for name in ("scene", "baseline", "ours"))
+    points_figure(scene, inputs["points"][0], baseline, ours, outputs["png"], outputs["pdf"])
+
 
 Floats = NDArray[np.float64]
 

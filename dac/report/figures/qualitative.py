@@ -23,11 +23,21 @@ from dac.errors import UserError
 from dac.evaluation.metrics import psnr_of_error
 from dac.evaluation.records import Evaluation
 from dac.evaluation.truth import truth_image, usable_pixels
+from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import METHOD_COLOURS, method_name
 from dac.report.renders import load_array
 from dac.report.style import STYLE, TWO_COLUMNS, save_figure
 from dac.report.text import for_figure
 from dac.scenes.scene import Scene
+
+
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw views of `scenes`, of the records `baselines` and `ours`."""
+    files = zip(inputs["scenes"], inputs["baselines"], inputs["ours"], strict=True)
+    comparisons = [Comparison(*(file.parent for file in three)) for three in files]
+    views, dpi = settings["report"]["crops"], settings["report"]["dpi"]
+    qualitative_figure(comparisons, views, outputs["png"], outputs["pdf"], dpi=dpi)
+
 
 Floats = NDArray[np.float64]
 

@@ -44,7 +44,15 @@ from dac.report.table_writers import (
     write_csv,
     write_printed,
 )
+from dac.report.tables import Outputs, Settings
 from dac.report.text import one_line
+
+
+def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: str) -> None:
+    """Write all files of the table."""
+    files = [outputs[kind] for kind in ("csv", "md", "tex", "html")]
+    write_main_table(records, *files, paper=settings["paper_values"])
+
 
 COLUMNS = [
     *("scene", "name", *NUMBERS, *difference_columns("gain"), "gain_over", "seconds_per_db"),

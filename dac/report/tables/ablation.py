@@ -40,7 +40,15 @@ from dac.report.table_writers import (
     write_csv,
     write_printed,
 )
+from dac.report.tables import Outputs, Settings
 from dac.report.text import MISSING, one_line
+
+
+def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: str) -> None:
+    """Write all files of the table."""
+    files = [outputs[kind] for kind in ("csv", "md", "tex", "html")]
+    write_ablation_table(study, records, *files, paper=settings["paper_values"])
+
 
 TITLES: dict[Study, str] = {
     "partitions": "The number of partitions",
