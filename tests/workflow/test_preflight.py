@@ -8,9 +8,10 @@ import pytest
 import toy
 from PIL import Image
 
+from dac.configuration import ResolvedScene, parse, resolve
 from dac.fields.model import build_model
 from dac.scenes.scene import Space
-from dac.settings import EvaluateSettings, ModelSettings, ResolvedScene, parse, resolve
+from dac.settings import EvaluateSettings, ModelSettings
 from dac.workflow.preflight import disk_space, parameters
 
 BOX = Space("box", ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)), 2.0, 6.0)
