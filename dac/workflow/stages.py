@@ -12,8 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dac.settings import ResolvedScene
-from dac.settings import Stage as Section
+from dac.settings import ResolvedScene, Section
 from dac.workflow.configuration import Configuration
 from dac.workflow.inputs import data_set
 
