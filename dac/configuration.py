@@ -28,9 +28,9 @@ from dac.settings import (
     RenderSettings,
     ReportSettings,
     SceneSettings,
+    Section,
     Seed,
     SfmSettings,
-    Stage,
     Study,
     TrainSettings,
     VideoSettings,
@@ -38,7 +38,7 @@ from dac.settings import (
 )
 
 
-class StudySettings(Stage):
+class StudySettings(Section):
     """What the studies vary; each looks at every scene, seed and mode."""
 
     partitions: tuple[GroupCount, ...] = Field(
@@ -75,7 +75,7 @@ class StudySettings(Stage):
         return self
 
 
-class SceneEntry(Stage):
+class SceneEntry(Section):
     """One scene: the five lines that a user writes, and its own overrides."""
 
     name: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")] = Field(
@@ -88,7 +88,7 @@ class SceneEntry(Stage):
     settings: dict[str, dict[str, Any]] = Field({}, description="overrides by section")
 
 
-SECTIONS: dict[str, type[Stage]] = {
+SECTIONS: dict[str, type[Section]] = {
     "render": RenderSettings,
     "video": VideoSettings,
     "sfm": SfmSettings,
@@ -104,7 +104,7 @@ SECTIONS: dict[str, type[Stage]] = {
 }
 
 
-class Settings(Stage):
+class Settings(Section):
     """The whole configuration."""
 
     results: PathText = Field("results", description="folder that everything is written to")
@@ -129,7 +129,7 @@ class Settings(Stage):
     report: ReportSettings = ReportSettings()
 
 
-class ResolvedScene(Stage):
+class ResolvedScene(Section):
     """A scene with every section resolved: the defaults, the configuration, its own overrides."""
 
     name: str

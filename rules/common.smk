@@ -160,6 +160,11 @@ def of_runs(folder, find, names):
     return files
 
 
+def of_study(study):
+    """The records that a study looks at."""
+    return lambda wildcards: records(study, CONFIGURATION)
+
+
 def of_figure(figure):
     """The named inputs of a figure, by the scene and mode in its path."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dac.configuration import ResolvedScene
-from dac.settings import Stage as Section
+from dac.settings import Section
 from dac.workflow.configuration import Configuration
 from dac.workflow.inputs import data_set
 

@@ -148,6 +148,6 @@ def _before_sfm(data: Path, settings: SceneSettings) -> None:
     """What structure from motion does before COLMAP sees a photo."""
     exclude = read_names(Path(settings.exclude)) if settings.exclude else []
     names = inputs.chosen_photos(data, exclude)
-    photos = inputs.read_photos(data, names)
+    photos = inputs.decode_photos(data, names)
     inputs.check_sizes(data, photos, "single")
     inputs.colmap_folder(data, photos, Path("work"))
