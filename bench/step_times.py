@@ -21,8 +21,10 @@ import torch
 
 from bench.cases import SIZES, STEPS, Setting, Sizes
 from bench.timing import interleave
-from dac.settings import ModelSettings, merge, parse, read_yaml, resolve
+from dac.configuration import merge, parse, resolve
+from dac.settings import ModelSettings
 from dac.storage.artifacts import write_json
+from dac.storage.yaml_files import read_yaml
 from dac.workflow.plan import StepTimes, read_step_times
 
 OUT = Path("docs/results/step_times.json")

@@ -185,8 +185,8 @@ class Run:
         label = {"model": self.model, "seed": self.seed, "method": method, "steps": steps}
         if self.kind == "dac":
             label["distill_steps"] = self.earlier
-        places = {"division": self.division, "K": self.K, "mode": self.mode}
-        return label | {key: value for key, value in places.items() if value is not None}
+        experts = {"division": self.division, "K": self.K, "mode": self.mode}
+        return label | {key: value for key, value in experts.items() if value is not None}
 
 
 def _path_of(kind: Kind) -> re.Pattern[str]:

@@ -8,7 +8,7 @@ sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else 
 
 from dac.errors import UserError
 from dac.runs import VALUES, Run, pattern, whole_names
-from dac.settings import read_yaml
+from dac.storage.yaml_files import read_yaml
 from dac.storage.provenance import source_digest
 from dac.storage.states import forget_finished
 from dac.workflow import inputs, layout, preflight
@@ -158,6 +158,11 @@ def of_runs(folder, find, names):
         return [file for run in runs for file in files_in(f"{RESULTS}/{run.path}", names)]
 
     return files
+
+
+def of_study(study):
+    """The records that a study looks at."""
+    return lambda wildcards: records(study, CONFIGURATION)
 
 
 def of_figure(figure):

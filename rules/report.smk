@@ -8,7 +8,7 @@ for study, table in TABLES.items():
         input:
             settings=frozen(table.stage),
             caption=caption_of(table.stage),
-            records=records(study, CONFIGURATION),
+            records=of_study(study),
         output:
             csv=f"{RESULTS}/tables/{study}.csv",
             md=f"{RESULTS}/tables/{study}.md",

@@ -19,6 +19,7 @@ from bench import run as bench_run
 from bench.cases import Case, Setting, Sizes
 from bench.scene import divide
 from bench.timing import Body, Times, interleave
+from dac.configuration import parse, resolve
 from dac.conquer.lessons import TaughtRays
 from dac.conquer.objective import DistillObjective
 from dac.evaluation.render import render_view
@@ -27,7 +28,7 @@ from dac.fields.model import Model
 from dac.ops import reference
 from dac.ops.backend import using
 from dac.runs import Run
-from dac.settings import DistillSettings, Mode, parse, resolve
+from dac.settings import DistillSettings, Mode
 from dac.training.images import ImageObjective
 from dac.training.keys import Stream, mix
 from dac.workflow.plan import read_step_times, summary

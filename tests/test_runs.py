@@ -31,19 +31,19 @@ PATHS: dict[str, tuple[Kind, str]] = {
 def runs(draw: st.DrawFn) -> Run:
     """Any run: the values that its kind's form asks for, and no others."""
     kind = draw(st.sampled_from(list(KINDS)))
-    counts, places = st.integers(1, 10**9), st.integers(0, 2**31 - 1)
+    counts, numbers = st.integers(1, 10**9), st.integers(0, 2**31 - 1)
     values = {
         "steps": counts,
         "earlier": counts,
         "division": st.sampled_from(get_args(Division)),
         "K": st.integers(1, 1000),
         "mode": st.sampled_from(get_args(Mode)),
-        "group": places,
+        "group": numbers,
     }
     asked = {name: draw(of) for name, of in values.items() if f"{{{name}}}" in KINDS[kind].name}
     scene = draw(st.from_regex(VALUES["scene"], fullmatch=True))
     model = draw(st.from_regex(VALUES["model"], fullmatch=True))
-    return Run(scene, model, draw(places), kind, **asked)
+    return Run(scene, model, draw(numbers), kind, **asked)
 
 
 @given(runs())

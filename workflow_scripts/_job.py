@@ -32,11 +32,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 
 from dac.errors import UserError
 from dac.process.signals import listening
-from dac.settings import Stage, validate
+from dac.settings import Section, validate
 from dac.storage.artifacts import explained_disk_errors, read_json, remove_leftovers
 from dac.storage.provenance import source_digest
 
-S = TypeVar("S", bound=Stage)
+S = TypeVar("S", bound=Section)
 
 _STOPPED = "stopped with status {}; what is done is kept"
 _FAILING_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)

@@ -31,10 +31,10 @@ from dac.storage.artifacts import write_file
 
 Array = NDArray[np.float64]
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
-Density = Callable[[Tensor], Tensor]
-Colour = Callable[[Tensor, Tensor], Tensor]
+DensityField = Callable[[Tensor], Tensor]
+ColourField = Callable[[Tensor, Tensor], Tensor]
 
-FORMATS = (".ply", ".glb")
+SUFFIXES = (".ply", ".glb")
 _CHUNK_POINTS, _CHUNK_VERTICES = 2**18, 2**14
 _RIM = 1e-3  # of h: how far outside of the box the density is taken for 0
 _RAY, _RAY_BINS = (-0.5, 1.5), 12  # what of a ray gives a vertex its colour, in layers (`_layer`)
@@ -51,8 +51,8 @@ def _layer(box: Box) -> float:
 
 
 def make_mesh(
-    density: Density,
-    colour: Colour,
+    density: DensityField,
+    colour: ColourField,
     box: Box,
     resolution: int,
     threshold: float,
@@ -93,7 +93,7 @@ def make_mesh(
 
 
 def _sampled(
-    density: Density, box: Box, resolution: int, stop: Stop | None
+    density: DensityField, box: Box, resolution: int, stop: Stop | None
 ) -> tuple[list[Array], NDArray[np.float32]]:
     """Coordinates of a grid's planes along each axis, and the density at its points.
 
@@ -129,7 +129,7 @@ def _largest(mesh: Any, components: int) -> Any:
     return mesh
 
 
-def _colours(colour: Colour, mesh: Any) -> NDArray[np.uint8]:
+def _colours(colour: ColourField, mesh: Any) -> NDArray[np.uint8]:
     """(V, 4) uint8 RGBA, opaque."""
     points = torch.from_numpy(np.array(mesh.vertices)).float()
     normals = torch.from_numpy(np.array(mesh.vertex_normals)).float()
@@ -140,7 +140,7 @@ def _colours(colour: Colour, mesh: Any) -> NDArray[np.uint8]:
     return colours
 
 
-def field_density(model: Model, space: Space) -> Density:
+def field_density(model: Model, space: Space) -> DensityField:
     """A model's density in the scene's world, points on any device."""
     device = next(model.parameters()).device
 
@@ -151,7 +151,7 @@ def field_density(model: Model, space: Space) -> Density:
     return density
 
 
-def field_colour(model: Model) -> Colour:
+def field_colour(model: Model) -> ColourField:
     """A model's colour at points of a surface, looking along the inward normal.
 
     Just where the density passes the threshold, the field may never have learnt a colour, since
@@ -207,6 +207,6 @@ def require_mesh(path: Path) -> None:
     Raises:
         UserError: another suffix; scikit-image or trimesh is missing.
     """
-    if path.suffix not in FORMATS:
-        raise UserError(path, f"the name of a mesh ends in {' or '.join(FORMATS)}", "change --out")
+    if path.suffix not in SUFFIXES:
+        raise UserError(path, f"the name of a mesh ends in {' or '.join(SUFFIXES)}", "change --out")
     extra("trimesh"), extra("skimage.measure")

@@ -33,7 +33,16 @@ from dac.ops.rays import Rendered
 from dac.scenes.photos.images import MOST_PIXELS
 from dac.scenes.scene import Space
 from dac.scenes.views import LARGEST_NUMBER, SMALLEST_NUMBER, rigid
-from dac.settings import Coordinate, Count, ModelSettings, Positive, Stage, Vector3, Whole, validate
+from dac.settings import (
+    Coordinate,
+    Count,
+    ModelSettings,
+    Positive,
+    Section,
+    Vector3,
+    Whole,
+    validate,
+)
 from dac.storage.artifacts import write_file
 from dac.storage.files import is_file
 
@@ -46,7 +55,7 @@ _DAMAGED = "copy or export it again"
 _VIEWS = "views."
 _VIEW_SHAPES = {"intrinsics": (4,), "distortion": (6,), "world_from_camera": (3, 4)}
 
-Colour = Annotated[float, Field(ge=0, le=1)]
+Intensity = Annotated[float, Field(ge=0, le=1)]
 Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 Matrix = tuple[Row, Row, Row, Row]
 Text = Annotated[str, Field(max_length=1024)]
@@ -65,7 +74,7 @@ def _similarity(matrix: Matrix) -> Matrix:
     return matrix
 
 
-class SpaceContents(Stage):
+class SpaceContents(Section):
     """`dac.scenes.scene.Space`, checked."""
 
     kind: Literal["box", "contraction"]
@@ -80,7 +89,7 @@ class SpaceContents(Stage):
         return self
 
 
-class Sized(Stage):
+class Sized(Section):
     """Pictures of so many pixels."""
 
     width: Annotated[int, Field(ge=1, le=10**6)]
@@ -107,7 +116,7 @@ class ViewsContents(Sized):
     count: Count
 
 
-class About(Stage):
+class About(Section):
     """How the model was made.
 
     Attributes:
@@ -141,7 +150,7 @@ class About(Stage):
     exported_by: Text
 
 
-class Contents(Stage):
+class Contents(Section):
     """What the file says besides its weights.
 
     Attributes:
@@ -158,7 +167,7 @@ class Contents(Stage):
     version: Literal[1, 2]
     settings: ModelSettings
     space: SpaceContents
-    background: tuple[Colour, Colour, Colour]
+    background: tuple[Intensity, Intensity, Intensity]
     world_from_data: Annotated[Matrix, AfterValidator(_similarity)]
     camera: CameraContents
     views: ViewsContents | None = None

@@ -29,14 +29,8 @@ from dac.scenes.points import Points, points_from_model
 from dac.scenes.scene import Scene
 from dac.scenes.sfm import inputs
 from dac.scenes.views import read_names
-from dac.settings import (
-    GRAPH_DIVISIONS,
-    DivideSettings,
-    SceneSettings,
-    VideoSettings,
-    read_yaml,
-    validate,
-)
+from dac.settings import GRAPH_DIVISIONS, DivideSettings, SceneSettings, VideoSettings, validate
+from dac.storage.yaml_files import read_yaml
 from dac.workflow import inputs as workflow_inputs
 from dac.workflow import preflight
 from dac.workflow.configuration import Configuration
@@ -154,6 +148,6 @@ def _before_sfm(data: Path, settings: SceneSettings) -> None:
     """What structure from motion does before COLMAP sees a photo."""
     exclude = read_names(Path(settings.exclude)) if settings.exclude else []
     names = inputs.chosen_photos(data, exclude)
-    photos = inputs.read_photos(data, names)
+    photos = inputs.decode_photos(data, names)
     inputs.check_sizes(data, photos, "single")
     inputs.colmap_folder(data, photos, Path("work"))

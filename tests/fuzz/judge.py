@@ -24,6 +24,7 @@ from cases import make_case
 
 from dac.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[2]
 SPACE = 3 * 2**30  # bytes of addresses beyond those that the imports take
 TRACED_AFTER = 10.0  # seconds: half of what a case may take
 GROWTH = 1.5 * 2**30  # bytes of memory that one case may take
@@ -52,7 +53,7 @@ class Watch:
     def __init__(self) -> None:
         self.root: str | None = None
         self.opened: list[str] = []
-        known = [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), str(entries.ROOT)]
+        known = [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), str(ROOT)]
         known += ["/usr", "/lib", "/lib64", "/sys", "/proc/self/status", "/proc/cpuinfo"]
         self.known = tuple(os.path.realpath(place) for place in known)
         sys.addaudithook(self)
