@@ -63,10 +63,7 @@ def train_baseline(
         label=f"{views.name} baseline",
         steps=steps,
         rate=learning_rate(
-            train.learning_rate,
-            warmup=train.warmup_steps,
-            horizon=steps,
-            schedule=train.schedule,
+            train.learning_rate, warmup=train.warmup_steps, horizon=steps, schedule=train.schedule
         ),
         start=start,
         continues=init,

@@ -80,7 +80,8 @@ def train(
         SystemExit: SIGTERM or SIGUSR1 came; the state is saved.
     """
     model, progress = objective.model, start or Progress()
-    training = _Training(objective, optimizer, probe, settings, checkpoints, progress.step)
+    points = _curve_steps(progress.step, settings)
+    training = _Training(objective, optimizer, probe, settings, checkpoints, points)
     if checkpoints is not None:
         progress = divergence.begin(model, optimizer, checkpoints, progress)
     with deferred() as stop:
@@ -100,22 +101,20 @@ def train(
             )
 
 
+@dataclass(frozen=True)
 class _Training:
-    """A run's way from a saved state on; arguments as of `train`."""
+    """A run's way from a saved state on; the first five as of `train`.
 
-    def __init__(
-        self,
-        objective: Objective[Any],
-        optimizer: Adam,
-        probe: Callable[[], float | None],
-        settings: LoopSettings,
-        checkpoints: Checkpoints | None,
-        first: int,
-    ) -> None:
-        self._objective, self._optimizer, self._probe = objective, optimizer, probe
-        self._settings, self._checkpoints = settings, checkpoints
-        self._points = _curve_steps(first, settings)
-        self._read_every = _READ_EVERY if objective.model.device.type == "cuda" else 1
+    Attributes:
+        points: numbers of steps done at which PSNR is measured.
+    """
+
+    objective: Objective[Any]
+    optimizer: Adam
+    probe: Callable[[], float | None]
+    settings: LoopSettings
+    checkpoints: Checkpoints | None
+    points: frozenset[int]
 
     def go_on(self, progress: Progress, stop: Stop) -> None:
         """Train to the end.
@@ -126,28 +125,29 @@ class _Training:
         Raises:
             DivergedError: a step's loss or gradient is not finite; no state was saved after it.
         """
-        settings, model = self._settings, self._objective.model
-        update = _FittingUpdate(self._objective, self._optimizer, progress, settings.label)
+        settings, model = self.settings, self.objective.model
+        update = _FittingUpdate(self.objective, self.optimizer, progress, settings.label)
         reader = LossReader(progress)
+        read_every = _READ_EVERY if model.device.type == "cuda" else 1
         with closing(Console(settings.label, progress.step, settings.steps)) as console:
             clock = saved = time.monotonic()
             for step in range(progress.step, settings.steps):
                 rate = settings.rate(step) * divergence.rate_factor(progress)
                 reader.add(step, rate, *update(step, rate))
                 progress.step = step + 1
-                at_point = progress.step in self._points
+                at_point = progress.step in self.points
                 due = bool(stop.received) or time.monotonic() - saved > settings.checkpoint_seconds
-                if at_point or due or len(reader) >= self._read_every:
+                if at_point or due or len(reader) >= read_every:
                     reader.read()
                 now = time.monotonic()
                 progress.seconds += now - clock
                 clock = now
                 if at_point:
                     means = progress.take_means()
-                    progress.curve.add(progress.step, self._probe(), means, progress.seconds, rate)
+                    progress.curve.add(progress.step, self.probe(), means, progress.seconds, rate)
                 if due and progress.step < settings.steps:
-                    if self._checkpoints is not None:
-                        divergence.save(model, self._optimizer, self._checkpoints, progress)
+                    if self.checkpoints is not None:
+                        divergence.save(model, self.optimizer, self.checkpoints, progress)
                     if stop.received:
                         stop.leave()
                     saved = time.monotonic()
@@ -156,15 +156,15 @@ class _Training:
                     clock = time.monotonic()
 
 
+@dataclass
 class _FittingUpdate:
     """An update; where memory runs out, in twice as many parts from there on."""
 
-    def __init__(
-        self, objective: Objective[Any], optimizer: Adam, progress: Progress, label: str
-    ) -> None:
-        self._objective, self._optimizer = objective, optimizer
-        self._progress, self._label = progress, label
-        self._update: Update | None = None
+    objective: Objective[Any]
+    optimizer: Adam
+    progress: Progress
+    label: str
+    update: Update | None = None
 
     def __call__(self, step: int, rate: float) -> StepResult:
         """Take a step.
@@ -174,10 +174,10 @@ class _FittingUpdate:
         """
         while True:
             try:
-                if self._update is None:
-                    parts = self._progress.parts
-                    self._update = make_update(self._objective, self._optimizer, parts)
-                return self._update(step, rate)
+                if self.update is None:
+                    parts = self.progress.parts
+                    self.update = make_update(self.objective, self.optimizer, parts)
+                return self.update(step, rate)
             except RuntimeError as error:
                 if not memory.ran_out(error):
                     raise
@@ -186,19 +186,19 @@ class _FittingUpdate:
             self._halve(said)
 
     def _halve(self, said: str) -> None:
-        progress = self._progress
+        progress = self.progress
         if progress.parts == _MOST_PARTS:
             raise UserError(
-                self._label,
+                self.label,
                 f"memory does not suffice for 1/{_MOST_PARTS} of a batch ({said})",
                 "lower the rays of a step or the model's resolution, or take a larger GPU",
             )
         progress.parts *= 2
         _log.warning(
             "%s: memory runs out in step %d; from here on batches go in %d parts",
-            self._label, progress.step, progress.parts,
+            self.label, progress.step, progress.parts,
         )  # fmt: skip
-        self._update = None  # with its gradients, and its CUDA graphs
+        self.update = None  # with its gradients, and its CUDA graphs
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

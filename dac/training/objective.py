@@ -95,22 +95,18 @@ class Batch(Generic[Supervision]):
 
 
 class Objective(Protocol[Supervision]):
-    """What a step draws, and what it minimises."""
+    """What a step draws, and what it minimises.
 
-    @property
-    def model(self) -> Model:
-        """The one that is trained."""
+    Attributes:
+        model: the one that is trained.
+        rays: of a whole batch.
+        weights: of all terms by name: those of `add_gradients` in their order, then `plane_tv` and
+            `proposal_tv`. A term of weight 0 is left out.
+    """
 
-    @property
-    def rays(self) -> int:
-        """Of a whole batch."""
-
-    @property
-    def weights(self) -> Mapping[str, float]:
-        """By the names of all terms: those of `add_gradients` in their order, total variation's.
-
-        A term of weight 0 is left out.
-        """
+    model: Model
+    rays: int
+    weights: dict[str, float]
 
     def draw(self, step: int, part: Part | None = None) -> Batch[Supervision]:
         """A part of a step's batch, a function of the two alone; None is all of it."""
@@ -128,7 +124,7 @@ class Objective(Protocol[Supervision]):
     ) -> Tensor:
         """By the kernels, the gradients of `terms` but for total variation's.
 
-        It reads nothing else that changes from step to step, so a CUDA graph may replay it.
+        They read nothing else that changes from step to step, so a CUDA graph may replay them.
 
         Args:
             model: as the kernels take it.
