@@ -138,6 +138,26 @@ class Subject:
             assert cosine > (0.999999 if self.kind.precise else 0.999), f"{name}: {cosine:.7f}"
             self.close(name, got, slope, slack=2)
 
+    def points(self, count: int, rays: int | None) -> tuple[Tensor, Tensor | None]:
+        """Points inside and outside of the box, and directions for `rays` groups of them."""
+        g = torch.Generator().manual_seed(6)
+        points = torch.rand(count, 3, generator=g) * 3 - 1.5
+        if rays is None:
+            return points, None
+        return points, torch.nn.functional.normalize(torch.randn(rays, 3, generator=g), dim=-1)
+
+    def close_query(
+        self, points: Tensor, directions: Tensor | None, sigma: Tensor, colours: Tensor | None
+    ) -> None:
+        """The field at points against plain torch."""
+        wide = None if directions is None else directions.double()
+        with using("reference"):
+            twin = self.model.query_points(points.double(), wide)
+        self.close("sigma", sigma, twin[0])
+        assert (colours is None) == (twin[1] is None)
+        if colours is not None and twin[1] is not None:
+            self.close("colours", colours, twin[1])
+
     # ---- The twin ----
 
     @torch.no_grad()

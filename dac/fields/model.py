@@ -163,6 +163,27 @@ class Model(nn.Module):
             Sampled(seen.s, seen.t, seen.alpha, seen.weights, seen.colours),
         )
 
+    @torch.no_grad()
+    def query_points(
+        self, points: Tensor, directions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The field at given points, without gradient.
+
+        Args:
+            points: (N, 3) world.
+            directions: (R, 3) unit, each for N / R points that follow one another; None asks for no
+                colours.
+
+        Returns:
+            sigma (N,), and colours (N, 3) or None.
+        """
+        if self.whole_rays:
+            return whole_rays.query(self, self.shape, points, directions)
+        sigma, features = self.field.geometry(space.cube_from_world(self.space, points))
+        if directions is None:
+            return sigma, None
+        return sigma, self.field.colour(features, self.field.direction_code(directions))
+
     def plane_tv(self) -> tuple[Tensor, Tensor]:
         """Total variation of the field's planes and of the proposals', each summed over planes."""
         field = torch.stack([ops.plane_tv(plane) for plane in self.field.planes]).sum()

@@ -1,7 +1,7 @@
 """A model's rays through the whole-ray kernels, where these serve it.
 
-They serve the hybrid decoder in float32 on the native backend; other models, and plain torch, go
-operation by operation.
+They serve the hybrid decoder in float32 on the native backend; other models go operation by
+operation in plain torch.
 """
 
 from __future__ import annotations
@@ -69,10 +69,20 @@ def picture(model: nn.Module, shape: ModelShape, rays: Rays) -> Rendered:
     return kernels.render_rays(*_arguments(model, shape, rays, None))
 
 
+def query(
+    model: nn.Module, shape: ModelShape, points: Tensor, directions: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """The field at points (N, 3) of the world, seen along directions (R, 3) or without colours."""
+    return kernels.query_points(_parameters(model), shape, points, directions)
+
+
+def _parameters(model: nn.Module) -> list[Tensor]:
+    return [parameter.detach() for parameter in model.parameters()]
+
+
 def _arguments(
     model: nn.Module, shape: ModelShape, rays: Rays, key: int | None
 ) -> tuple[list[Tensor], ModelShape, Tensor, Tensor | None, Tensor]:
     packed = rays.packed()
-    parameters = [parameter.detach() for parameter in model.parameters()]
     jitter = None if key is None else torch.tensor([key], device=packed.device)
-    return parameters, shape, packed, jitter, packed.new_ones(1)
+    return _parameters(model), shape, packed, jitter, packed.new_ones(1)
