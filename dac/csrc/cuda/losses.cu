@@ -68,7 +68,7 @@ DEVICE void logits_backward(int S, const float* sigma, const float* t, const flo
 
 __global__ void __launch_bounds__(kRayThreads)
     field_losses_kernel(RaySet rays, Bins bins, const float* colours, Lesson lesson,
-                        const float* background, TermWeights weights, FieldLosses to) {
+                        const float* background, TermWeights weights, ARGUMENT FieldLosses to) {
   const int64_t r = ray_of_warp();
   if (r >= rays.R) return;
   const int S = bins.S;
