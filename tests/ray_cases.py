@@ -45,7 +45,7 @@ class Kind(NamedTuple):
     precise: bool = False
 
 
-def _settings(**changes: Any) -> ModelSettings:
+def small_settings(**changes: Any) -> ModelSettings:
     values: dict[str, Any] = {
         "resolution": 9, "scales": (1, 2), "channels": 8, "proposal_resolutions": (7, 12),
         "proposal_samples": (40, 36), "samples": 20, "hidden": 32, "colour_layers": 1, **changes,
@@ -59,12 +59,14 @@ _ODD: dict[str, Any] = {
     "geometry_features": 7, "samples": 33, "proposal_samples": (64, 31),
 }  # fmt: skip
 KINDS = {
-    "small": Kind(_settings(), BOX),
-    "open": Kind(_settings(), OPEN),
-    "wide": Kind(_settings(**_WIDE, colour_layers=2, proposal_channels=16, scales=(1, 2, 3)), BOX),
-    "widest": Kind(_settings(**_WIDE, scales=(1, 2, 3, 4)), BOX),
-    "float32": Kind(_settings(), OPEN, float32=True, precise=True),
-    "odd": Kind(_settings(**_ODD), BOX, precise=True),
+    "small": Kind(small_settings(), BOX),
+    "open": Kind(small_settings(), OPEN),
+    "wide": Kind(
+        small_settings(**_WIDE, colour_layers=2, proposal_channels=16, scales=(1, 2, 3)), BOX
+    ),
+    "widest": Kind(small_settings(**_WIDE, scales=(1, 2, 3, 4)), BOX),
+    "float32": Kind(small_settings(), OPEN, float32=True, precise=True),
+    "odd": Kind(small_settings(**_ODD), BOX, precise=True),
 }
 
 
@@ -77,11 +79,12 @@ class Subject:
         rays: in float64; `flat` (R, 8) the same in float32.
 
     Args:
+        name: of `KINDS`; or a kind.
         key: None places the samples evenly.
     """
 
-    def __init__(self, name: str, *, key: int | None = 5, anneal: float = 0.7) -> None:
-        self.name, self.kind = name, KINDS[name]
+    def __init__(self, name: str | Kind, *, key: int | None = 5, anneal: float = 0.7) -> None:
+        self.kind = KINDS[name] if isinstance(name, str) else name
         self.key, self.anneal = key, anneal
         self.settings, where = self.kind.settings, self.kind.space
         self.model = build_model(self.settings, where, 3)
@@ -124,7 +127,7 @@ class Subject:
         error = (got.cpu().double() - expected).norm() / expected.norm().clamp_min(1e-30)
         assert error < bound, f"{what}: {error:.2e}"
 
-    def close_gradients(self, flat: Tensor, terms: list[Tensor]) -> None:
+    def close_gradients(self, flat: Tensor, terms: list[Tensor], slack: float = 2) -> None:
         """The flat gradient against that of the terms' sum."""
         named = dict(self.model.named_parameters())
         total = torch.stack(terms).sum()
@@ -136,7 +139,7 @@ class Subject:
             norms = got.double().norm() * slope.norm()
             cosine = torch.dot(got.flatten().double(), slope.flatten()) / norms
             assert cosine > (0.999999 if self.kind.precise else 0.999), f"{name}: {cosine:.7f}"
-            self.close(name, got, slope, slack=2)
+            self.close(name, got, slope, slack)
 
     def points(self, count: int, rays: int | None) -> tuple[Tensor, Tensor | None]:
         """Points inside and outside of the box, and directions for `rays` groups of them."""
