@@ -22,11 +22,8 @@ from dac import ops
 from dac.errors import UserError
 from dac.export.extras import extra
 from dac.fields.model import Model
-from dac.fields.protocol import Rays
-from dac.fields.space import cube_from_world
 from dac.process.signals import Stop
 from dac.scenes.normalise import rotation_between
-from dac.scenes.scene import Space
 from dac.storage.artifacts import write_file
 
 Array = NDArray[np.float64]
@@ -140,15 +137,10 @@ def _colours(colour: ColourField, mesh: Any) -> NDArray[np.uint8]:
     return colours
 
 
-def field_density(model: Model, space: Space) -> DensityField:
+def field_density(model: Model) -> DensityField:
     """A model's density in the scene's world, points on any device."""
     device = next(model.parameters()).device
-
-    @torch.no_grad()
-    def density(points: Tensor) -> Tensor:
-        return model.field.geometry(cube_from_world(space, points.to(device)))[0]
-
-    return density
+    return lambda points: model.query_points(points.to(device))[0]
 
 
 def field_colour(model: Model) -> ColourField:
@@ -164,12 +156,15 @@ def field_colour(model: Model) -> ColourField:
     @torch.no_grad()
     def colour(points: Tensor, normals: Tensor) -> Tensor:
         origins, directions = points.to(device), -normals.to(device)
-        none = torch.zeros_like(origins[:, 0])
         t = torch.linspace(before, behind, _RAY_BINS + 1, device=device)
-        t = t.expand(len(origins), -1).contiguous()
-        sigma, colours = model.query(Rays(origins, directions, none, none), t)
-        _, weights = ops.volume_weights(sigma, t.diff(dim=-1))
-        return ops.composite(weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-6), colours)
+        middle = (t[1:] + t[:-1])[:, None] / 2
+        along = origins[:, None] + middle * directions[:, None]
+        sigma, colours = model.query_points(along.view(-1, 3), directions)
+        assert colours is not None
+        shape = (len(origins), _RAY_BINS)
+        _, weights = ops.volume_weights(sigma.view(shape), t.diff().expand(shape))
+        shares = weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-6)
+        return ops.composite(shares, colours.view(*shape, 3))
 
     return colour
 

@@ -45,7 +45,8 @@ class ProposalField(nn.Module):
 
     def density(self, points: Tensor) -> Tensor:
         """Points (N, 3) in [-1, 1] -> sigma (N,)."""
-        return ops.density(list(self.planes), list(self.decoder), points)
+        features = ops.triplane(list(self.planes), points)
+        return ops.truncated_exp(ops.network(features, list(self.decoder))[:, 0] - 1)
 
 
 class _Planes(nn.Module):

@@ -21,7 +21,7 @@ from dac.fields import sampling, space, whole_rays
 from dac.fields.kplanes import ExplicitField, HybridField, ProposalField
 from dac.fields.protocol import Histogram, Rays, Rendering
 from dac.ops import memory
-from dac.ops.rays import KernelModel, Rendered, Sampled, render_rays, sample_rays
+from dac.ops.rays import KernelModel, Rendered, Sampled, query_points, render_rays, sample_rays
 from dac.scenes.scene import Space
 from dac.settings import ModelSettings, validate
 from dac.storage.artifacts import read_json, write_json
@@ -180,6 +180,28 @@ class Model(nn.Module):
             Rendered(seen.rgb, seen.depth, seen.accumulation),
             Sampled(seen.s, seen.t, seen.alpha, seen.weights, seen.colours),
         )
+
+    @torch.no_grad()
+    def query_points(
+        self, points: Tensor, directions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The field at given points, without gradient.
+
+        Args:
+            points: (N, 3) world.
+            directions: (R, 3) unit, each for N / R points that follow one another; None asks for no
+                colours.
+
+        Returns:
+            sigma (N,), and colours (N, 3) or None.
+        """
+        model = self.kernel_model()
+        if model is not None:
+            return query_points(model, points, directions)
+        sigma, features = self.field.geometry(space.cube_from_world(self.space, points))
+        if directions is None:
+            return sigma, None
+        return sigma, self.field.colour(features, self.field.direction_code(directions))
 
     def plane_tv(self) -> tuple[Tensor, Tensor]:
         """Total variation of the field's planes and of the proposals', each summed over planes."""

@@ -1,7 +1,7 @@
 """Which models the whole-ray kernels serve, and how these know one.
 
-They serve the hybrid decoder in float32 on the native backend; other models, and plain torch, go
-operation by operation.
+They serve the hybrid decoder in float32 on the native backend; other models go operation by
+operation in plain torch.
 """
 
 from __future__ import annotations

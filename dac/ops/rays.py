@@ -247,3 +247,23 @@ def adam_step(
         parameters, exp_avg, exp_avg_sq, gradients, tv, active, rates, (*betas, eps)
     )
     return variations, norm
+
+
+def query_points(
+    model: KernelModel, points: Tensor, directions: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """The field at given points of the world, without gradient.
+
+    Args:
+        points: (N, 3) float32.
+        directions: (R, 3) unit, each for N / R points that follow one another; None asks for no
+            colours.
+
+    Returns:
+        sigma (N,), and colours (N, 3) or None.
+    """
+    parameters, shape = model
+    sigma, *colours = torch.ops.dac.query_points(
+        parameters, shape.integers, shape.space, points, directions
+    )
+    return sigma, colours[0] if colours else None

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 import torch
 from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, TRAIN_WEIGHTS, Subject
 from torch import Tensor
 
-from dac import ops
 from dac.ops import memory
 from dac.ops import rays as kernels
-from dac.ops.backend import library, using
+from dac.ops.backend import library
 from dac.ops.rays import KernelModel, Lesson, StepRays
 
 pytestmark = [
@@ -120,6 +118,27 @@ def test_running_out_of_memory_is_known(monkeypatch: pytest.MonkeyPatch) -> None
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert memory.ran_out(told.value)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("rays", [None, 7])
+def test_query(name: str, rays: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subject(name)
+    on = OnGPU(it, monkeypatch)
+    points, directions = it.points(77, rays)
+    seen = None if directions is None else directions.cuda()
+    sigma, colours = kernels.query_points(on.parameters, it.shape, points.cuda(), seen)
+    it.close_query(points, directions, sigma, colours)
+
+
+def test_query_many_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than are in memory at once."""
+    it = Subject("small")
+    on = OnGPU(it, monkeypatch)
+    few = it.points(100, None)[0].cuda()
+    some, _ = kernels.query_points(on.parameters, it.shape, few)
+    all_of, _ = kernels.query_points(on.parameters, it.shape, few.repeat(12_000, 1))
+    torch.testing.assert_close(all_of, some.repeat(12_000), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -241,102 +260,3 @@ def test_a_graph_captures_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(terms, expected)
     for got, same in zip(captured.parameters, eager.parameters, strict=True):
         assert torch.equal(got, same)
-
-
-# ---- Single operations ----
-
-
-def _edges(rays: int, bins: int, g: torch.Generator) -> Tensor:
-    return torch.rand(rays, bins + 1, generator=g).sort(dim=-1).values
-
-
-def _operations() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
-    """Each operation with inputs; which of them have gradient is told by requires_grad."""
-    g = torch.Generator().manual_seed(2)
-
-    def learned(*size: int) -> Tensor:
-        return torch.randn(size, generator=g).requires_grad_()
-
-    def mass(*size: int) -> Tensor:
-        return (torch.rand(size, generator=g) / size[-1]).requires_grad_()
-
-    points = torch.rand(100, 3, generator=g) * 2.4 - 1.2
-    planes = [learned(3, 5, 5, 8), learned(3, 9, 9, 8)]
-    odd = [learned(3, 4, 4, 3)]
-    weights = [learned(20, 16), learned(7, 20)]
-    s, coarse = _edges(30, 48, g), _edges(30, 70, g)
-    return {
-        "triplane": (ops.triplane, (planes, points)),
-        "triplane odd": (ops.triplane, (odd, points)),
-        "plane_tv": (ops.plane_tv, (planes[0],)),
-        "plane_tv odd": (ops.plane_tv, (learned(3, 37, 2, 5),)),
-        "network": (ops.network, (learned(60, 16), weights, learned(30, 20))),
-        "density": (ops.density, (odd, [learned(16, 3), learned(1, 16)], points)),
-        "volume_weights": (
-            ops.volume_weights,
-            (mass(30, 100).detach().mul_(200).requires_grad_(), torch.rand(30, 100, generator=g)),
-        ),
-        "composite": (ops.composite, (mass(30, 48), learned(30, 48, 3))),
-        "resample": (ops.resample, (s, mass(30, 48).detach(), _edges(30, 20, g))),
-        "distortion_loss": (ops.distortion_loss, (s, mass(30, 48))),
-        "outer_bound": (ops.outer_bound, (s, coarse, mass(30, 70))),
-        "histogram_loss": (
-            ops.histogram_loss, (s, mass(30, 48).detach() * 3, coarse, mass(30, 70)),
-        ),
-        "alpha_loss": (ops.alpha_loss, (mass(30, 48), mass(30, 48).detach())),
-        "colour_loss even": (ops.colour_loss, (learned(70, 48, 3), learned(70, 48, 3).detach())),
-        "colour_loss": (
-            ops.colour_loss,
-            (learned(30, 48, 3), learned(30, 48, 3).detach(), mass(30, 48).detach()),
-        ),
-    }  # fmt: skip
-
-
-def _map(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(inputs, Tensor):
-        return change(inputs)
-    return type(inputs)(_map(x, change) for x in inputs)
-
-
-def _leaves(inputs: Any) -> list[Tensor]:
-    if isinstance(inputs, Tensor):
-        return [inputs] if inputs.requires_grad else []
-    return [leaf for x in inputs for leaf in _leaves(x)]
-
-
-_PLAIN = {"network", "density"}  # on a GPU
-
-
-def test_operations_have_kernels() -> None:
-    for name in {name.split()[0] for name in _operations()} - _PLAIN:
-        held = torch._C._dispatch_has_kernel_for_dispatch_key
-        assert held(f"dac::{name}", "CUDA"), name
-        assert name == "resample" or held(f"dac::{name}_backward", "CUDA"), name
-
-
-@pytest.mark.parametrize("name", _operations())
-def test_operation(name: str) -> None:
-    """Natively where there is a CUDA kernel, else plain torch on the GPU: the same numbers."""
-    call, inputs = _operations()[name]
-    results = []
-    for backend, device, dtype in (
-        ("native", "cuda", torch.float32),
-        ("reference", "cpu", torch.float64),
-    ):
-        given = _map(
-            inputs,
-            lambda x: x.detach().to(device, dtype).requires_grad_(x.requires_grad),  # noqa: B023
-        )
-        with using(backend):  # type: ignore[arg-type]
-            out = call(*given)
-            parts = [out] if isinstance(out, Tensor) else list(out)
-            g = torch.Generator().manual_seed(3)
-            pulls = [torch.randn(part.shape, generator=g, dtype=torch.float64) for part in parts]
-            total = torch.stack(
-                [(part * pull.to(part)).sum() for part, pull in zip(parts, pulls, strict=True)]
-            ).sum()
-            leaves = _leaves(given)
-            slopes = torch.autograd.grad(total, leaves) if leaves else ()
-        results.append([x.detach().cpu().double() for x in (*parts, *slopes)])
-    for got, expected in zip(*results, strict=True):
-        assert (got - expected).norm() <= 2e-5 * expected.norm() + 1e-7
