@@ -7,7 +7,6 @@ finer than a pixel of any screen, and a fifth of the size that their digits woul
 from __future__ import annotations
 
 import base64
-import colorsys
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +15,14 @@ from numpy.typing import NDArray
 
 from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
-from dac.page.words import count
 from dac.report.partition_geometry import (
     HORIZON,
     camera_size,
     frusta,
     surroundings,
 )
-from dac.report.style import UNASSIGNED, group_colours
+from dac.report.style import UNASSIGNED, group_colours, lighter
+from dac.report.text import count
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 
@@ -93,14 +92,6 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
         description=f"{count(len(owner), 'camera')} in {count(partition.count, 'group')}"
         + (f" around {count(most, 'point')} of the scene" if most else ""),
     )
-
-
-def lighter(colour: str) -> str:
-    """A colour that keeps apart from a dark page: at least medium lightness, the hue its own."""
-    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    tone = colorsys.hls_to_rgb(hue, max(lightness, 0.6), min(saturation, 0.75))
-    return "#" + "".join(f"{round(255 * part):02X}" for part in tone)
 
 
 def _near(points: Points | None, middle: NDArray[np.float64], reach: float) -> tuple[Any, int]:

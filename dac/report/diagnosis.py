@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from dac.report.controls import Controls
 from dac.report.methods import method_name, model_name
-from dac.report.rows import SATURATED, Row
+from dac.report.notes import saturation
+from dac.report.rows import Row
 from dac.report.statistics import Paired
-from dac.report.table_writers import share
-from dac.report.text import interval, one_line, signed
+from dac.report.text import interval, one_line, share, signed
 
 AHEAD, BEHIND, NONE = "ahead", "behind", "no difference"
 
@@ -88,9 +88,7 @@ def _saturation(scene: Controls) -> str:
     if gain is None:
         return ""
     compared = _compared("the 2x baseline over the 1x baseline", gain)
-    if gain.mean > SATURATED:
-        return f"{compared} Not saturated (over {SATURATED} dB): what follows is about speed."
-    return f"{compared} Nearly saturated (at most {SATURATED} dB)."
+    return f"{compared} {saturation(gain.mean)}"
 
 
 def _answers(questions: Sequence[_Question]) -> list[str]:

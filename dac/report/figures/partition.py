@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, to_rgb, to_rgba
 from matplotlib.figure import Figure
@@ -31,7 +30,7 @@ from dac.report.partition_geometry import (
     frusta,
     surroundings,
 )
-from dac.report.style import STYLE, TWO_COLUMNS, UNASSIGNED, group_colours, save_figure
+from dac.report.style import TWO_COLUMNS, UNASSIGNED, drawing, group_colours
 from dac.report.text import for_figure
 from dac.scenes.scene import Scene
 
@@ -75,8 +74,8 @@ def partition_figure(
     labels = _legend_labels(partition, owner)
     columns = _legend_columns(labels)
     below = 0.16 + 0.16 * -(-len(labels) // columns)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(TWO_COLUMNS, _PANEL + below + 0.33))
+    outputs = {"png": out_png, "pdf": out_pdf}
+    with drawing(outputs, TWO_COLUMNS, _PANEL + below + 0.33) as figure:
         axes = figure.add_axes(_inches(figure, 0.04, below, 3.55, _PANEL + 0.15))
         _draw_scene(axes, scene, partition, owner, points, colours)
         if points is not None and len(points.views):
@@ -89,7 +88,6 @@ def partition_figure(
         title = f"{for_figure(scene.name)}: {partition.division}, K = {partition.count}"
         top = 1 - 0.07 / figure.get_figheight()
         figure.text(0.012, top, title, ha="left", va="top", weight="bold")
-        save_figure(figure, out_png, out_pdf, dpi=300)
 
 
 def _inches(

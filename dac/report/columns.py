@@ -1,0 +1,126 @@
+"""The columns that tables of runs share: what was run, what it reached, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from dac.report.rows import DECIMALS, METRICS, Row, minus, reference_of, row_names
+from dac.report.statistics import Paired
+from dac.report.table import Column, Values, named, nothing
+from dac.report.text import number, share, spread, with_interval
+
+HEADINGS = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "ms_ssim": "MS-SSIM ↑"}
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A row with what a table says of it beside its own numbers.
+
+    Attributes:
+        row: the runs.
+        name: as it is printed.
+        reference: what its gain is over, where there is one.
+        gain: over it.
+    """
+
+    row: Row
+    name: str
+    reference: Row | None
+    gain: Paired | None
+
+    @property
+    def over(self) -> str | None:
+        """The method that the gain is over."""
+        return None if self.reference is None or self.gain is None else self.reference.label.method
+
+
+def with_gains(rows: Sequence[Row]) -> list[Named]:
+    """Each row with its name and its gain.
+
+    Raises:
+        UserError: two methods to compare were scored on different views.
+    """
+    references = [reference_of(row, rows) for row in rows]
+    gains = map(minus, rows, references)
+    return [Named(*each) for each in zip(rows, row_names(rows), references, gains, strict=True)]
+
+
+def run_columns(row: Callable[[R], Row]) -> list[Column[R]]:
+    """What was run, what it reached and what it took; of these, the scores are printed."""
+
+    def score(metric: str) -> Column[R]:
+        decimals = DECIMALS[metric]
+        return Column(
+            metric,
+            lambda r: row(r).mean(metric),
+            HEADINGS[metric],
+            lambda v: number(v[metric], decimals),
+            more=lambda v: spread(v[f"{metric}_std"], decimals),
+            best=decimals,
+        )
+
+    def cost(name: str) -> Column[R]:
+        return Column(name, lambda r: row(r).cost[name])
+
+    def label(name: str) -> Column[R]:
+        return Column(name, lambda r: getattr(row(r).label, name))
+
+    def deviation(metric: str) -> Column[R]:
+        return Column(f"{metric}_std", lambda r: row(r).spread(metric))
+
+    labels = ("model", "method", "division", "K", "mode", "distill_steps", "steps")
+    return [
+        *map(label, labels),
+        Column("seeds", lambda r: len(row(r).runs)),
+        *map(score, METRICS),
+        *map(deviation, METRICS),
+        *map(cost, ("total_steps", "training_seconds", "longest_path_seconds")),
+    ]
+
+
+def difference_columns(
+    prefix: str,
+    difference: Callable[[R], Paired | None],
+    heading: str = "",
+    more: Callable[[Values], str] = nothing,
+) -> list[Column[R]]:
+    """A difference and its interval; printed, if it has a heading, with the views that were won."""
+
+    def part(name: str) -> Column[R]:
+        def value(r: R) -> float | None:
+            found = difference(r)
+            return None if found is None else getattr(found, name)
+
+        return Column(f"{prefix}_{'psnr' if name == 'mean' else name}", value)
+
+    columns = [part(name) for name in ("mean", "low", "high", "won", "views", "seeds")]
+    if not heading:
+        return columns
+    mean, low, high, won, views = (f"{prefix}_{n}" for n in ("psnr", "low", "high", "won", "views"))
+    return [
+        *columns,
+        Column(heading=heading, text=lambda v: with_interval(v[mean], v[low], v[high]), more=more),
+        Column(heading="Won", text=lambda v: share(v[won], v[views])),
+    ]
+
+
+def scene_and_name(scene: Callable[[R], str], name: Callable[[R], str]) -> list[Column[R]]:
+    """What a row is called."""
+    return [named("scene", scene, "Scene"), named("name", name, "Model")]
+
+
+def _took(name: str, heading: str) -> Column[Any]:
+    return Column(heading=heading, text=lambda values: number(values[name]))
+
+
+# What a row took: all runs that it builds on, and the longest way through them.
+TOOK = [
+    _took("total_steps", "Steps"),
+    _took("training_seconds", "Seconds"),
+    _took("longest_path_seconds", "Path"),
+]
+TOOK_NOTE = "Steps and Seconds count every run that the model builds on"
+PATH_NOTE = "Path: seconds with the experts side by side"
