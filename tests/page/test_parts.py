@@ -23,7 +23,7 @@ from dac.page.chart import chart, ticks
 from dac.page.comparison import choose, comparison, cover
 from dac.page.results import load_results
 from dac.page.turning import turning
-from dac.report.partition_geometry import HORIZON, surroundings
+from dac.report.partition_view import HORIZON, surroundings
 from dac.report.renders import Renders
 
 Make = Callable[..., Path]
