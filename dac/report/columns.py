@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from dac.report.rows import DECIMALS, METRICS, Row, minus, reference_of, row_names
 from dac.report.statistics import Paired
-from dac.report.table import Column, Values, named, nothing
+from dac.report.table import Column, Values, named, nothing, numbered
 from dac.report.text import number, share, spread, with_interval
 
 HEADINGS = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "ms_ssim": "MS-SSIM ↑"}
@@ -112,15 +112,11 @@ def scene_and_name(scene: Callable[[R], str], name: Callable[[R], str]) -> list[
     return [named("scene", scene, "Scene"), named("name", name, "Model")]
 
 
-def _took(name: str, heading: str) -> Column[Any]:
-    return Column(heading=heading, text=lambda values: number(values[name]))
-
-
-# What a row took: all runs that it builds on, and the longest way through them.
-TOOK = [
-    _took("total_steps", "Steps"),
-    _took("training_seconds", "Seconds"),
-    _took("longest_path_seconds", "Path"),
+# What a row took, printed: all runs that it builds on, and the longest way through them.
+TOOK: list[Column[Any]] = [
+    numbered("total_steps", None, "Steps"),
+    numbered("training_seconds", None, "Seconds"),
+    numbered("longest_path_seconds", None, "Path"),
 ]
 TOOK_NOTE = "Steps and Seconds count every run that the model builds on"
 PATH_NOTE = "Path: seconds with the experts side by side"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from dac.report.text import missing, one_line
+from dac.report.text import missing, number, one_line
 
 R = TypeVar("R")
 Values = Mapping[str, Any]
@@ -50,9 +50,16 @@ class Column(Generic[R]):
     bar: Callable[[Values], float] | None = None
 
 
-def named(name: str, value: Callable[[R], str], heading: str) -> Column[R]:
+def named(name: str, value: Callable[[R], str] | None, heading: str) -> Column[R]:
     """A column of names, which users may have given."""
     return Column(name, value, heading, lambda values: one_line(values[name]), left=True)
+
+
+def numbered(
+    name: str, value: Callable[[R], float | None] | None, heading: str, decimals: int = 0
+) -> Column[R]:
+    """A column of numbers, printed with so many decimals."""
+    return Column(name, value, heading, lambda values: number(values[name], decimals))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from dac.report.columns import (
 from dac.report.notes import SATURATED, in_parentheses, of_few, still_learning, unsure
 from dac.report.paper_values import SLIPS, main_scores
 from dac.report.rows import METRICS, load_rows
-from dac.report.table import Column, Table, Values, nothing, printed, values_of
+from dac.report.table import Column, Table, Values, nothing, numbered, printed, values_of
 from dac.report.table_files import terminal_text, write_csv, write_printed
 from dac.report.tables import Outputs, Settings
 from dac.report.text import missing, number, one_line
@@ -110,7 +110,7 @@ def _columns(paper: bool = False) -> list[Column[Named]]:
         *difference_columns("gain", lambda each: each.gain, "Gain"),
         *TOOK,
         Column("gain_over", lambda each: each.over),
-        Column("seconds_per_db", _price, "s/dB", lambda v: number(v["seconds_per_db"])),
+        numbered("seconds_per_db", _price, "s/dB"),
         Column("test_views", lambda each: max(len(run.images) for run in each.row.runs)),
         Column("test_views_available", lambda each: max(run.test_views for run in each.row.runs)),
         Column("mean_image_psnr", _mean_image_psnr),
