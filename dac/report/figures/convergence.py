@@ -33,8 +33,7 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
     Args:
         inputs: `curve.json` of the runs `baseline_1x`, `baseline_2x`, `experts`, `distill` and
             `finetune`.
-        outputs: `png` and `pdf`, the files to write.
-        settings: no matter.
+        outputs, settings: see `dac.report.figures`.
         wildcards: `scene`.
 
     Raises:

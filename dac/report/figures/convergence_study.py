@@ -128,9 +128,8 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
 
     Args:
         inputs: the `records`.
-        outputs: `csv`, `png` and `pdf`, the files to write.
-        settings: no matter.
-        wildcards: no matter.
+        outputs: `csv` too.
+        settings, wildcards: see `dac.report.figures`.
 
     Raises:
         UserError: as `panels_of`; the files can't be written.

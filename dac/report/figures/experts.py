@@ -86,9 +86,7 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
 
     Args:
         inputs: the records of the routed `experts` and of the `baseline` of as many steps.
-        outputs: `png` and `pdf`, the files to write.
-        settings: no matter.
-        wildcards: no matter.
+        outputs, settings, wildcards: see `dac.report.figures`.
 
     Raises:
         UserError: as `expert_gains`; the files can't be written.

@@ -111,9 +111,7 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
 
     Args:
         inputs: the `records`.
-        outputs: `png` and `pdf`, the files to write.
-        settings: no matter.
-        wildcards: no matter.
+        outputs, settings, wildcards: see `dac.report.figures`.
 
     Raises:
         UserError: as `panels_of`; the files can't be written.

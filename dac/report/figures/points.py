@@ -66,9 +66,7 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
     Args:
         inputs: the `scene` (a file of its folder), its `points`, and the records `baseline` and
             `ours`, e.g. of the 1x baseline and of the routed experts.
-        outputs: `png` and `pdf`, the files to write.
-        settings: no matter.
-        wildcards: no matter.
+        outputs, settings, wildcards: see `dac.report.figures`.
 
     Raises:
         UserError: something is missing or damaged.

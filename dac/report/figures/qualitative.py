@@ -69,9 +69,8 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
     Args:
         inputs: `scenes` (of each a file of its folder) and, in the same order, the records of their
             `baselines` and of `ours`.
-        outputs: `png` and `pdf`, the files to write.
+        outputs, wildcards: see `dac.report.figures`.
         settings: `report`, of which `crops` (views of a scene) and `dpi`.
-        wildcards: no matter.
 
     Raises:
         UserError: an evaluation is missing or damaged, or two score no common view.

@@ -53,9 +53,8 @@ def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: 
     Args:
         records: `evaluation.json` files, or the folders that hold them; what is no control of the
             configured division is left out.
-        outputs: the files to write.
+        outputs, study: see `dac.report.tables`.
         settings: `divisions`, scene -> the configured division and its K.
-        study: no matter.
 
     Raises:
         UserError: as `controls`; two models to compare were scored on different views; the disk is

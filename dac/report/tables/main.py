@@ -53,9 +53,8 @@ def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: 
 
     Args:
         records: `evaluation.json` files, or the folders that hold them.
-        outputs: the files to write.
+        outputs, study: see `dac.report.tables`.
         settings: `paper_values`, whether to put the paper's values beside ours.
-        study: no matter.
 
     Raises:
         UserError: no record, a damaged one, two of the same run, or two methods to compare that
