@@ -53,7 +53,8 @@ test-slow: .venv/test.stamp
 	$(PYTEST) -m "slow and not gpu and not data"
 
 test-faults: .venv/test.stamp
-	LONG=$(LONG) ONLY=$(ONLY) $(BIN)/python -m pytest -m faults tests/faults
+	LONG=$(LONG) ONLY=$(ONLY) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	    -m faults tests/faults
 
 fuzz: .venv/test.stamp
 	$(BIN)/python tests/fuzz --cases $(CASES)

@@ -21,15 +21,14 @@ include: "rules/divide.smk"
 include: "rules/experts.smk"
 include: "rules/conquer.smk"
 include: "rules/evaluate.smk"
-include: "rules/studies.smk"
 include: "rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        TABLES,
-        FIGURES,
+        tables_wanted(CONFIGURATION),
+        figures_wanted(CONFIGURATION),
 
 
 # All is in Snakemake's books now: finished results need no second name any more.
@@ -39,4 +38,4 @@ onsuccess:
 
 # Snakemake's own account of a failed job is long: say last what the jobs themselves said.
 onerror:
-    print(*errors_since_start(), sep="\n", file=sys.stderr)
+    print(*errors_since(Path(RESULTS), STARTED), sep="\n", file=sys.stderr)

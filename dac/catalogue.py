@@ -1,7 +1,7 @@
 """What a results folder holds: its scenes, and the models that were trained on them.
 
-Paths say what a result is (docs/architecture.md), so they alone are read. A model is there once its
-folder holds both its weights and its record.
+Paths say what a result is (`dac.runs`), so they alone are read. A model is there once its folder
+holds both its weights and its record.
 """
 
 from __future__ import annotations
@@ -10,75 +10,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dac.errors import UserError
+from dac.runs import KINDS, Run
 
-Kind = Literal["baseline", "restart", "expert", "distilled", "dac"]
-KINDS: tuple[Kind, ...] = ("baseline", "restart", "expert", "distilled", "dac")
 CONTROLS = ("single", "random")  # divisions that mean nothing
 FILES = ("model.safetensors", "model.json")
 # Folders of a results folder that are no scene's, and so no scene's name.
 RESERVED = ("benchmarks", "figures", "logs", "settings", "state", "tables")
 
-_SEED = re.compile(r"seed(-?\d+)")
-_FORMS: dict[Kind, re.Pattern[str]] = {
-    "baseline": re.compile(r"baseline-(?P<steps>\d+)"),
-    "restart": re.compile(r"baseline-(?P<before>\d+)-restart-(?P<steps>\d+)"),
-    "expert": re.compile(r"(?P<division>[a-z-]+)-(?P<K>\d+)/expert(?P<group>\d+)"),
-    "distilled": re.compile(
-        r"(?P<division>[a-z-]+)-(?P<K>\d+)/(?P<mode>[a-z]+)/distill-(?P<steps>\d+)"
-    ),
-    "dac": re.compile(
-        r"(?P<division>[a-z-]+)-(?P<K>\d+)/(?P<mode>[a-z]+)"
-        r"/distill-(?P<before>\d+)-finetune-(?P<steps>\d+)"
-    ),
-}
 
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """One model of a results folder.
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel(Run):
+    """A run whose model is there.
 
     Attributes:
         folder: holds `model.safetensors` and `model.json`.
-        scene, field: names, e.g. `lego` and `kplanes`.
-        seed: of its training.
-        name: its path below the seed's, e.g. `azimuth-4/corrected/distill-600-finetune-600`.
-        kind: what it is; a `distilled` model was not fine-tuned yet, a `dac` one was.
-        division, K: of the experts that it is, or learnt from; None for a baseline.
-        group: of an expert, from 0; else None.
-        mode: of the conquer phase; else None.
-        before: steps of the phase before its last one; else 0.
-        steps: of its last phase; None for an expert, whose path doesn't say it.
     """
 
     folder: Path
-    scene: str
-    field: str
-    seed: int
-    name: str
-    kind: Kind
-    division: str | None
-    K: int | None
-    group: int | None
-    mode: str | None
-    before: int
-    steps: int | None
-
-    @property
-    def title(self) -> str:
-        """What people call it."""
-        steps = "" if self.steps is None else f", {self.steps:,} steps"
-        if self.kind == "baseline":
-            return f"baseline{steps}"
-        if self.kind == "restart":
-            return f"baseline, restarted{steps}"
-        groups = f"{self.division}, K = {self.K}"
-        if self.kind == "expert":
-            return f"expert {self.group} ({groups})"
-        kind = "distilled" if self.kind == "distilled" else "DaC"
-        return f"{kind} ({groups}, {self.mode}{steps})"
 
 
 def scenes_of(results: Path) -> list[str]:
@@ -93,39 +43,19 @@ def scenes_of(results: Path) -> list[str]:
 
 
 def models_of(results: Path, scene: str) -> list[TrainedModel]:
-    """A scene's models, by field, seed, kind, and name; of control divisions before others."""
+    """A scene's models, by variant, seed, kind, and name; of control divisions before others."""
     found = []
     for file in (results / scene).glob("*/seed*/**/model.json"):
         folder = file.parent
-        if all((folder / name).is_file() for name in FILES):
-            field, seed, *below = folder.relative_to(results / scene).parts
-            model = _model(folder, scene, field, seed, "/".join(below))
-            found += [] if model is None else [model]
-    return sorted(found, key=_place)
+        run = Run.parse(folder.relative_to(results).as_posix())
+        if run is not None and all((folder / name).is_file() for name in FILES):
+            found.append(TrainedModel(**vars(run), folder=folder))
+    return sorted(found, key=_order)
 
 
-def _place(model: TrainedModel) -> tuple[str, int, int, bool, list[tuple[int, str]]]:
-    meant = model.division not in CONTROLS
-    return model.field, model.seed, KINDS.index(model.kind), meant, _natural(model.name)
-
-
-def _model(folder: Path, scene: str, field: str, seed: str, name: str) -> TrainedModel | None:
-    """None for a folder that is no model's."""
-    number = _SEED.fullmatch(seed)
-    for kind, form in _FORMS.items():
-        if number and (match := form.fullmatch(name)):
-            said = match.groupdict()
-            K, group, steps = (_number(said.get(key)) for key in ("K", "group", "steps"))
-            before = _number(said.get("before")) or 0
-            words = (said.get("division"), K, group, said.get("mode"))
-            return TrainedModel(
-                folder, scene, field, int(number[1]), name, kind, *words, before, steps
-            )
-    return None
-
-
-def _number(text: str | None) -> int | None:
-    return None if text is None else int(text)
+def _order(run: Run) -> tuple[str, int, int, bool, list[tuple[int, str]]]:
+    meant = run.division not in CONTROLS
+    return run.model, run.seed, list(KINDS).index(run.kind), meant, _natural(run.name)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

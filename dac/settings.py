@@ -41,17 +41,18 @@ Format = Literal["blender", "nerfstudio", "colmap", "nerfpp", "nsvf", "photos", 
 Division = Literal[
     "azimuth", "azimuth-quantile", "azimuth-overlap", "louvain", "spectral", "random", "single"
 ]
+GRAPH_DIVISIONS: tuple[Division, ...] = ("louvain", "spectral")  # they read the covisibility
 Mode = Literal["paper", "corrected"]
 Study = Literal["main", "controls", "partitions", "overlap", "schedule", "division", "convergence"]
 
 
-class Stage(BaseModel):
+class Section(BaseModel):
     """Base of every section: unknown keys, NaN and later changes are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
-class RenderSettings(Stage):
+class RenderSettings(Section):
     """Rendering a `.blend` file: views on the upper hemisphere by farthest point sampling."""
 
     train_views: Annotated[int, Field(ge=1, le=100_000)] = Field(
@@ -88,7 +89,7 @@ class RenderSettings(Stage):
     )
 
 
-class VideoSettings(Stage):
+class VideoSettings(Section):
     """Choosing frames of a video: sharp ones, evenly spaced in motion."""
 
     frames: Annotated[int, Field(ge=2, le=10_000)] = Field(
@@ -102,7 +103,7 @@ class VideoSettings(Stage):
     )
 
 
-class SfmSettings(Stage):
+class SfmSettings(Section):
     """Structure from motion on a folder of photos."""
 
     matching: Literal["auto", "exhaustive", "sequential"] = Field(
@@ -131,7 +132,7 @@ class SfmSettings(Stage):
     seed: Seed = Field(0, description="of RANSAC")
 
 
-class PointsSettings(Stage):
+class PointsSettings(Section):
     """Triangulation with the poses fixed, where a data set brings no points."""
 
     neighbours: Count = Field(12, description="views matched with each view, nearest by pose")
@@ -141,7 +142,7 @@ class PointsSettings(Stage):
     max_reprojection_error: Positive = Field(4.0, description="pixels")
 
 
-class SceneSettings(Stage):
+class SceneSettings(Section):
     """From images and cameras to the arrays that training reads."""
 
     downscale: Count = Field(1, description="images are reduced by this factor (area average)")
@@ -183,7 +184,7 @@ class SceneSettings(Stage):
         return self
 
 
-class DivideSettings(Stage):
+class DivideSettings(Section):
     """From views to K groups."""
 
     minimum_views: Count = Field(4, description="a smaller group is an error")
@@ -199,7 +200,7 @@ class DivideSettings(Stage):
     seed: Seed = Field(0, description="of Louvain, spectral clustering and the random division")
 
 
-class ModelSettings(Stage):
+class ModelSettings(Section):
     """K-Planes: three feature planes at several scales, and two proposal levels."""
 
     name: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(
@@ -230,7 +231,7 @@ class ModelSettings(Stage):
     explicit_hidden: Count = Field(128, description="width of the explicit colour basis")
 
 
-class TrainSettings(Stage):
+class TrainSettings(Section):
     """Training on images: experts and the baseline (and, but for its own keys, fine-tuning)."""
 
     steps: Count = Field(30_000, description="an expert, and the 1x baseline")
@@ -261,7 +262,7 @@ class TrainSettings(Stage):
     checkpoint_seconds: Positive = Field(60.0, description="a killed job loses at most this much")
 
 
-class PaperWeights(Stage):
+class PaperWeights(Section):
     """Loss weights of the paper's conquer phase, as its authors' code sets them."""
 
     histogram: Weight = Field(0.3, description="Eq. 7, on raw alpha")
@@ -270,7 +271,7 @@ class PaperWeights(Stage):
     rendered: Weight = Field(0.3, description="rendered colour, student against expert")
 
 
-class CorrectedWeights(Stage):
+class CorrectedWeights(Section):
     """Loss weights of the corrected conquer phase."""
 
     histogram: Weight = Field(1.0, description="Eq. 7, on weights")
@@ -280,7 +281,7 @@ class CorrectedWeights(Stage):
     accumulation: Weight = Field(0.1, description="rendered opacity, student against expert")
 
 
-class DistillSettings(Stage):
+class DistillSettings(Section):
     """The conquer phase (Eq. 5 to 8)."""
 
     steps: Count = Field(30_000, description="of distillation")
@@ -299,7 +300,7 @@ class DistillSettings(Stage):
     )
 
 
-class FinetuneSettings(Stage):
+class FinetuneSettings(Section):
     """Fine-tuning of the distilled model on the images."""
 
     steps: Count = Field(30_000, description="on the images")
@@ -312,7 +313,7 @@ class FinetuneSettings(Stage):
     )
 
 
-class EvaluateSettings(Stage):
+class EvaluateSettings(Section):
     """Rendering and scoring the test views."""
 
     test_views: Count | None = Field(
@@ -325,7 +326,7 @@ class EvaluateSettings(Stage):
     )
 
 
-class ReportSettings(Stage):
+class ReportSettings(Section):
     """Tables and figures."""
 
     crops: Count = Field(2, description="test views of a scene in the qualitative figure")
@@ -337,7 +338,7 @@ class ReportSettings(Stage):
     )
 
 
-class StudySettings(Stage):
+class StudySettings(Section):
     """What the studies vary; each looks at every scene, seed and mode."""
 
     partitions: tuple[GroupCount, ...] = Field(
@@ -374,7 +375,7 @@ class StudySettings(Stage):
         return self
 
 
-class SceneEntry(Stage):
+class SceneEntry(Section):
     """One scene: the five lines that a user writes, and its own overrides."""
 
     name: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")] = Field(
@@ -387,7 +388,7 @@ class SceneEntry(Stage):
     settings: dict[str, dict[str, Any]] = Field({}, description="overrides by section")
 
 
-SECTIONS: dict[str, type[Stage]] = {
+SECTIONS: dict[str, type[Section]] = {
     "render": RenderSettings,
     "video": VideoSettings,
     "sfm": SfmSettings,
@@ -403,7 +404,7 @@ SECTIONS: dict[str, type[Stage]] = {
 }
 
 
-class Settings(Stage):
+class Settings(Section):
     """The whole configuration."""
 
     results: PathText = Field("results", description="folder that everything is written to")
@@ -428,7 +429,7 @@ class Settings(Stage):
     report: ReportSettings = ReportSettings()
 
 
-class ResolvedScene(Stage):
+class ResolvedScene(Section):
     """A scene with every section resolved: the defaults, the configuration, its own overrides."""
 
     name: str

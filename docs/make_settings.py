@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from dac.settings import SECTIONS, SceneEntry, Settings, Stage, StudySettings
+from dac.settings import SECTIONS, SceneEntry, Section, Settings, StudySettings
 
 ROOT = Path(__file__).parent.parent
 HEAD = """# Settings
@@ -56,12 +56,12 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default
-    if isinstance(value, Stage):
+    if isinstance(value, Section):
         value = value.model_dump(mode="json")
     return "" if value is None else f"`{json.dumps(value)}`"
 
 
-def _table(model: type[Stage]) -> str:
+def _table(model: type[Section]) -> str:
     schema = model.model_json_schema()["properties"]
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():

@@ -4,9 +4,9 @@ rule distill:
         settings=frozen("distill"),
         scene=SCENE_FILES,
         partition=f"{GROUPS}/partition.json",
-        experts=experts_of,
+        experts=of_runs(DISTILL, inputs.experts, MODEL_FILES),
     output:
-        run_files(DISTILL),
+        files_in(DISTILL, RUN_FILES),
     log:
         log_of(DISTILL),
     benchmark:
@@ -16,8 +16,7 @@ rule distill:
         "../envs/core.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **asked(8000, 240),
     params:
         state=state_of(DISTILL),
     message:
@@ -30,9 +29,9 @@ rule finetune:
     input:
         settings=frozen("finetune"),
         scene=SCENE_FILES,
-        student=run_files(DISTILL),
+        student=of_runs(FINETUNE, inputs.builds_on, RUN_FILES),
     output:
-        run_files(FINETUNE),
+        files_in(FINETUNE, RUN_FILES),
     log:
         log_of(FINETUNE),
     benchmark:
@@ -42,8 +41,7 @@ rule finetune:
         "../envs/core.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **asked(8000, 240),
     params:
         state=state_of(FINETUNE),
     message:

@@ -4,19 +4,19 @@ rule covisibility:
     input:
         settings=frozen("covisibility"),
         scene=SCENE_FILES,
-        points=f"{SCENE}/points/points.npz",
+        points=POINTS,
     output:
-        f"{SCENE}/covisibility/covisibility.npz",
+        COVISIBILITY,
     log:
         log_of(f"{SCENE}/covisibility"),
     benchmark:
         benchmark_of(f"{SCENE}/covisibility")
     priority: 3
+    localrule: True
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **asked(4000, 30),
     message:
         "Counting the points that views of {wildcards.scene} share"
     script:
@@ -27,7 +27,7 @@ rule partition:
     input:
         settings=frozen("partition"),
         scene=SCENE_FILES,
-        covisibility=covisibility_for_partition,
+        covisibility=covisibility_of,
     output:
         f"{GROUPS}/partition.json",
     log:
@@ -35,11 +35,11 @@ rule partition:
     benchmark:
         benchmark_of(f"{GROUPS}/partition")
     priority: 3
+    localrule: True
     conda:
         "../envs/divide.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **asked(4000, 30),
     message:
         "Dividing the views of {wildcards.scene} into {wildcards.K} groups ({wildcards.division})"
     script:
@@ -52,8 +52,8 @@ rule diagnose:
         caption=caption_of("partition"),
         scene=SCENE_FILES,
         partition=f"{GROUPS}/partition.json",
-        points=f"{SCENE}/points/points.npz",
-        covisibility=f"{SCENE}/covisibility/covisibility.npz",
+        points=POINTS,
+        covisibility=COVISIBILITY,
     output:
         json=f"{GROUPS}/diagnostics.json",
         png=report(
@@ -68,11 +68,11 @@ rule diagnose:
     benchmark:
         benchmark_of(f"{GROUPS}/diagnostics")
     priority: 3
+    localrule: True
     conda:
         "../envs/report.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **asked(4000, 30),
     message:
         "Measuring and drawing the {wildcards.K} groups of {wildcards.scene}"
     script:

@@ -3,9 +3,9 @@ rule evaluate:
     input:
         settings=frozen("evaluate"),
         scene=SCENE_FILES,
-        run=[f"{RUN}/model.safetensors", f"{RUN}/model.json"],
-        earlier=runs_before,
-        experts=experts_before,
+        run=files_in(RUN, MODEL_FILES),
+        earlier=of_runs(RUN, inputs.builds_on, ["model.json"]),
+        experts=of_runs(RUN, inputs.experts, ["model.json"]),
     output:
         evaluation_files(f"{RUN}/evaluation"),
     log:
@@ -16,10 +16,9 @@ rule evaluate:
         "../envs/core.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **asked(8000, 120),
     params:
-        label=run_label,
+        label=label_of(RUN),
         state=state_of(f"{RUN}/evaluation"),
     message:
         "Scoring {wildcards.run} on the test views of {wildcards.scene}"
@@ -32,7 +31,7 @@ rule evaluate_experts:
         settings=frozen("evaluate"),
         scene=SCENE_FILES,
         partition=f"{GROUPS}/partition.json",
-        experts=experts_of,
+        experts=of_runs(EXPERTS, inputs.experts, MODEL_FILES),
     output:
         evaluation_files(f"{EXPERTS}/experts-evaluation"),
     log:
@@ -43,10 +42,9 @@ rule evaluate_experts:
         "../envs/core.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **asked(8000, 120),
     params:
-        label=experts_label,
+        label=label_of(EXPERTS),
         state=state_of(f"{EXPERTS}/experts-evaluation"),
     message:
         "Scoring the {wildcards.K} experts of {wildcards.scene}, each on its own views"

@@ -7,7 +7,7 @@ rule expert:
         scene=SCENE_FILES,
         partition=f"{GROUPS}/partition.json",
     output:
-        run_files(EXPERT),
+        files_in(EXPERT, RUN_FILES),
     log:
         log_of(EXPERT),
     benchmark:
@@ -17,8 +17,7 @@ rule expert:
         "../envs/core.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **asked(8000, 240),
     params:
         state=state_of(EXPERT),
     message:
@@ -31,9 +30,9 @@ rule baseline:
     input:
         settings=frozen("baseline"),
         scene=SCENE_FILES,
-        init=first_half,
+        init=of_runs(BASELINE, inputs.continued, RUN_FILES),
     output:
-        run_files(BASELINE),
+        files_in(BASELINE, RUN_FILES),
     log:
         log_of(BASELINE),
     benchmark:
@@ -42,8 +41,7 @@ rule baseline:
         "../envs/core.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **asked(8000, 240),
     params:
         state=state_of(BASELINE),
     message:
@@ -56,9 +54,9 @@ rule restart:
     input:
         settings=frozen("finetune"),
         scene=SCENE_FILES,
-        baseline=run_files(BASELINE),
+        baseline=of_runs(RESTART, inputs.builds_on, RUN_FILES),
     output:
-        run_files(RESTART),
+        files_in(RESTART, RUN_FILES),
     log:
         log_of(RESTART),
     benchmark:
@@ -67,8 +65,7 @@ rule restart:
         "../envs/core.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **asked(8000, 240),
     params:
         state=state_of(RESTART),
     message:

@@ -4,7 +4,7 @@ rule render_views:
         settings=frozen("render_views"),
         # Which program renders, and where it lies, is no reason to render again.
         program=ancient(frozen("blender")),
-        blend=scene_file,
+        blend=lambda wildcards: scene_of(wildcards).path,
     output:
         f"{RENDERED}/cameras.json",
         directory(f"{RENDERED}/images"),
@@ -21,8 +21,7 @@ rule render_views:
         "../envs/core.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **asked(8000, 240),
     params:
         work=state_of(VIEWS),
     message:
@@ -34,22 +33,22 @@ rule render_views:
 rule views:
     input:
         settings=frozen("views"),
-        cameras=rendered("cameras.json"),
-        images=rendered("images"),
+        cameras=of_scene(inputs.rendered, "cameras.json"),
+        images=of_scene(inputs.rendered, "images"),
     output:
-        VIEW_FILES,
-        [directory(folder) for folder in VIEW_FOLDERS],
+        below(*layout.VIEW_FILES),
+        [directory(folder) for folder in below(*layout.VIEW_FOLDERS)],
     log:
         log_of(VIEWS),
     benchmark:
         benchmark_of(VIEWS)
     wildcard_constraints:
         scene=names_of("blend"),
+    localrule: True
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        **asked(1000, 10),
     params:
         work=state_of(VIEWS),
     message:
@@ -61,10 +60,10 @@ rule views:
 rule frames:
     input:
         settings=frozen("frames"),
-        video=scene_file,
+        video=lambda wildcards: scene_of(wildcards).path,
     output:
-        FRAME_FILES[0],
-        directory(FRAME_FILES[1]),
+        f"{RESULTS}/{layout.FRAME_LIST}",
+        directory(f"{RESULTS}/{layout.FRAME_PHOTOS}"),
     log:
         log_of(FRAMES),
     benchmark:
@@ -77,8 +76,7 @@ rule frames:
         "../envs/scenes.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **asked(4000, 120),
     params:
         work=state_of(FRAMES),
     message:
@@ -90,7 +88,7 @@ rule frames:
 rule sfm:
     input:
         settings=frozen("sfm"),
-        photos=data_files,
+        photos=of_scene(inputs.data_files),
     output:
         SFM_MODEL,
         f"{SCENE}/sfm/report.json",
@@ -106,8 +104,7 @@ rule sfm:
         "../envs/scenes.yaml"
     threads: 8
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **asked(8000, 240),
     params:
         work=state_of(f"{SCENE}/sfm"),
     message:
@@ -119,8 +116,8 @@ rule sfm:
 rule import_scene:
     input:
         settings=frozen("import_scene"),
-        data=data_files,
-        sfm=sfm_model,
+        data=of_scene(inputs.data_files),
+        sfm=of_scene(inputs.sfm_model),
     output:
         SCENE_FILES,
     log:
@@ -131,8 +128,7 @@ rule import_scene:
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **asked(4000, 30),
     message:
         "Importing {wildcards.scene}"
     script:
@@ -143,9 +139,9 @@ rule read_points:
     input:
         settings=frozen("read_points"),
         scene=SCENE_FILES,
-        model=sparse_model,
+        model=of_scene(inputs.sparse_model),
     output:
-        f"{SCENE}/points/points.npz",
+        POINTS,
     log:
         log_of(f"{SCENE}/points"),
     benchmark:
@@ -153,11 +149,11 @@ rule read_points:
     wildcard_constraints:
         scene=names_of("photos", "video", "colmap"),
     priority: 3
+    localrule: True
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **asked(4000, 30),
     message:
         "Reading the sparse points of {wildcards.scene}"
     script:
@@ -169,7 +165,7 @@ rule triangulate:
         settings=frozen("triangulate"),
         scene=SCENE_FILES,
     output:
-        f"{SCENE}/points/points.npz",
+        POINTS,
     log:
         log_of(f"{SCENE}/points"),
     benchmark:
@@ -181,8 +177,7 @@ rule triangulate:
         "../envs/scenes.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **asked(8000, 120),
     params:
         work=state_of(f"{SCENE}/points"),
     message:

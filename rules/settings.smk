@@ -1,7 +1,7 @@
 # One local rule a stage writes its settings and a hash of its sources into a file that the stage's
 # jobs take as input. So a job that waits in a queue keeps the settings that it was planned with, and
 # only the stages that a change reaches run again.
-for stage in STAGE_MODULES:
+for stage in (*STAGES, *REPORT_STAGES):
 
     rule:
         name:
@@ -17,9 +17,9 @@ for stage in STAGE_MODULES:
         conda:
             "../envs/core.yaml"
         params:
-            settings=settings_to_freeze(stage),
-            modules=STAGE_MODULES[stage],
-            sources=source_digest(*STAGE_MODULES[stage]),
+            settings=settings_of(stage),
+            modules=modules_of(stage),
+            sources=sources_of(stage),
         message:
             f"Freezing the settings of {stage}"
         script:

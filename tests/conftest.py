@@ -63,10 +63,10 @@ def _write_tiny_scene(folder: Path) -> None:
         camera_frame = (points[seen[view]] - centre) @ rotation.T
         pixels = FOCAL * camera_frame[:, :2] / camera_frame[:, 2:] + SIZE / 2
         entries = []
-        for place, (point, (x, y)) in enumerate(
+        for index, (point, (x, y)) in enumerate(
             zip(np.flatnonzero(seen[view]).tolist(), pixels.tolist(), strict=True)
         ):
-            tracks[point].append((view + 1, place))
+            tracks[point].append((view + 1, index))
             entries.append(f"{x} {y} {point + 1}")
         numbers = [*_quaternion(rotation), *(-rotation @ centre)]
         pose = " ".join(str(float(number)) for number in numbers)
@@ -78,7 +78,7 @@ def _write_tiny_scene(folder: Path) -> None:
     (model / "points3D.txt").write_text(
         "".join(
             f"{i + 1} {x} {y} {z} 200 100 50 0.5 "
-            + " ".join(f"{image} {place}" for image, place in tracks[i])
+            + " ".join(f"{image} {index}" for image, index in tracks[i])
             + "\n"
             for i, (x, y, z) in enumerate(points.tolist())
         )

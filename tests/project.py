@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -46,6 +48,25 @@ TINY: dict[str, Any] = {
     "finetune": {"steps": 4, "warmup_steps": 1},
     "evaluate": {"test_views": 2},
 }
+# All studies of the tiny scene.
+STUDIED: dict[str, Any] = {
+    **TINY,
+    "studies": [
+        *("main", "controls", "partitions", "overlap", "schedule", "division", "convergence")
+    ],
+    "study": {
+        "partitions": [2, 3],
+        "overlap_groups": 3,
+        "schedule": [[4, 5], [5, 4]],
+        "convergence": [5, 7, 9],
+        "divisions": ["louvain", "random", "single", "azimuth"],
+    },
+    "divide": {"overlap_degrees": 240.0, "minimum_views": 2},
+}
+
+# Half of a plan's time is the import of Snakemake: a process that has imported it forks for each.
+_FORKS = get_context("forkserver")
+_FORKS.set_forkserver_preload(["snakemake.cli", "snakemake_executor_plugin_slurm", "pydantic"])
 
 
 class Project:
@@ -67,6 +88,8 @@ class Project:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in the copy."""
+        if "--dry-run" in arguments:
+            return self._dry_run(arguments)
         command = [sys.executable, "-m", "snakemake", "--nocolor", *arguments]
         return subprocess.run(
             command,
@@ -77,6 +100,18 @@ class Project:
             timeout=1200,
             check=False,
         )
+
+    def _dry_run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        with TemporaryDirectory() as scratch:
+            said = [Path(scratch, stream) for stream in ("stdout", "stderr")]
+            process = _FORKS.Process(
+                target=_plan, args=(self.folder, arguments, said, dict(os.environ))
+            )
+            process.start()
+            process.join(timeout=300)
+            assert process.exitcode is not None, "the plan takes minutes"
+            texts = [file.read_text() for file in said]
+        return subprocess.CompletedProcess(arguments, process.exitcode, *texts)
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule would run."""
@@ -109,6 +144,21 @@ class Project:
         """Another copy, with all results and Snakemake's memory of them."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder, self.base)
+
+
+def _plan(
+    folder: Path, arguments: Sequence[str], said: Sequence[Path], environment: Mapping[str, str]
+) -> None:
+    """Be `python -m snakemake` in a folder, in a process of its own."""
+    for stream, file in enumerate(said, 1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), stream)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    from snakemake.cli import main
+
+    main(["--nocolor", *arguments])
 
 
 def job_counts(said: str) -> dict[str, int]:

@@ -25,6 +25,7 @@ from dac.evaluation.truth import background_colour
 from dac.fields.model import Model
 from dac.ops import reference
 from dac.ops.backend import using
+from dac.runs import Run
 from dac.settings import DistillSettings, Mode, parse, resolve
 from dac.training.images import ImageSteps
 from dac.training.keys import Use, mix
@@ -243,7 +244,8 @@ def test_step_times_are_written_as_plans_read_them(
     (read,) = read_step_times(tmp_path / "new" / "step_times.json")
     assert 0 < read.training < 60 and 0 < read.distillation < 60
     ball = resolve(parse({"model": {**shapes}, "train": {"rays": 96}, "scenes": [BALL]}), "ball")
-    said = summary([("baseline-3600000000", ball)], [read])
+    run = Run("ball", "kplanes", 0, "baseline", 3_600_000_000)
+    said = summary([(run, ball)], [read])
     hours = re.search(r"; ([\d,.]+) hours on one core", said)
     assert hours and float(hours[1].replace(",", "")) == pytest.approx(
         1e6 * read.training, rel=1e-2

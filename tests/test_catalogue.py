@@ -61,10 +61,10 @@ def test_paths_say_what_each_model_is(results: Path) -> None:
     expert, last = first[4], first[-1]
     assert (expert.kind, expert.division, expert.K, expert.group) == ("expert", "azimuth", 4, 2)
     assert (last.division, last.K, last.mode) == ("azimuth-overlap", 6, "paper")
-    assert (last.before, last.steps, last.field) == (600, 900, "kplanes")
+    assert (last.earlier, last.steps, last.model) == (600, 900, "kplanes")
     assert last.folder == results / "lego/kplanes/seed0" / last.name
     assert last.title == "DaC (azimuth-overlap, K = 6, paper, 900 steps)"
-    assert first[2].title == "baseline, restarted, 600 steps" and first[2].before == 600
+    assert first[2].title == "baseline, restarted, 600 steps" and first[2].earlier == 600
 
 
 @pytest.mark.parametrize(

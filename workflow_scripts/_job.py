@@ -32,11 +32,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 
 from dac.errors import UserError
 from dac.process.signals import listening
-from dac.settings import Stage, validate
+from dac.settings import Section, validate
 from dac.storage.artifacts import explained_disk_errors, read_json, remove_leftovers
 from dac.storage.provenance import source_digest
 
-S = TypeVar("S", bound=Stage)
+S = TypeVar("S", bound=Section)
 
 _STOPPED = "stopped with status {}; what is done is kept"
 _FAILING_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -59,24 +59,41 @@ class Job:
         """The folder that the job writes whole: where its first output lies."""
         return Path(self.output[0]).parent
 
+    @property
+    def module(self) -> str:
+        """The stage's first module."""
+        return self._frozen["modules"][0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All frozen settings."""
+        return self._frozen["settings"]
+
+    @property
+    def inputs(self) -> dict[str, list[Path]]:
+        """The files of every named input."""
+        return {name: self._files(name) for name, _ in self.input.items()}
+
+    @property
+    def outputs(self) -> dict[str, Path]:
+        """The named outputs."""
+        return {name: Path(file) for name, file in self.output.items()}
+
     def folder(self, name: str) -> Path:
         """The folder of a named input: of the first, where there are several."""
         return self.folders(name)[0]
 
     def folders(self, name: str) -> list[Path]:
         """The folders of a named input, each once, in order."""
-        files = self.input.get(name) or []
-        files = [files] if isinstance(files, str) else files
-        return list(dict.fromkeys(Path(file).parent for file in files))
+        return list(dict.fromkeys(file.parent for file in self._files(name)))
 
-    def path(self, name: str) -> Path | None:
-        """A named input, or None where this job doesn't have it."""
-        files = self.input.get(name)
-        return Path(files) if isinstance(files, str) and files else None
+    def _files(self, name: str) -> list[Path]:
+        files = self.input.get(name) or []
+        return [Path(file) for file in ([files] if isinstance(files, str) else files)]
 
     def value(self, name: str) -> Any:
         """A frozen setting that is no section."""
-        return self._frozen["settings"][name]
+        return self.settings[name]
 
     def section(self, name: str, kind: type[S], **from_path: Any) -> S:
         """A frozen section, with the values that stand in the result's path."""

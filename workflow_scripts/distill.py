@@ -15,7 +15,7 @@ def main(job: Job) -> None:
         job.folders("experts"),
         job.section("model", ModelSettings),
         job.section("train", TrainSettings),
-        job.section("distill", DistillSettings, steps=int(job.wildcards.distill_steps)),
+        job.section("distill", DistillSettings, steps=int(job.wildcards.steps)),
         mode=job.wildcards.mode,
         seed=int(job.wildcards.seed),
         out=job.out,

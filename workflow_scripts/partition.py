@@ -11,13 +11,13 @@ def main(job: Job) -> None:
     from dac.scenes.scene import Scene
     from dac.settings import DivideSettings
 
-    covisible = job.path("covisibility")
+    covisible = job.inputs["covisibility"]
     partition = partition_scene(
         Scene.load(job.folder("scene")),
         job.wildcards.division,
         int(job.wildcards.K),
         job.section("divide", DivideSettings),
-        load_covisibility(covisible) if covisible else None,
+        load_covisibility(covisible[0]) if covisible else None,
     )
     partition.save(Path(job.output[0]))
 

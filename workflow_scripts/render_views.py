@@ -10,16 +10,16 @@ def main(job: Job) -> None:
     from dac.settings import RenderSettings
     from dac.storage.artifacts import read_json
 
-    place = job.wildcards
+    wildcards = job.wildcards
     render_chunk(
         Path(job.input.blend),
         job.section("render", RenderSettings),
-        Chunk(place.part, int(place.first), int(place.last)),
+        Chunk(wildcards.part, int(wildcards.first), int(wildcards.last)),
         job.out,
         Path(job.params.work),
         executable=read_json(Path(job.input.program))["settings"]["executable"],
         threads=job.threads,
-        label=f"{place.scene} {place.part} views",
+        label=f"{wildcards.scene} {wildcards.part} views",
     )
 
 

@@ -9,7 +9,7 @@ def main(job: Job) -> None:
     from dac.settings import FinetuneSettings, TrainSettings
     from dac.training.finetune import finetune
 
-    steps = int(job.wildcards.finetune_steps)
+    steps = int(job.wildcards.steps)
     finetune(
         job.folder("scene"),
         job.folder("baseline"),

@@ -40,7 +40,9 @@ ModelFile = Annotated[
         show_default=False,
     ),
 ]
-Size = Annotated[str | None, typer.Option(help="Pixels, as 640x480; default: the training views'.")]
+SizeOption = Annotated[
+    str | None, typer.Option(help="Pixels, as 640x480; default: the training views'.")
+]
 
 LARGEST_SIDE = 16_384
 

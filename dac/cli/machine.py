@@ -100,8 +100,8 @@ def check_kernels(*, build: bool) -> list[Result]:
         try:
             return [Result("ok", name, f"compiled, and they load: {library()}")]
         except UserError as error:
-            plain = "export DAC_BACKEND=reference (plain torch, several times slower)"
-            return [Result("fail" if find_compiler()[0] else "warn", name, one_line(error), plain)]
+            fix = "export DAC_BACKEND=reference (plain torch, several times slower)"
+            return [Result("fail" if find_compiler()[0] else "warn", name, one_line(error), fix)]
     if built is not None:
         return [Result("ok", name, f"compiled: {built}")]
     if find_compiler()[0] is None:
@@ -113,10 +113,10 @@ def check_kernels(*, build: bool) -> list[Result]:
 
 def check_disk(results: Path) -> list[Result]:
     """Free space, and whether the results folder can be written."""
-    name, place = "disk", existing_folder(results)
+    name, folder = "disk", existing_folder(results)
     fix = f"choose another folder: a line `results: /scratch/{results.name}` in your configuration"
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        return [Result("fail", name, f"no permission to write in {place}", fix)]
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return [Result("fail", name, f"no permission to write in {folder}", fix)]
     free = free_space(results)
     what = f"{free / 1e9:.3g} GB free for {results}"
     if free < LEAST_DISK:

@@ -13,7 +13,7 @@ from dac.cli.chosen import (
     ModelName,
     Results,
     SceneName,
-    Size,
+    SizeOption,
     choose_source,
     parse_size,
 )
@@ -43,7 +43,7 @@ def video(
     fps: Annotated[
         float | None, typer.Option(min=1, max=240, help="Default: the path file's own, else 30.")
     ] = None,
-    size: Size = None,
+    size: SizeOption = None,
     what: WhatOption = "rgb",
     results: Results = None,
     scene: SceneName = None,
@@ -95,7 +95,7 @@ def still(
     camera: Annotated[
         Path | None, typer.Option(help="A path file (JSON), of which the first keyframe is seen.")
     ] = None,
-    size: Size = None,
+    size: SizeOption = None,
     what: WhatOption = "rgb",
     results: Results = None,
     scene: SceneName = None,

@@ -37,16 +37,16 @@ def check_slurm(*, wanted: bool) -> list[Result]:
     if missing:
         fix = "log in to the cluster's login node, or: module load slurm"
         return [Result("fail", _NAME, f"no {' and no '.join(missing)} on the PATH", fix)]
-    status, said = _said(["sinfo", "--noheader", "--format=%P|%G"])
+    status, output = _output_of(["sinfo", "--noheader", "--format=%P|%G"])
     if status:
         fix = "ask whether Slurm runs: scontrol ping"
-        return [Result("fail", _NAME, f"sinfo fails: {said}", fix)]
-    cluster = _cluster(said)
+        return [Result("fail", _NAME, f"sinfo fails: {output}", fix)]
+    cluster = _cluster(output)
     found = Result("ok", _NAME, f"answers; partitions {', '.join(cluster.partitions)}")
     return [found, *_profile(cluster)]
 
 
-def _said(command: list[str]) -> tuple[int, str]:
+def _output_of(command: list[str]) -> tuple[int, str]:
     """A command's status, and what it says; where it fails its last line."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -57,11 +57,11 @@ def _said(command: list[str]) -> tuple[int, str]:
     return done.returncode, one_line((done.stderr.strip() or "it says nothing").splitlines()[-1])
 
 
-def _cluster(said: str) -> Cluster:
+def _cluster(output: str) -> Cluster:
     """Read lines of `sinfo --format=%P|%G`, e.g. `gpu*|gpu:a100:4(S:0-1),lscratch:100`."""
     partitions: dict[str, frozenset[str]] = {}
     default = None
-    for line in said.split():
+    for line in output.split():
         name, _, gres = line.partition("|")
         if name.endswith("*"):
             name = default = name.removesuffix("*")
@@ -89,7 +89,7 @@ def _profile(cluster: Cluster) -> Iterator[Result]:
     for what, fix in faults:
         yield Result("fail", "profile", what, f"{fix} in {PROFILE}")
     if not faults:
-        account = _plain(common.get("slurm_account"))
+        account = _unquoted(common.get("slurm_account"))
         pays = f"account {account}" if account else "Slurm's default account pays"
         yield Result("ok", "profile", f"{PROFILE} fits these partitions; {pays}")
     yield _accounting(profile)
@@ -98,7 +98,7 @@ def _profile(cluster: Cluster) -> Iterator[Result]:
 def _fault(cluster: Cluster, job: dict[str, Any]) -> tuple[str, str] | None:
     """Why Slurm would never start a job, and what to do."""
     names = ", ".join(cluster.partitions)
-    partition = _plain(job.get("slurm_partition")) or cluster.default
+    partition = _unquoted(job.get("slurm_partition")) or cluster.default
     if partition is None:
         what = f"no slurm_partition for jobs {'with' if job.get('gpu') else 'without'} a GPU"
         return f"{what}, and Slurm has no default", f"write slurm_partition: one of {names}"
@@ -122,7 +122,7 @@ def _gpu_fault(
             f"partition {partition} has no GPU, and trainings ask for one",
             fix if with_gpus else "take gpu: 1 out, since no partition has any,",
         )
-    model = _plain(job.get("gpu_model"))
+    model = _unquoted(job.get("gpu_model"))
     if model and model not in kinds:
         models = sorted(kinds - {"gpu"})
         fix = f"write gpu_model: {' or '.join(models)}" if models else "take gpu_model out"
@@ -130,7 +130,7 @@ def _gpu_fault(
     return None
 
 
-def _plain(value: object) -> str | None:
+def _unquoted(value: object) -> str | None:
     """A name as Slurm sees it: profiles quote some of them twice."""
     return None if value is None else str(value).strip("'\"")
 
@@ -139,8 +139,8 @@ def _accounting(profile: dict[str, Any]) -> Result:
     command = profile.get("slurm-status-command")
     if command == "squeue":
         return Result("ok", "accounting", "jobs are asked after with squeue")
-    status, said = _said(["sacct", "--noheader", "--allocations", "--format=JobID"])
+    status, output = _output_of(["sacct", "--noheader", "--allocations", "--format=JobID"])
     if status == 0:
         return Result("ok", "accounting", "sacct answers")
     fix = f"write slurm-status-command: squeue in {PROFILE}"
-    return Result("fail", "accounting", f"sacct fails: {said}", fix)
+    return Result("fail", "accounting", f"sacct fails: {output}", fix)

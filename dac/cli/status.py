@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from dac.catalogue import models_of, scenes_of
 from dac.cli import completion
 from dac.cli.jobs import Job, jobs_of, results_folders
 from dac.errors import UserError
+from dac.runs import Run
 
 _SILENT = 600.0  # seconds: a running job's log is written to every 10 s in a training
 _HINTS = {
@@ -29,7 +29,7 @@ _PLANNED = (
     "--configfile lists it."
 )
 _CLEAR = "\x1b[H\x1b[2J"  # a terminal's
-_EXPERTS = "experts-evaluation"
+_KINDS = ("table", "figure", "training", "evaluation", "partition", "diagnosis", "rendering")
 
 
 @dataclass(frozen=True)
@@ -133,16 +133,15 @@ def _status_of(results: Path, only: str | None) -> Status:
 
 def _scores(results: Path, scene: str) -> Iterator[Score]:
     """The scored models of a scene, in the catalogue's order, then experts on their own views."""
-    for model in models_of(results, scene):
-        record = model.folder / "evaluation" / "evaluation.json"
+    groups = sorted((results / scene).glob("*/seed*/*"))
+    found = (Run.parse(folder.relative_to(results).as_posix()) for folder in groups)
+    experts = [run for run in found if run is not None and run.kind == "experts"]
+    for run in [*models_of(results, scene), *experts]:
+        record = results / run.evaluation / "evaluation.json"
         if record.is_file():
-            about = (scene, model.field, f"seed{model.seed}", model.name, model.title)
+            name = run.name if run.kind != "experts" else f"{run.name}/{record.parent.name}"
+            about = (scene, run.model, f"seed{run.seed}", name, run.title)
             yield Score(*about, *_psnr_in(record))
-    for record in sorted((results / scene).glob(f"*/seed*/*/{_EXPERTS}/evaluation.json")):
-        field, seed, groups = record.parts[-5:-2]
-        division, _, K = groups.rpartition("-")
-        title = f"{K} experts, each on its own views ({division})"
-        yield Score(scene, field, seed, f"{groups}/{_EXPERTS}", title, *_psnr_in(record))
 
 
 def _psnr_in(record: Path) -> tuple[float | None, int]:
@@ -192,29 +191,27 @@ def _lines(status: Status) -> Iterator[str]:
                 yield f"    {'scored':<9}{psnr}  {score.field}/{score.seed}/{score.name}"
 
 
-# What there is much of: how names of jobs end, and what they are called.
-_KINDS = {
-    "table": re.compile(r"^tables/"),
-    "figure": re.compile(r"^figures/"),
-    "training": re.compile(r"/(expert\d+|baseline-[\w-]+|distill-[\w-]+)$"),
-    "evaluation": re.compile(r"/(experts-)?evaluation$"),
-    "partition": re.compile(r"/partition$"),
-    "diagnosis": re.compile(r"/diagnostics$"),
-    "rendering": re.compile(r"^rendered/"),
-}
-
-
 def _done(jobs: Sequence[Job], trainings: int) -> str:
     """What is done, in a line: many of a kind as a number, trainings as the catalogue has them."""
-    counts = Counter(_kind(job.name) for job in jobs if job.state == "done")
+    counts = Counter(_kind(job) for job in jobs if job.state == "done")
     counts["training"] = trainings
     alone = [name for name in counts if name not in _KINDS]
     many = [_counted(counts[kind], kind) for kind in _KINDS if counts[kind]]
     return ", ".join([*alone, *many])
 
 
-def _kind(name: str) -> str:
-    return next((kind for kind, form in _KINDS.items() if form.search(name)), name)
+def _kind(job: Job) -> str:
+    """What there is much of has a name of its own; the rest is called as its job."""
+    path = f"{job.scene}/{job.name}"
+    scored = Run.parse(path.rpartition("/")[0])
+    if scored is not None and scored.evaluation == path:
+        return "evaluation"
+    if Run.parse(path) is not None:
+        return "training"
+    folders = {"tables": "table", "figures": "figure", "rendered": "rendering"}
+    files = {"partition": "partition", "diagnostics": "diagnosis"}
+    folder, _, file = job.name.partition("/")
+    return folders.get(folder) or files.get(file) or job.name
 
 
 def _counted(count: int, kind: str) -> str:

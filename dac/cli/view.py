@@ -22,10 +22,10 @@ def view(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
 ) -> None:
     """Look at a trained scene in a web page, which begins with the chosen model and offers all."""
-    from dac.viewer.server import Server, check_address, is_loopback, make_place
+    from dac.viewer.server import Server, check_address, is_loopback, make_context
 
     check_address(host, port)
-    server = Server(make_place(results, scene, model), host, port)
+    server = Server(make_context(results, scene, model), host, port)
     if not is_loopback(host):
         where = f"{host}:{server.port}"
         print(f"warning: whoever reaches {where} can look, save camera paths, and send files")

@@ -19,9 +19,7 @@ from dac.divide.communities import Labels, louvain, spectral, well_connected
 from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.scenes.scene import Scene
-from dac.settings import DivideSettings, Division
-
-GRAPH_DIVISIONS = ("louvain", "spectral")
+from dac.settings import GRAPH_DIVISIONS, DivideSettings, Division
 
 
 def partition_scene(

@@ -24,11 +24,11 @@ from scipy.spatial.transform import Rotation, RotationSpline
 
 from dac.errors import UserError
 from dac.scenes.views import rigid
-from dac.settings import Stage, validate
+from dac.settings import Section, validate
 from dac.storage.artifacts import read_json, write_json
 
 Array = NDArray[np.float64]
-S = TypeVar("S", bound=Stage)
+S = TypeVar("S", bound=Section)
 
 MOST = 1000  # keyframes
 LATEST = 86_400.0  # seconds
@@ -55,7 +55,7 @@ def _rigid(matrix: list[list[float]]) -> list[list[float]]:
     return matrix
 
 
-class Keyframe(Stage):
+class Keyframe(Section):
     """A camera at a time; the numbers stay as they were given, so that files can be kept."""
 
     world_from_camera: Annotated[list[list[float]], AfterValidator(_rigid)]
@@ -76,7 +76,7 @@ def _ascending(keyframes: tuple[Keyframe, ...]) -> tuple[Keyframe, ...]:
     return keyframes
 
 
-class Keyframes(Stage):
+class Keyframes(Section):
     """What a path file holds: N keyframes, and the frames a second that they are made for."""
 
     version: Literal[1]

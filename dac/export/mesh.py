@@ -25,7 +25,7 @@ from dac.fields.model import Model
 from dac.fields.protocol import Rays
 from dac.fields.space import cube_from_world
 from dac.process.signals import Stop
-from dac.scenes.normalize import rotation_between
+from dac.scenes.normalise import rotation_between
 from dac.scenes.scene import Space
 from dac.storage.artifacts import write_file
 
@@ -82,11 +82,11 @@ def make_mesh(
         what = f"the density passes {threshold:.3g} nowhere (the largest is {volume.max():.3g})"
         raise UserError("--threshold", what, "lower it")
     vertices, faces, *_ = measure.marching_cubes(volume, threshold, gradient_direction="ascent")
-    places = [
+    columns = [
         np.interp(index, np.arange(len(axis)), axis)
         for index, axis in zip(vertices.T.astype(np.float64), axes, strict=True)
     ]
-    mesh = trimesh.Trimesh(np.stack(places, axis=1), faces, process=False)
+    mesh = trimesh.Trimesh(np.stack(columns, axis=1), faces, process=False)
     mesh = _largest(mesh, components)
     mesh.visual.vertex_colors = _colours(colour, mesh)
     return mesh

@@ -32,7 +32,16 @@ from dac.fields.model import Model, build_model, default_device
 from dac.scenes.photos.images import MOST_PIXELS
 from dac.scenes.scene import Space
 from dac.scenes.views import LARGEST_NUMBER, SMALLEST_NUMBER, rigid
-from dac.settings import Coordinate, Count, ModelSettings, Positive, Stage, Vector3, Whole, validate
+from dac.settings import (
+    Coordinate,
+    Count,
+    ModelSettings,
+    Positive,
+    Section,
+    Vector3,
+    Whole,
+    validate,
+)
 from dac.storage.artifacts import write_file
 from dac.storage.files import is_file
 
@@ -64,7 +73,7 @@ def _similarity(matrix: Matrix) -> Matrix:
     return matrix
 
 
-class SpaceContents(Stage):
+class SpaceContents(Section):
     """`dac.scenes.scene.Space`, checked."""
 
     kind: Literal["box", "contraction"]
@@ -79,7 +88,7 @@ class SpaceContents(Stage):
         return self
 
 
-class Sized(Stage):
+class Sized(Section):
     """Pictures of so many pixels."""
 
     width: Annotated[int, Field(ge=1, le=10**6)]
@@ -106,7 +115,7 @@ class ViewsContents(Sized):
     count: Count
 
 
-class About(Stage):
+class About(Section):
     """How the model was made.
 
     Attributes:
@@ -140,7 +149,7 @@ class About(Stage):
     exported_by: Text
 
 
-class Contents(Stage):
+class Contents(Section):
     """What the file says besides its weights.
 
     Attributes:

@@ -15,7 +15,7 @@ from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.export.camera import look_at
 from dac.export.keyframes import NARROWEST, WIDEST, CameraPath
-from dac.scenes.normalize import scene_centre, up_direction
+from dac.scenes.normalise import scene_centre, up_direction
 
 Array = NDArray[np.float64]
 

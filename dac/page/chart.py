@@ -17,6 +17,7 @@ from dac.report.curves import Phase, PlacedCurve, load_curve, pipeline, placed, 
 from dac.report.rows import Row
 from dac.report.table import Column, Table, values_of
 from dac.report.text import number, one_line
+from dac.runs import Run
 from dac.training.curve import Curve
 
 
@@ -131,7 +132,7 @@ def _lines(results: SceneResults) -> tuple[list[Line], list[Phase]]:
         phases = phases or own
         # Experts, which all modes share, are drawn for the first; they lie under the others, which
         # the eye follows.
-        names = [one_line(f"expert {group}") for group in groups]
+        names = [f"expert {group}" for group in groups]
         experts = list(map(_line, names, curves))
         lines = (experts if index == 0 else []) + lines
         for after in curves[len(groups) :]:
@@ -140,15 +141,20 @@ def _lines(results: SceneResults) -> tuple[list[Line], list[Phase]]:
     return lines, phases
 
 
-def _conquered(results: SceneResults, dac: Row) -> tuple[list[str], list[PlacedCurve], list[Phase]]:
-    """The names of the groups whose expert has a curve, and the curves from them to DaC."""
-    finetune_folder = results.evaluation(dac).parent
-    groups = finetune_folder.parent.parent
-    folders = sorted(groups.glob("expert[0-9]*"), key=lambda folder: (len(folder.name), folder))
-    curves = [(folder.name.removeprefix("expert"), _curve(folder)) for folder in folders]
+def _conquered(
+    results: SceneResults, dac: Row
+) -> tuple[list[int | None], list[PlacedCurve], list[Phase]]:
+    """The groups whose expert has a curve, and the curves from them to DaC."""
+    folder = results.folder.parent
+    run = Run.parse(results.evaluation(dac).parent.relative_to(folder).as_posix())
+    if run is None:
+        return [], [], []
+    # A single group has none of its own: it learns from the baseline, which has its line.
+    own = [expert for expert in run.experts(train_steps=0) if expert.kind == "expert"]
+    curves = [(expert.group, _curve(folder / expert.path)) for expert in own]
     experts = {group: curve for group, curve in curves if curve is not None}
-    distill = _curve(finetune_folder.parent / f"distill-{dac.label.distill_steps}")
-    finetune = _curve(finetune_folder)
+    (distill,) = (_curve(folder / earlier.path) for earlier in run.builds_on)
+    finetune = _curve(folder / run.path)
     return list(experts), *pipeline(list(experts.values()), distill, finetune)
 
 

@@ -14,15 +14,15 @@ T = TypeVar("T")
 _LINE_SECONDS = 10.0
 
 
-def with_progress(views: Sequence[T], label: str, before: int = 0) -> Iterator[T]:
+def with_progress(views: Sequence[T], label: str, done_before: int = 0) -> Iterator[T]:
     """The views, one after another, telling on stderr how far it is.
 
     Args:
-        before: views that were done earlier, and count.
+        done_before: views that were done earlier, and count.
     """
-    total = before + len(views)
+    total = done_before + len(views)
     if sys.stderr.isatty():
-        yield from tqdm(views, desc=label, unit="view", initial=before, total=total)
+        yield from tqdm(views, desc=label, unit="view", initial=done_before, total=total)
         return
     began = told = time.monotonic()
     for done, view in enumerate(views, start=1):
@@ -31,5 +31,5 @@ def with_progress(views: Sequence[T], label: str, before: int = 0) -> Iterator[T
         if now - told >= _LINE_SECONDS or done == len(views):
             told = now
             left = round((now - began) / done * (len(views) - done))
-            line = {"run": label, "view": before + done, "views": total, "eta_seconds": left}
+            line = {"run": label, "view": done_before + done, "views": total, "eta_seconds": left}
             print(json.dumps(line), file=sys.stderr, flush=True)

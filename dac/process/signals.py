@@ -52,13 +52,13 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def _handled() -> Iterator[None]:
     """Our handlers while the block runs. Only the main thread may set them; elsewhere, nothing."""
-    before: dict[int, Any] = {}
+    previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, _on_signal) for number in STOPPING}
+        previous = {number: signal.signal(number, _on_signal) for number in STOPPING}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
@@ -103,14 +103,14 @@ def listening() -> Iterator[Stop]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     _told.received = 0
     try:
         with _handled():
             yield _told
     finally:
         ended.set()
-        signal.set_wakeup_fd(before)
+        signal.set_wakeup_fd(previous)
         os.close(writing)
         watcher.join()
         os.close(reading)

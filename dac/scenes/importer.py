@@ -24,12 +24,12 @@ from dac.scenes.formats.nerfpp import read_nerfpp
 from dac.scenes.formats.nerfstudio import read_nerfstudio
 from dac.scenes.formats.nsvf import read_nsvf
 from dac.scenes.formats.photos import read_photos
-from dac.scenes.normalize import normalise
+from dac.scenes.normalise import normalise
 from dac.scenes.orientation import match_pixels
 from dac.scenes.photos.images import Pixels, decode, read_header, store
 from dac.scenes.photos.masks import find_mask, lens_masks, read_mask
 from dac.scenes.scene import Scene
-from dac.scenes.splits import split
+from dac.scenes.splits import split_views
 from dac.scenes.views import Finder, Views, read_names
 from dac.settings import SceneSettings
 from dac.storage.artifacts import require_space
@@ -76,7 +76,7 @@ def import_scene(
     )
     if len(views) < 2:
         raise UserError(path, f"holds {len(views)} usable image", "a scene needs several views")
-    train, test, sentence = split(
+    train, test, sentence = split_views(
         views.names, settings, views.given, path, centres=views.poses[:, :, 3]
     )
     kept = sorted(train + test)

@@ -100,8 +100,8 @@ def points_from_model(model: ColmapModel, scene: Scene) -> Points:
     views = np.array([view_of_name.get(model.images[i].name, -1) for i in ids.tolist()], np.int64)
     count = len(model.xyz)
     point = np.repeat(np.arange(count), np.diff(model.track_offsets))
-    place = np.searchsorted(ids, model.track_image_ids)
-    view = views[place] if len(place) else np.empty(0, np.int64)
+    index = np.searchsorted(ids, model.track_image_ids)
+    view = views[index] if len(index) else np.empty(0, np.int64)
     point, view = point[view >= 0], view[view >= 0]
     if len(model.track_image_ids) and not len(view):
         raise UserError(
@@ -173,16 +173,16 @@ def _points_of_tracks(scene: Scene, tracks: Tracks) -> Points:
     count = len(tracks.xyz)
     colour = np.zeros((count, 3))
     for view in np.unique(tracks.view):
-        at = np.flatnonzero(tracks.view == view)
-        column, row = np.floor(tracks.pixel[at]).astype(np.int64).T
+        entries = np.flatnonzero(tracks.view == view)
+        column, row = np.floor(tracks.pixel[entries]).astype(np.int64).T
         image = scene.images[view]
         row, column = row.clip(0, image.shape[0] - 1), column.clip(0, image.shape[1] - 1)
-        np.add.at(colour, tracks.point[at], image[row, column, :3])
-    entries = np.bincount(tracks.point, minlength=count)
+        np.add.at(colour, tracks.point[entries], image[row, column, :3])
+    counts = np.bincount(tracks.point, minlength=count)
     point, view = _distinct(tracks.point, tracks.view, len(scene.names))
     return Points(
         xyz=tracks.xyz.astype(np.float32),
-        rgb=(colour / entries[:, None]).round().astype(np.uint8),
+        rgb=(colour / counts[:, None]).round().astype(np.uint8),
         offsets=_offsets(np.bincount(point, minlength=count)),
         views=view.astype(np.int32),
         error=tracks.error.astype(np.float32),

@@ -18,7 +18,7 @@ from dac.scenes.importer import READERS
 from dac.scenes.orientation import match_pixels
 from dac.scenes.photos.images import Header, read_header
 from dac.scenes.sfm.inputs import SUFFIXES, list_photos
-from dac.scenes.splits import split
+from dac.scenes.splits import split_views
 from dac.settings import RenderSettings, SceneSettings, VideoSettings
 from dac.storage.files import files_under
 
@@ -27,7 +27,7 @@ _PHOTO_FOLDER = "images"
 
 
 @dataclass(frozen=True)
-class Found:
+class DataSet:
     """A data set as it was found.
 
     Attributes:
@@ -53,9 +53,9 @@ class Found:
 def _has_model(path: Path) -> bool:
     """Whether COLMAP's cameras and images are there, text or binary."""
     return any(
-        (path / place / f"cameras{suffix}").is_file()
-        and (path / place / f"images{suffix}").is_file()
-        for place in ("sparse/0", "sparse", ".")
+        (path / folder / f"cameras{suffix}").is_file()
+        and (path / folder / f"images{suffix}").is_file()
+        for folder in ("sparse/0", "sparse", ".")
         for suffix in (".bin", ".txt")
     )
 
@@ -96,7 +96,7 @@ _LAYOUTS = {
 }
 
 
-def recognise(path: Path, format: str | None = None) -> Found:
+def recognise(path: Path, format: str | None = None) -> DataSet:
     """Find out what lies at a path.
 
     Args:
@@ -114,7 +114,7 @@ def recognise(path: Path, format: str | None = None) -> Found:
         if path.is_dir():
             raise UserError(path, "is a folder, no Blender file", "name the file")
         made = RenderSettings()
-        return Found(path, format, "a Blender file", made.train_views, made.test_views)
+        return DataSet(path, format, "a Blender file", made.train_views, made.test_views)
     if format == "video":
         return _video(path)
     if format == "photos":
@@ -163,7 +163,7 @@ def _nothing_known(path: Path, kinds: Counter[str]) -> UserError:
     return UserError(path, f"{what}: {looked}", fix)
 
 
-def _photos(path: Path) -> Found:
+def _photos(path: Path) -> DataSet:
     """Photos: those in `images/` where there is such a folder, else all below the path."""
     folder, remarks = path, []
     every = list_photos(path)
@@ -177,10 +177,10 @@ def _photos(path: Path) -> Found:
     size = _one_size(folder, names, [header.upright for header in headers])
     train, test = _every_8th(folder, names)
     kind = "a folder of photos"
-    return Found(folder, "photos", kind, train, test, size, _alpha(headers), tuple(remarks))
+    return DataSet(folder, "photos", kind, train, test, size, _alpha(headers), tuple(remarks))
 
 
-def _posed(path: Path, format: str) -> Found:
+def _posed(path: Path, format: str) -> DataSet:
     """A data set that brings its cameras."""
     views = READERS[format](path)
     views = views.select(sorted(range(len(views)), key=lambda i: views.names[i]))
@@ -188,11 +188,11 @@ def _posed(path: Path, format: str) -> Found:
     remarks = views.log
     views, _ = match_pixels(views, headers)
     size = _one_size(path, views.names, [(int(w), int(h)) for w, h in views.sizes])
-    train, test, _ = split(
+    train, test, _ = split_views(
         views.names, SceneSettings(), views.given, path, centres=views.poses[:, :, 3]
     )
     kind = f"{_LAYOUTS[format].kind} ({_LAYOUTS[format].sign})"
-    return Found(path, format, kind, len(train), len(test), size, _alpha(headers), remarks)
+    return DataSet(path, format, kind, len(train), len(test), size, _alpha(headers), remarks)
 
 
 def _one_size(
@@ -213,11 +213,13 @@ def _alpha(headers: Sequence[Header]) -> bool:
 def _every_8th(where: Path, names: Sequence[str]) -> tuple[int, int]:
     """How many views train and how many test, where a data set gives no split."""
     centres = np.zeros((len(names), 3))  # which this way of splitting doesn't look at
-    train, test, _ = split(names, SceneSettings(split="every-8th"), None, where, centres=centres)
+    train, test, _ = split_views(
+        names, SceneSettings(split="every-8th"), None, where, centres=centres
+    )
     return len(train), len(test)
 
 
-def _video(path: Path) -> Found:
+def _video(path: Path) -> DataSet:
     """A video, and the photos that are made of it if nothing else is said.
 
     Raises:
@@ -237,4 +239,4 @@ def _video(path: Path) -> Found:
     train, test = _every_8th(path, [f"{i:05}" for i in range(min(made.frames, frames))])
     pixels = f"{video.size[0]} x {video.size[1]} pixels"
     remark = f"The video lasts {video.seconds:.0f} s and has {frames} frames of {pixels}."
-    return Found(path, "video", "a video", train, test, size, remarks=(remark,))
+    return DataSet(path, "video", "a video", train, test, size, remarks=(remark,))

@@ -20,7 +20,7 @@ from dac.settings import SceneSettings
 HOLD = 8
 
 
-def split(
+def split_views(
     names: Sequence[str],
     settings: SceneSettings,
     given: Sequence[Literal["train", "test"]] | None,

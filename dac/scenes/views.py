@@ -82,10 +82,10 @@ class Views:
         index = np.asarray(indices, np.int64)
         sparse = self.sparse
         if sparse is not None:
-            place = np.full(len(self), -1, np.int64)
-            place[index] = np.arange(len(index))
-            kept = place[sparse.views] >= 0
-            sparse = Sparse(sparse.xyz, sparse.points[kept], place[sparse.views[kept]])
+            new_index = np.full(len(self), -1, np.int64)
+            new_index[index] = np.arange(len(index))
+            kept = new_index[sparse.views] >= 0
+            sparse = Sparse(sparse.xyz, sparse.points[kept], new_index[sparse.views[kept]])
         return replace(
             self,
             names=tuple(self.names[i] for i in index),

@@ -106,7 +106,7 @@ def _read(file: Path, package: Path, changed: int) -> tuple[tuple[str, ...], str
 def _imports(tree: ast.Module, file: Path, package: Path) -> Iterator[str]:
     """Dotted names that a file's import statements may load; strangers among them do no harm."""
     here = file.relative_to(package.parent).parent.parts  # where a relative import starts from
-    for node in _statements(tree):
+    for node in _statements(tree, run=True):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -117,22 +117,28 @@ def _imports(tree: ast.Module, file: Path, package: Path) -> Iterator[str]:
             yield from (f"{name}.{alias.name}" for alias in node.names)
 
 
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker reads (`if TYPE_CHECKING:`)."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            for other in node.orelse:
-                yield other
-                yield from _statements(other)
+def _statements(tree: ast.AST, *, run: bool = False) -> Iterator[ast.AST]:
+    """All statements of a tree, handlers and cases among them, and no expression.
+
+    Args:
+        run: leave out those that only a type checker reads (`if TYPE_CHECKING:`).
+    """
+    for field in ("body", "handlers", "cases", "orelse", "finalbody"):
+        if field == "body" and run and _is_for_type_checkers(tree):
             continue
-        yield node
-        yield from _statements(node)
+        for node in getattr(tree, field, ()):
+            yield node
+            yield from _statements(node, run=run)
+
+
+def _is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
 def _behaviour(tree: ast.Module) -> str:
     """The code without comments, docstrings, layout and module dunders (`__version__`)."""
     tree.body = [node for node in tree.body if not _sets_dunder(node)]
-    for node in ast.walk(tree):
+    for node in [tree, *_statements(tree)]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = list(_without_text(node.body)) or [ast.Pass()]
     return ast.unparse(tree)

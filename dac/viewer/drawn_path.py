@@ -31,7 +31,7 @@ class DrawnPath:
     Args:
         scene: of viser, the page's.
         frusta: the page's.
-        clicked: called with the place, from 0, of the keyframe that was clicked.
+        clicked: called with the index of the keyframe that was clicked.
     """
 
     def __init__(
@@ -47,33 +47,33 @@ class DrawnPath:
         self._root.visible = shown
 
     def draw(self, keyframes: Sequence[Keyframe], chosen: int | None) -> None:
-        """Draw a path in place of the one that was drawn.
+        """Draw a path instead of the one that was drawn.
 
         Args:
             keyframes: N of them, in time.
-            chosen: the place of the one to stand out, or None.
+            chosen: the index of the one to stand out, or None.
         """
-        wanted = [(keyframe, place == chosen) for place, keyframe in enumerate(keyframes)]
+        wanted = [(keyframe, index == chosen) for index, keyframe in enumerate(keyframes)]
         if [keyframe for keyframe, _ in self._drawn] != list(keyframes):
             self._draw_curve(keyframes)
-        for place in range(max(len(wanted), len(self._drawn))):
-            if wanted[place : place + 1] != self._drawn[place : place + 1]:
-                if place < len(self._drawn):
-                    self._frusta.remove(f"/path/{place}")
-                if place < len(wanted):
-                    self._draw_keyframe(place, *wanted[place])
+        for index in range(max(len(wanted), len(self._drawn))):
+            if wanted[index : index + 1] != self._drawn[index : index + 1]:
+                if index < len(self._drawn):
+                    self._frusta.remove(f"/path/{index}")
+                if index < len(wanted):
+                    self._draw_keyframe(index, *wanted[index])
         self._drawn = wanted
 
-    def _draw_keyframe(self, place: int, keyframe: Keyframe, chosen: bool) -> None:
+    def _draw_keyframe(self, index: int, keyframe: Keyframe, chosen: bool) -> None:
         self._frusta.add(
-            f"/path/{place}",
+            f"/path/{index}",
             keyframe.pose,
             math.radians(keyframe.fov_degrees),
             _CHOSEN if chosen else _PATH,
-            partial(self._clicked, place),
+            partial(self._clicked, index),
         )
-        number = f"{place + 1}: {keyframe.seconds:g} s" if chosen else f"{place + 1}"
-        self._scene.add_label(f"/path/{place}/number", number, anchor="bottom-center")
+        number = f"{index + 1}: {keyframe.seconds:g} s" if chosen else f"{index + 1}"
+        self._scene.add_label(f"/path/{index}/number", number, anchor="bottom-center")
 
     def _draw_curve(self, keyframes: Sequence[Keyframe]) -> None:
         if self._curve is not None:
@@ -94,6 +94,6 @@ def curve(keyframes: Sequence[Keyframe]) -> Floats:
     """(F, 3) where the camera goes in the video of a path of two keyframes or more."""
     path = Keyframes(version=1, keyframes=tuple(keyframes))
     last = len(keyframes) - 1
-    places = np.linspace(0, last, _STEPS * last + 1)
-    seconds = np.interp(places, np.arange(last + 1), path.seconds)
+    positions = np.linspace(0, last, _STEPS * last + 1)
+    seconds = np.interp(positions, np.arange(last + 1), path.seconds)
     return motion(path)(seconds).poses[:, :, 3]

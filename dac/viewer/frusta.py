@@ -39,7 +39,7 @@ class Frusta:
         self._scene, self._size, self._aspect = scene, size, aspect
         self._lock = threading.Lock()  # poses, clicks and choices come in several threads
         self._nodes: dict[str, viser.CameraFrustumHandle] = {}
-        self._places: dict[str, Floats] = {}  # (4,) apex and depth
+        self._apexes: dict[str, Floats] = {}  # (4,) apex and depth
         self._eye: Floats | None = None
 
     def add(
@@ -57,7 +57,7 @@ class Frusta:
         fov = min(max(fov, _NARROWEST), _WIDEST)
         depth = self._size / math.cbrt(math.tan(fov / 2) ** 2 * self._aspect / 3)
         with self._lock:
-            self._places[name] = np.append(pose[:, 3], depth)
+            self._apexes[name] = np.append(pose[:, 3], depth)
             node = self._scene.add_camera_frustum(
                 name,
                 fov=fov,
@@ -78,7 +78,7 @@ class Frusta:
         """Remove a pyramid, and the nodes below its own."""
         with self._lock:
             self._nodes.pop(name).remove()
-            del self._places[name]
+            del self._apexes[name]
 
     def look_from(self, eye: Floats) -> None:
         """Hide the pyramids that the page's camera (3,) stands in, show the others."""
@@ -93,6 +93,6 @@ class Frusta:
         """(n,) whether the page's camera is nearer to the apex than the pyramid is deep."""
         if self._eye is None or not names:
             return np.zeros(len(names), np.bool_)
-        places = np.stack([self._places[name] for name in names])
-        near: NDArray[np.bool_] = np.linalg.norm(places[:, :3] - self._eye, axis=1) < places[:, 3]
+        apexes = np.stack([self._apexes[name] for name in names])
+        near: NDArray[np.bool_] = np.linalg.norm(apexes[:, :3] - self._eye, axis=1) < apexes[:, 3]
         return near

@@ -16,15 +16,15 @@ KEPT = 4
 def labels(models: Sequence[TrainedModel]) -> dict[str, TrainedModel]:
     """Distinct names for people, in the models' order.
 
-    Field and seed stand before it where there are several, the path behind it where that isn't
+    Variant and seed stand before it where there are several, the path behind it where that isn't
     enough.
     """
-    fields = len({model.field for model in models}) > 1
+    variants = len({model.model for model in models}) > 1
     seeds = len({model.seed for model in models}) > 1
 
     def label(model: TrainedModel) -> str:
-        before = [model.field] * fields + [f"seed {model.seed}"] * seeds
-        return f"{', '.join(before)}: {model.title}" if before else model.title
+        prefix = [model.model] * variants + [f"seed {model.seed}"] * seeds
+        return f"{', '.join(prefix)}: {model.title}" if prefix else model.title
 
     often = Counter(map(label, models))
     return {

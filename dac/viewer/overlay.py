@@ -29,7 +29,7 @@ class Overlay:
 
     Args:
         scene, frusta: of the page.
-        place: the trained scene.
+        trained: the scene.
         points: its sparse points, if it has any.
         clicked: called with the view whose camera was clicked.
     """
@@ -38,12 +38,12 @@ class Overlay:
         self,
         scene: viser.SceneApi,
         frusta: Frusta,
-        place: Scene,
+        trained: Scene,
         points: Points | None,
         clicked: Callable[[int], None],
     ) -> None:
         self._scene, self._frusta, self._clicked = scene, frusta, clicked
-        self._place, self._points = place, points
+        self._trained, self._points = trained, points
         self._cameras: list[str] = []
         self._nodes: dict[tuple[str, int], viser.FrameHandle] = {}
 
@@ -53,10 +53,10 @@ class Overlay:
             self._frusta.remove(name)
         for node in self._nodes.values():
             node.remove()
-        train, cameras = self._place.train, self._place.cameras
+        train, cameras = self._trained.train, self._trained.cameras
         owner = np.zeros(len(train), np.int64)
         if partition is not None:
-            owner = owners(self._place, partition)
+            owner = owners(self._trained, partition)
         K = 1 if partition is None else partition.count
         self._nodes = {
             (kind, group): self._scene.add_frame(f"/{kind}/{group}", show_axes=False, visible=False)
@@ -81,7 +81,7 @@ class Overlay:
     def _draw_points(self, owner: NDArray[np.int64], K: int, palette: list[Colour]) -> None:
         if self._points is None:
             return
-        group_of = owners_of_points(self._place, self._points, owner, K)
+        group_of = owners_of_points(self._trained, self._points, owner, K)
         chosen = np.arange(len(group_of))
         if len(chosen) > _MOST_POINTS:
             chosen = np.random.default_rng(0).choice(chosen, _MOST_POINTS, replace=False)
@@ -92,13 +92,13 @@ class Overlay:
                     f"/points/{group}/cloud",
                     points=self._points.xyz[of_group],
                     colors=palette[group],
-                    point_size=0.12 * camera_size(self._place),
+                    point_size=0.12 * pyramid_size(self._trained),
                     point_shape="circle",
                     precision="float32",
                 )
 
 
-def camera_size(scene: Scene) -> float:
+def pyramid_size(scene: Scene) -> float:
     """Size of a camera's pyramid in the scene: a third of the way to its neighbour, about."""
     centres = scene.cameras.centres.numpy()[list(scene.train)]
     extent = float(np.percentile(np.linalg.norm(centres - np.median(centres, axis=0), axis=1), 90))

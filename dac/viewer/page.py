@@ -26,12 +26,12 @@ from dac.viewer import pictures
 from dac.viewer.frusta import Frusta
 from dac.viewer.groups import colours
 from dac.viewer.models import loaded
-from dac.viewer.overlay import Overlay, camera_size
+from dac.viewer.overlay import Overlay, pyramid_size
 from dac.viewer.path_editor import PathEditor
 from dac.viewer.poses import Floats, focus_distance, pose_of, vertical_fov, wxyz_of
 from dac.viewer.renderer import Renderer
 from dac.viewer.resolution import Resolution
-from dac.viewer.tasks import Check, Live, Rendering, Wish
+from dac.viewer.tasks import Comparison, Live, ProgressiveRender, Wish
 
 if TYPE_CHECKING:
     import viser
@@ -41,7 +41,7 @@ _MOVING_QUALITY, _RESTING_QUALITY = 75, 92  # of JPEG
 
 
 @dataclass(frozen=True)
-class Place:
+class ViewerContext:
     """What all pages share.
 
     Attributes:
@@ -82,37 +82,37 @@ class Page:
     Its first picture is asked for before anything else is sent.
     """
 
-    def __init__(self, place: Place, client: viser.ClientHandle) -> None:
-        self._place, self._client = place, client
+    def __init__(self, context: ViewerContext, client: viser.ClientHandle) -> None:
+        self._context, self._client = context, client
         self._lock = threading.Lock()
         self._closed = False
-        self._left = loaded(place.models[place.first].folder)
+        self._left = loaded(context.models[context.first].folder)
         self._right: Model | None = None
         self._wish: Wish | None = None
         self._split, self._show = 0.5, pictures.SHOWS[0]
         self.refresh()
-        cameras = place.scene.cameras
+        cameras = context.scene.cameras
         aspect = cameras.width / cameras.height
-        self._frusta = Frusta(client.scene, camera_size(place.scene), aspect)
+        self._frusta = Frusta(client.scene, pyramid_size(context.scene), aspect)
         self._moved()
         client.camera.on_update(lambda _: self._moved())
-        client.gui.set_panel_label(f"DaC: {place.scene.name}")
+        client.gui.set_panel_label(f"DaC: {context.scene.name}")
         tabs = client.gui.add_tab_group()
         with tabs.add_tab("View"):
             self._build_view()
         with tabs.add_tab("Photos"):
             self._build_photos()
         with tabs.add_tab("Path"):
-            self._path = PathEditor(client.gui, client.scene, self._frusta, place.paths, self)
+            self._path = PathEditor(client.gui, client.scene, self._frusta, context.paths, self)
         self._overlay = Overlay(
-            client.scene, self._frusta, place.scene, place.points, clicked=self._clicked
+            client.scene, self._frusta, context.scene, context.points, clicked=self._clicked
         )
         self._draw_overlay()
 
     def close(self) -> None:
         """The page is gone: stop working for it."""
         self._closed = True
-        self._place.renderer.drop(self._client.client_id)
+        self._context.renderer.drop(self._client.client_id)
         self._path.close()
 
     def tell(self, title: str, text: str) -> None:
@@ -164,10 +164,10 @@ class Page:
             if self._closed or wish.same(self._wish):
                 return
             self._wish = wish
-            place = self._place
+            context = self._context
             display = partial(self._display, wish)
-            task = Live(wish, place.resolution, place.background, display)
-            place.renderer.submit(self._client.client_id, "live", task)
+            task = Live(wish, context.resolution, context.background, display)
+            context.renderer.submit(self._client.client_id, "live", task)
 
     def _moved(self) -> None:
         self.refresh()
@@ -187,8 +187,8 @@ class Page:
             self._say_range(pictures.depth_range(rendered))
 
     def _build_view(self) -> None:
-        gui, names = self._client.gui, list(self._place.models)
-        self._model = gui.add_dropdown("Model", names, initial_value=self._place.first)
+        gui, names = self._client.gui, list(self._context.models)
+        self._model = gui.add_dropdown("Model", names, initial_value=self._context.first)
         self._other = gui.add_dropdown("Compare with", [_NOTHING, *names])
         self._slider = gui.add_slider("Split", 0.0, 1.0, 0.01, 0.5, visible=False)
         self._shown = gui.add_dropdown("Show", pictures.SHOWS)
@@ -199,13 +199,13 @@ class Page:
         self._slider.on_update(lambda _: self._set_split())
         self._shown.on_update(lambda _: self._set_show())
         gui.add_divider()
-        partitions = list(self._place.partitions) or [_NOTHING]
-        first, divided = self._place.first_partition or _NOTHING, bool(self._place.partitions)
+        partitions = list(self._context.partitions) or [_NOTHING]
+        first, divided = self._context.first_partition or _NOTHING, bool(self._context.partitions)
         self._partition = gui.add_dropdown(
             "Groups", partitions, initial_value=first, visible=divided
         )
         self._cameras = gui.add_checkbox("Cameras", True)
-        self._points = gui.add_checkbox("Points", False, visible=self._place.points is not None)
+        self._points = gui.add_checkbox("Points", False, visible=self._context.points is not None)
         self._groups: list[viser.GuiCheckboxHandle] = []
         self._group_folder = gui.add_folder("Groups shown", visible=divided)
         with self._group_folder:
@@ -238,7 +238,7 @@ class Page:
             "Loading", " and ".join(labels), loading=True, with_close_button=False
         )
         try:
-            models = [loaded(self._place.models[label].folder) for label in labels]
+            models = [loaded(self._context.models[label].folder) for label in labels]
         except UserError as error:
             self.tell("This model can't be shown", str(error))
             return
@@ -257,7 +257,7 @@ class Page:
         """Draw cameras and points in the chosen partition's groups."""
         name = self._partition.value
         try:
-            partition = None if name == _NOTHING else Partition.load(self._place.partitions[name])
+            partition = None if name == _NOTHING else Partition.load(self._context.partitions[name])
         except UserError as error:
             self.tell("These groups can't be shown", str(error))
             return
@@ -279,7 +279,7 @@ class Page:
         self._overlay.show(self._cameras.value, self._points.value, groups)
 
     def _build_photos(self) -> None:
-        gui, scene = self._client.gui, self._place.scene
+        gui, scene = self._client.gui, self._context.scene
         kinds = {**dict.fromkeys(scene.train, "training"), **dict.fromkeys(scene.test, "test")}
         self._views = {
             f"{scene.names[view]} ({kinds[view]})": view for view in [*scene.train, *scene.test]
@@ -295,7 +295,9 @@ class Page:
 
     def _clicked(self, view: int) -> None:
         """A camera was clicked; viser opens no tab for us."""
-        self.tell(self._place.scene.names[view], "Its photo and its render are in the tab Photos.")
+        self.tell(
+            self._context.scene.names[view], "Its photo and its render are in the tab Photos."
+        )
         self._choose(view)
 
     def _choose(self, view: int) -> None:
@@ -310,27 +312,32 @@ class Page:
         view = self._views.get(self._photo.value)
         if view is None:
             return
-        cameras = self._place.scene.cameras
+        cameras = self._context.scene.cameras
         pose = cameras.world_from_camera[view].numpy()
         self.move(pose, vertical_fov(cameras, view), focus_distance(cameras, view))
         self._compare()
 
     def _compare(self) -> None:
         """Have the chosen view rendered beside its photo."""
-        place, view = self._place, self._views[self._photo.value]
+        context, view = self._context, self._views[self._photo.value]
         self._score.content = f"Rendering {self._model.value} ..."
-        rendering = Rendering(
-            place.scene.cameras, view, self._left, None, place.scene.cameras.width, place.background
+        rendering = ProgressiveRender(
+            context.scene.cameras,
+            view,
+            self._left,
+            None,
+            context.scene.cameras.width,
+            context.background,
         )
-        show = partial(self._display_check, view, self._model.value)
-        task = Check(rendering, place.resolution, show)
-        place.renderer.submit(self._client.client_id, "check", task)
+        show = partial(self._display_comparison, view, self._model.value)
+        task = Comparison(rendering, context.resolution, show)
+        context.renderer.submit(self._client.client_id, "comparison", task)
 
-    def _display_check(self, view: int, model: str, rendered: Rendered) -> None:
+    def _display_comparison(self, view: int, model: str, rendered: Rendered) -> None:
         """Show photo, render and error; called by the renderer."""
         if self._closed:
             return
-        scene = self._place.scene
+        scene = self._context.scene
         truth, usable = truth_image(scene, view), usable_pixels(scene, view)
         render = rendered.rgb.clamp(0, 1)
         shown = [to_uint8(truth), to_uint8(render), pictures.error_picture(render, truth)]

@@ -89,12 +89,13 @@ class PathEditor:
         """Write the list anew, in time."""
         self._keyframes.sort(key=lambda keyframe: keyframe.seconds)
         names = [
-            f"{place}: {keyframe.seconds:g} s" for place, keyframe in enumerate(self._keyframes, 1)
+            f"{number}: {keyframe.seconds:g} s"
+            for number, keyframe in enumerate(self._keyframes, 1)
         ]
         self._list.options = names or [_NONE]
         if chosen is not None:
-            place = self._keyframes.index(chosen)
-            self._list.value = names[place]
+            index = self._keyframes.index(chosen)
+            self._list.value = names[index]
             self._seconds.value = chosen.seconds
         elif names:
             self._list.value = names[0]
@@ -116,23 +117,23 @@ class PathEditor:
 
     def _select(self) -> None:
         with self._lock:
-            if (place := self._chosen) is not None and place < len(self._keyframes):
-                self._seconds.value = self._keyframes[place].seconds
-                self._drawn.draw(self._keyframes, place)
+            if (index := self._chosen) is not None and index < len(self._keyframes):
+                self._seconds.value = self._keyframes[index].seconds
+                self._drawn.draw(self._keyframes, index)
 
-    def _click(self, place: int) -> None:
+    def _click(self, index: int) -> None:
         """Choose the keyframe whose pyramid was clicked."""
         with self._lock:
-            if place < len(self._keyframes):
-                self._list.value = self._list.options[place]
+            if index < len(self._keyframes):
+                self._list.value = self._list.options[index]
 
     def _put(self, keyframe: Keyframe) -> None:
-        """Put a keyframe in the selected one's place."""
+        """Put a keyframe in the selected one's stead."""
         with self._lock:
-            place = self._chosen
-            if place is None:
+            index = self._chosen
+            if index is None:
                 raise UserError("Keyframe", "there is none yet", "add one")
-            others = self._keyframes[:place] + self._keyframes[place + 1 :]
+            others = self._keyframes[:index] + self._keyframes[index + 1 :]
             for other in others:
                 if abs(keyframe.seconds - other.seconds) < APART:
                     taken = f"another keyframe is at {other.seconds:g} s"
@@ -142,10 +143,10 @@ class PathEditor:
 
     def _retime(self) -> None:
         with self._lock:
-            place, seconds = self._chosen, float(self._seconds.value)
-            if place is None or self._keyframes[place].seconds == seconds:
+            index, seconds = self._chosen, float(self._seconds.value)
+            if index is None or self._keyframes[index].seconds == seconds:
                 return
-            old = self._keyframes[place]
+            old = self._keyframes[index]
             try:
                 pose = np.array(old.world_from_camera)
                 self._put(make_keyframe(pose, old.fov_degrees, seconds))
@@ -154,18 +155,18 @@ class PathEditor:
                 raise
 
     def _replace(self) -> None:
-        if (place := self._chosen) is not None:
-            self._put(self._here(self._keyframes[place].seconds))
+        if (index := self._chosen) is not None:
+            self._put(self._here(self._keyframes[index].seconds))
 
     def _delete(self) -> None:
         with self._lock:
-            if (place := self._chosen) is not None:
-                del self._keyframes[place]
+            if (index := self._chosen) is not None:
+                del self._keyframes[index]
                 self._show(None)
 
     def _go(self) -> None:
-        if (place := self._chosen) is not None:
-            keyframe = self._keyframes[place]
+        if (index := self._chosen) is not None:
+            keyframe = self._keyframes[index]
             self._screen.move(keyframe.pose, math.radians(keyframe.fov_degrees))
 
     def _path(self) -> Keyframes:

@@ -19,7 +19,7 @@ from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 from dac.viewer.groups import partitions_of
 from dac.viewer.models import labels, loaded
-from dac.viewer.page import Page, Place
+from dac.viewer.page import Page, ViewerContext
 from dac.viewer.poses import focus_distance, vertical_fov
 from dac.viewer.renderer import Renderer
 from dac.viewer.resolution import Resolution
@@ -33,7 +33,9 @@ except ImportError as error:
 _WARM_UP = (320, 200)
 
 
-def make_place(results: Path, scene: str | None = None, model: str | None = None) -> Place:
+def make_context(
+    results: Path, scene: str | None = None, model: str | None = None
+) -> ViewerContext:
     """What the pages of a scene share; its kernels are loaded and its speed is known.
 
     Args:
@@ -47,7 +49,7 @@ def make_place(results: Path, scene: str | None = None, model: str | None = None
     chosen = choose_model(results, name, model)
     folder = results / name
     by_label = labels(models_of(results, name))
-    place = Place(
+    context = ViewerContext(
         scene=Scene.load(folder / "scene"),
         points=load_points(folder / "points" / "points.npz"),
         models=by_label,
@@ -57,8 +59,8 @@ def make_place(results: Path, scene: str | None = None, model: str | None = None
         renderer=Renderer(),
         resolution=Resolution(),
     )
-    _warm_up(place, loaded(chosen.folder))
-    return place
+    _warm_up(context, loaded(chosen.folder))
+    return context
 
 
 def load_points(file: Path) -> Points | None:
@@ -69,9 +71,9 @@ def load_points(file: Path) -> Points | None:
     return points if len(points) else None
 
 
-def _warm_up(place: Place, model: Model) -> None:
+def _warm_up(context: ViewerContext, model: Model) -> None:
     """Make a picture that nobody sees."""
-    cameras, view = place.scene.cameras, place.scene.train[0]
+    cameras, view = context.scene.cameras, context.scene.train[0]
     wish = Wish(
         world_from_camera=cameras.world_from_camera[view].numpy(),
         fov=vertical_fov(cameras, view),
@@ -81,16 +83,16 @@ def _warm_up(place: Place, model: Model) -> None:
         split=1.0,
         show="RGB",
     )
-    task = Live(wish, place.resolution, place.background, lambda rendered, last: None)
+    task = Live(wish, context.resolution, context.background, lambda rendered, last: None)
     while not task.step():
         pass
 
 
 class Server:
-    """Serves a place until `close`.
+    """Serves pages until `close`.
 
     Args:
-        place: what is shown.
+        context: what is shown.
         host: address to listen at.
         port: 0 takes any.
 
@@ -98,8 +100,8 @@ class Server:
         UserError: the port is in use, or the address is none of this machine's.
     """
 
-    def __init__(self, place: Place, host: str, port: int) -> None:
-        self._place = place
+    def __init__(self, context: ViewerContext, host: str, port: int) -> None:
+        self._context = context
         self._pages: dict[int, Page] = {}
         self._lock = threading.Lock()
         with redirect_stdout(io.StringIO()):  # viser draws a box
@@ -109,7 +111,7 @@ class Server:
             self.close()
             check_address(host, port)
         self._set_up()
-        place.renderer.start()
+        context.renderer.start()
         self._server.on_client_connect(self._open)
         self._server.on_client_disconnect(self._leave)
 
@@ -117,19 +119,19 @@ class Server:
         """End at once."""
         for page in list(self._pages.values()):
             page.close()
-        self._place.renderer.stop()
+        self._context.renderer.stop()
         with redirect_stdout(io.StringIO()):
             self._server.stop()
 
     def _set_up(self) -> None:
-        """The panel's place, and where pages begin: at the first training camera."""
+        """The panel's side, and where pages begin: at the first training camera."""
         self._server.gui.configure_theme(
             show_logo=False, show_share_button=False, control_width="large"
         )
         self._server.gui.main_panel.dock_right()
         # viser imports its JPEG encoder for the first picture, which a page would wait for.
         self._server.gui.add_image(np.zeros((8, 8, 3), np.uint8), format="jpeg").remove()
-        cameras, view = self._place.scene.cameras, self._place.scene.train[0]
+        cameras, view = self._context.scene.cameras, self._context.scene.train[0]
         pose = cameras.world_from_camera[view].numpy()
         camera = self._server.initial_camera
         camera.fov = vertical_fov(cameras, view)
@@ -137,7 +139,7 @@ class Server:
         camera.look_at = pose[:, 3] + focus_distance(cameras, view) * pose[:, 2]
 
     def _open(self, client: viser.ClientHandle) -> None:
-        page = Page(self._place, client)
+        page = Page(self._context, client)
         with self._lock:
             self._pages[client.client_id] = page
         if client.client_id not in self._server.get_clients():  # it left while it was made

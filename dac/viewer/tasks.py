@@ -35,7 +35,7 @@ class Task(Protocol):
         ...
 
 
-class Rendering:
+class ProgressiveRender:
     """A view, rendered some rays at a time; its right columns, if wanted, by another model.
 
     Args:
@@ -140,7 +140,7 @@ class Live:
         self._background = background
         self._stage = -1
         self._sizes: list[Size] = []
-        self._rendering: Rendering | None = None
+        self._rendering: ProgressiveRender | None = None
         self._seconds = 0.0
 
     @property
@@ -164,7 +164,7 @@ class Live:
             self._stage += not last
         return whole and last
 
-    def _begin(self) -> Rendering:
+    def _begin(self) -> ProgressiveRender:
         wish = self._wish
         if not self._sizes:
             self._sizes, self._stage = self._resolution.sizes(*wish.window), 0
@@ -172,11 +172,13 @@ class Live:
         camera = window_camera(wish.world_from_camera, wish.fov, wish.window, size)
         column = wish.column(size[0])
         self._seconds = 0.0
-        self._rendering = Rendering(camera, 0, wish.left, wish.right, column, self._background)
+        self._rendering = ProgressiveRender(
+            camera, 0, wish.left, wish.right, column, self._background
+        )
         return self._rendering
 
 
-class Check:
+class Comparison:
     """A view of the scene, to be compared with its photo.
 
     Args:
@@ -188,7 +190,7 @@ class Check:
     priority = 1
 
     def __init__(
-        self, rendering: Rendering, resolution: Resolution, show: Callable[[Rendered], None]
+        self, rendering: ProgressiveRender, resolution: Resolution, show: Callable[[Rendered], None]
     ) -> None:
         self._rendering, self._resolution, self._show = rendering, resolution, show
 

@@ -6,7 +6,6 @@ trainings is the time on one device, whatever runs side by side.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dac.errors import UserError
+from dac.runs import Run
 from dac.settings import ResolvedScene
 from dac.storage.artifacts import read_json
-
-_PHASE = re.compile(r"(?P<kind>baseline|restart|distill|finetune)-(?P<steps>\d+)$")
+from dac.workflow.configuration import Configuration
+from dac.workflow.studies import all_trainings
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,10 @@ class StepTimes:
 _ENTRIES = TypeAdapter(list[StepTimes])
 
 
-def steps_of(run: str, scene: ResolvedScene) -> Steps:
-    """Steps of the training that writes a run's folder, whose name tells them.
-
-    Args:
-        run: e.g. `.../azimuth-4/expert2`, `.../corrected/distill-600-finetune-600`.
-    """
-    phase = _PHASE.search(run)
-    if phase is None:
-        return Steps(images=scene.train.steps)  # an expert
-    steps = int(phase["steps"])
-    return Steps(distillation=steps) if phase["kind"] == "distill" else Steps(images=steps)
+def steps_of(run: Run, scene: ResolvedScene) -> Steps:
+    """Steps of one training."""
+    steps = run.steps or scene.train.steps
+    return Steps(distillation=steps) if run.kind == "distilled" else Steps(images=steps)
 
 
 def read_step_times(path: Path) -> list[StepTimes]:
@@ -85,11 +78,25 @@ def read_step_times(path: Path) -> list[StepTimes]:
         raise UserError(path, what, "measure again: python -m bench.step_times") from None
 
 
-def summary(trainings: Iterable[tuple[str, ResolvedScene]], times: Sequence[StepTimes]) -> str:
+def planned(configuration: Configuration, step_times: Path) -> str:
+    """One line on all trainings of a configuration, finished ones too.
+
+    Raises:
+        UserError: the file of step times is damaged.
+    """
+    trainings = [
+        (run, scene)
+        for scene in configuration.scenes.values()
+        for run in all_trainings(configuration.settings, scene)
+    ]
+    return summary(trainings, read_step_times(step_times) if step_times.exists() else [])
+
+
+def summary(trainings: Iterable[tuple[Run, ResolvedScene]], times: Sequence[StepTimes]) -> str:
     """One line: how many trainings, their steps, and their hours on each measured device.
 
     Args:
-        trainings: run folders with their scenes.
+        trainings: with their scenes.
         times: of any models; a device counts only if it has all of the trainings' models.
     """
     of_model: dict[str, Steps] = {}

@@ -14,7 +14,7 @@ from project import ROOT
 BASH = """
 source <(_DAC_COMPLETE=source_bash dac)
 COMP_WORDS=({words})
-COMP_CWORD={place}
+COMP_CWORD={index}
 $(complete -p dac | sed 's/.*-F \\([^ ]*\\).*/\\1/') dac
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
@@ -52,7 +52,7 @@ def results(tmp_path: Path) -> Path:
 
 def offered(environment: dict[str, str], folder: Path, words: str) -> set[str]:
     """What bash offers for the last word of a line, with the script that typer makes."""
-    text = BASH.format(words=words, place=len(words.split()) - 1)
+    text = BASH.format(words=words, index=len(words.split()) - 1)
     done = subprocess.run(
         ["bash", "-c", text], cwd=folder, env=environment, capture_output=True, text=True
     )

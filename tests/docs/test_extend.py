@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +31,7 @@ import torch
 
 from dac.divide.height import bands
 from dac.fields.tensor import TensorField
-from dac.scenes.scannet import read_scannet
+from dac.scenes.formats.scannet import read_scannet
 from dac.settings import ModelSettings
 
 assert bands(np.array([3.0, 1.0, 2.0, 5.0, 1.0]), 2).tolist() == [1, 0, 0, 1, 0]
@@ -96,9 +98,16 @@ def in_copy(copy: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_page_has_edits_of_three_kinds():
+def test_the_page_has_edits_of_four_kinds():
     new = [edit.file for edit in edits(PAGE) if edit.new]
-    assert new == ["dac/divide/height.py", "dac/scenes/scannet.py", "dac/fields/tensor.py"]
+    parts = ["dac/divide/height.py", "dac/scenes/formats/scannet.py", "dac/fields/tensor.py"]
+    assert new == [*parts, "dac/divide/coverage.py", "workflow_scripts/coverage.py"]
+
+
+def test_a_stage_takes_four_places():
+    text = PAGE.read_text(encoding="utf-8")
+    section = text[text.index("## A stage") : text.index("## Then")]
+    assert len(re.findall(r"^`[\w./]+`(?:, a new file)?:$", section, re.MULTILINE)) == 4
 
 
 def test_an_edit_that_fits_nowhere_is_refused(tmp_path: Path):
@@ -116,6 +125,26 @@ def test_the_parts_give_what_they_must(extended: Project):
     (extended.folder / "check.py").write_text(CHECK)
     done = in_copy(extended, "check.py", str(data / "scan"), str(data / "scan.npz"))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_stage_is_planned_made_and_made_again(extended: Project):
+    """By its own rule, and after an edit of its own module alone."""
+    overlay = ("--configfile", "config/garden.yaml")
+    target = "results/garden/coverage/coverage.json"
+    planned = extended.planned(target, *overlay)
+    assert planned["coverage"] == planned["freeze_coverage"] == planned["triangulate"] == 1
+    assert not {"partition", "expert", "covisibility"} & set(planned)
+    done = extended.snakemake("--cores", "1", target, *overlay)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads((extended.folder / target).read_text())
+    assert 2 <= found["mean"] <= found["most"] <= 16
+    frozen = json.loads((extended.folder / "results/garden/settings/coverage.json").read_text())
+    assert frozen["modules"] == ["dac.divide.coverage"] and frozen["settings"] == {}
+    assert extended.planned(target, *overlay) == {}
+    with extended.edited("dac/divide/coverage.py", "views.max()", "views.max() + 0"):
+        assert extended.planned(target, *overlay) == {"freeze_coverage": 1, "coverage": 1}
+    assert extended.planned(target, *overlay) == {}
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from toy_jobs import ToyJob, Toys
 from dac.storage.states import DamagedError, unseal
 from dac.training.checkpoints import Checkpoints
 
-SAMPLED = 300  # places among the tensors' bytes, besides all of the header's first ones
+SAMPLED = 300  # offsets among the tensors' bytes, besides all of the header's first ones
 HEADER = 300
 
 
@@ -49,12 +49,12 @@ def test_every_flipped_byte_of_a_state_is_noticed(
     tried = 0
     for file in sorted(newest.iterdir()):
         whole = file.read_bytes()
-        places = set(range(len(whole)))
+        offsets = set(range(len(whole)))
         if file.suffix == ".safetensors" and not long:
-            places = set(range(HEADER)) | set(chance.sample(range(len(whole)), SAMPLED))
-        for place in sorted(places):
-            changed = bytes([whole[place] ^ 1 << chance.randrange(8)])
-            file.write_bytes(whole[:place] + changed + whole[place + 1 :])
+            offsets = set(range(HEADER)) | set(chance.sample(range(len(whole)), SAMPLED))
+        for offset in sorted(offsets):
+            changed = bytes([whole[offset] ^ 1 << chance.randrange(8)])
+            file.write_bytes(whole[:offset] + changed + whole[offset + 1 :])
             with pytest.raises(DamagedError):
                 unseal(newest)
             tried += 1

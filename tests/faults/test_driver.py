@@ -40,12 +40,14 @@ class Traced:
 
     Attributes:
         target: what Snakemake is asked for.
+        unlocked: whether the command that unlocks was run.
         first_job, end: seconds after the start, of a run that nobody disturbed.
     """
 
     project: Project
     target: tuple[str, ...]
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    unlocked: bool = False
     first_job: float = 0.0
     end: float = 0.0
 
@@ -71,9 +73,16 @@ class Traced:
         return driver, said
 
     def unlock(self) -> None:
-        """As the user does after Snakemake died."""
+        """As the user does after Snakemake died, but that it takes seconds only once."""
+        locks = self.folder / ".snakemake" / "locks"
+        if self.unlocked:
+            for lock in locks.iterdir():
+                lock.unlink()
+            return
         driver, said = self.start("--unlock")
         assert driver.wait(timeout=120) == 0, said.read_text()
+        assert not list(locks.iterdir())
+        self.unlocked = True
 
     def trace(self) -> list[tuple[str, str, int]]:
         file = self.folder / "trace"

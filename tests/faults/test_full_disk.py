@@ -65,10 +65,10 @@ def test_each_change_of_a_file_fails(
     changes = [change.split()[0] for change in done.changes]
     every = EVERY.get(kind, 7)
     jobs = []
-    for place, name in enumerate(FAULTS):
+    for index, name in enumerate(FAULTS):
         deadly = FAULTS[name]["effect"] in ("kill", "torn")
         for nth, change in enumerate(changes, 1):
-            wanted = long or name in KINDS[kind] or nth % every == place % every
+            wanted = long or name in KINDS[kind] or nth % every == index % every
             if wanted and (deadly or change not in REMOVALS):
                 jobs.append((name, nth))
 
@@ -100,7 +100,7 @@ def test_what_gets_its_name_was_flushed_before(
     changes = [change.split(" ", 1) for change in done.changes]
     dirty: set[str] = set()
     names = 0
-    for place, (call, name) in enumerate(changes):
+    for index, (call, name) in enumerate(changes):
         folder, _, last = name.rpartition("/")
         if call == "fsync":
             # safetensors' file has got its name by a call that the library doesn't see.
@@ -111,7 +111,7 @@ def test_what_gets_its_name_was_flushed_before(
         elif call == "rename" and not last.endswith(".part-gone"):
             unwritten = {other for other in dirty if other.startswith(f"{folder}/.{last}.part-")}
             assert not unwritten, f"{name} gets its name, but {unwritten} may still be lost"
-            assert changes[place + 1] == ["fsync", folder], f"the name {name} may still be lost"
+            assert changes[index + 1] == ["fsync", folder], f"the name {name} may still be lost"
             names += 1
         elif ".part-" in name and call != "chmod":
             dirty |= {name, folder} if ".part-" in folder else {name}

@@ -34,7 +34,7 @@ PHASES = {
     "evaluation: rendering": ("evaluation", "dac.fields.model:Model.picture", 0.0),
     "evaluation: importing the metrics": ("evaluation", "dac.evaluation.metrics:ssim", 0.0),
     "importing a scene": ("import", "dac.scenes.importer:decode", 0.0),
-    "SfM: reading photos": ("sfm", "dac.scenes.sfm.reconstruct:read_photos", 0.0),
+    "SfM: reading photos": ("sfm", "dac.scenes.sfm.reconstruct:decode_photos", 0.0),
     "SfM: features": ("sfm", "pycolmap:extract_features", 0.1),
     "SfM: matching": ("sfm", "pycolmap:match_exhaustive", 0.1),
     "SfM: mapping": ("sfm", "pycolmap:incremental_mapping", 0.1),

@@ -5,11 +5,8 @@ The working folder is the case's, so that paths are relative, as in a configurat
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -19,10 +16,9 @@ from on_disk import clip_of
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
-from dac import settings as dac_settings
 from dac.cli import export, render
 from dac.divide.covisibility import covisibility
-from dac.divide.divide import GRAPH_DIVISIONS, partition_scene
+from dac.divide.divide import partition_scene
 from dac.export.camera import stacked
 from dac.export.keyframes import interpolate, read_keyframes
 from dac.export.model_file import load
@@ -33,42 +29,24 @@ from dac.scenes.points import Points, points_from_model
 from dac.scenes.scene import Scene
 from dac.scenes.sfm import inputs
 from dac.scenes.views import read_names
-from dac.settings import DivideSettings, SceneSettings, VideoSettings, read_yaml, validate
-
-ROOT = Path(__file__).resolve().parents[2]
-# What Snakemake gives its files, and a path that needs no configuration.
-_GIVEN = """
-from snakemake.exceptions import WorkflowError
-DEFAULT_CONFIG = Path("config/config.yaml")
-SFM_MODEL = [f"sfm/{name}.bin" for name in ("cameras", "images", "points3D")]
-"""
+from dac.settings import (
+    GRAPH_DIVISIONS,
+    DivideSettings,
+    SceneSettings,
+    VideoSettings,
+    read_yaml,
+    validate,
+)
+from dac.workflow import inputs as workflow_inputs
+from dac.workflow import preflight
+from dac.workflow.configuration import Configuration
 
 
 class NotOursError(Exception):
     """Snakemake itself refused the input, before anything of this project ran."""
 
 
-def load_rules(folder: Path) -> ModuleType:
-    """The functions of rules/common.smk as a module, without the rules and the configuration.
-
-    Args:
-        folder: where its text is written.
-    """
-    text = (ROOT / "rules" / "common.smk").read_text(encoding="utf-8")
-    imports = "\n".join(re.findall(r"^(?:import|from) .*$", text, re.MULTILINE))
-    constants = re.findall(r"^(?:RESERVED|DATA_SUFFIXES) = .*$", text, re.MULTILINE)
-    functions = re.findall(r"^def \w+\(.*\n(?:(?: .*)?\n)*", text, re.MULTILINE)
-    parts = [imports, _GIVEN, *constants, *functions]
-    file = folder / "common_rules.py"
-    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("common_rules", file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["common_rules"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def run(case: Case, rules: ModuleType) -> None:
+def run(case: Case) -> None:
     """Do with a case what the workflow would.
 
     Raises:
@@ -76,20 +54,20 @@ def run(case: Case, rules: ModuleType) -> None:
         NotOursError: Snakemake refuses the overlay.
     """
     if case.kind == "config":
-        _configuration(rules)
+        _configuration()
     elif case.kind == "video":
-        _video(case, rules)
+        _video(case)
     elif case.kind == "model":
         _model_file()
     elif case.kind == "path":
         _path_file()
     else:
-        _data_set(case, rules)
+        _data_set(case)
 
 
-def _configuration(rules: ModuleType) -> None:
+def _configuration() -> None:
     file, overlay = Path("config/config.yaml"), Path("config/overlay.yaml")
-    overlays = []
+    files = [str(file)]
     config: dict[str, object] = {}
     over: dict[str, object] = {}
     if overlay.exists():
@@ -97,25 +75,21 @@ def _configuration(rules: ModuleType) -> None:
             over = load_configfile(overlay)
         except Exception as error:
             raise NotOursError(f"{type(error).__name__}: {error}") from None
-        overlays.append(overlay.resolve())
+        files.append(str(overlay))
     read_yaml(file)
     update_config(config, load_configfile(file))
     update_config(config, over)
-    rules.config = config
-    rules.workflow = SimpleNamespace(overwrite_configfiles=overlays, is_main_process=True)
-    settings = rules.read_settings()
-    for entry in settings.scenes:
-        dac_settings.resolve(settings, entry.name)
+    source = " + ".join(files)
+    preflight.check(Configuration.checked(config, source), source)
 
 
-def _data_set(case: Case, rules: ModuleType) -> None:
+def _data_set(case: Case) -> None:
     settings = validate(SceneSettings, case.scene, "config/config.yaml: scene")
     divide = validate(DivideSettings, case.divide, "config/config.yaml: divide")
     kind = "colmap" if case.kind.startswith("colmap") else case.kind
     scene = SimpleNamespace(name="toy", path="data", format=kind, scene=settings)
-    rules.check_scene(scene, "config/config.yaml")
-    rules.SCENES = {"toy": scene}
-    rules.data_files(SimpleNamespace(scene="toy"))
+    preflight.check_scene(scene, "config/config.yaml")
+    workflow_inputs.given_files(scene)
     data, work = Path("data"), Path("work")
     if kind == "photos":
         _before_sfm(data, settings)
@@ -135,7 +109,8 @@ def _data_set(case: Case, rules: ModuleType) -> None:
     if loaded.names != imported.names or loaded.images.shape != imported.images.shape:
         raise AssertionError("the scene reads back as another")
     shared = None
-    parts = rules.sparse_model(SimpleNamespace(scene="toy"))
+    here = SimpleNamespace(path=lambda pattern, scene: pattern.removeprefix("{scene}/"))
+    parts = workflow_inputs.sparse_model(here, scene)
     if parts:
         points = points_from_model(read_model(Path(parts[0]).parent), loaded)
         points.save(work / "points.npz")
@@ -147,10 +122,10 @@ def _data_set(case: Case, rules: ModuleType) -> None:
         partition.save(work / "partition.json")
 
 
-def _video(case: Case, rules: ModuleType) -> None:
+def _video(case: Case) -> None:
     video, settings = Path("data", clip_of(case)), VideoSettings(frames=4)
     scene = SimpleNamespace(name="toy", path=str(video), format="video", scene=SceneSettings())
-    rules.check_scene(scene, "config/config.yaml")
+    preflight.check_scene(scene, "config/config.yaml")
     extract_frames(video, settings, Path("work/frames"), Path("work/state"), threads=1)
 
 
@@ -179,6 +154,6 @@ def _before_sfm(data: Path, settings: SceneSettings) -> None:
     """What structure from motion does before COLMAP sees a photo."""
     exclude = read_names(Path(settings.exclude)) if settings.exclude else []
     names = inputs.chosen_photos(data, exclude)
-    photos = inputs.read_photos(data, names)
+    photos = inputs.decode_photos(data, names)
     inputs.check_sizes(data, photos, "single")
     inputs.colmap_folder(data, photos, Path("work"))

@@ -16,7 +16,6 @@ import sysconfig
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import IO, Any
 
 import entries
@@ -25,6 +24,7 @@ from cases import make_case
 
 from dac.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[2]
 SPACE = 3 * 2**30  # bytes of addresses beyond those that the imports take
 TRACED_AFTER = 10.0  # seconds: half of what a case may take
 GROWTH = 1.5 * 2**30  # bytes of memory that one case may take
@@ -53,7 +53,7 @@ class Watch:
     def __init__(self) -> None:
         self.root: str | None = None
         self.opened: list[str] = []
-        known = [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), str(entries.ROOT)]
+        known = [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), str(ROOT)]
         known += ["/usr", "/lib", "/lib64", "/sys", "/proc/self/status", "/proc/cpuinfo"]
         self.known = tuple(os.path.realpath(place) for place in known)
         sys.addaudithook(self)
@@ -97,9 +97,7 @@ def _status(key: str) -> int:
     return 1024 * int(re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)[1])
 
 
-def judge(
-    number: int, bases: Path, place: Path, rules: ModuleType, watch: Watch, trace: IO[str]
-) -> Verdict:
+def judge(number: int, bases: Path, place: Path, watch: Watch, trace: IO[str]) -> Verdict:
     """Make a case in the folder `place`, run it, and say what came of it.
 
     A case that dies or hangs leaves its stack in the file `trace`.
@@ -115,7 +113,7 @@ def judge(
     faulthandler.dump_traceback_later(TRACED_AFTER, file=trace)
     watch.root = os.path.realpath(place)
     try:
-        outcome, finding, said = _run(case, rules)
+        outcome, finding, said = _run(case)
     finally:
         faulthandler.cancel_dump_traceback_later()
         watch.root = None
@@ -128,16 +126,16 @@ def judge(
     return Verdict(outcome, finding, said, case.changes, case.kind)
 
 
-def _run(case: Case, rules: ModuleType) -> tuple[str, str | None, str]:
+def _run(case: Case) -> tuple[str, str | None, str]:
     try:
-        entries.run(case, rules)
+        entries.run(case)
     except UserError as error:
         return "refused", fault_of(error), str(error)
     except entries.NotOursError as error:
         return "not ours", None, str(error)
     except BaseException as error:
         where = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in where if "/dac/" in frame.filename or "common" in frame.filename]
+        ours = [frame for frame in where if "/dac/" in frame.filename]
         last = (ours or where)[-1]
         name = f"{type(error).__name__} at {Path(last.filename).name}:{last.name}"
         return "broken", name, "".join(traceback.format_exception(error))

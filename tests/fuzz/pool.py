@@ -20,12 +20,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import IO
 
 import torch
 from bases import KINDS, write_base
-from entries import load_rules
 from judge import Verdict, Watch, judge, limit_process
 
 
@@ -58,23 +56,22 @@ def run_cases(
         seconds: that a case may take.
     """
     _import_lazy()
-    rules = load_rules(scratch)
     for kind in KINDS:
         write_base(kind, scratch / "bases" / kind)
     shutil.rmtree(kept, ignore_errors=True)
     shares = [list(numbers[i::workers]) for i in range(workers)]
     with selectors.DefaultSelector() as selector:
         for share in filter(None, shares):
-            _start(selector, share, scratch, kept, rules)
+            _start(selector, share, scratch, kept)
         while selector.get_map():
             for key, _ in selector.select(timeout=0.5):
-                yield from _read(selector, key.data, scratch, kept, rules)
+                yield from _read(selector, key.data, scratch, kept)
             for key in list(selector.get_map().values()):
                 worker = key.data
                 if time.monotonic() - worker.since > seconds:
                     os.kill(worker.pid, signal.SIGKILL)
                     what = f"took over {seconds:g} s"
-                    yield _lost(selector, worker, what, scratch, kept, rules)
+                    yield _lost(selector, worker, what, scratch, kept)
 
 
 def _import_lazy() -> None:
@@ -96,7 +93,6 @@ def _start(
     share: list[int],
     scratch: Path,
     kept: Path,
-    rules: ModuleType,
 ) -> None:
     inlet, outlet = os.pipe()
     sys.stdout.flush()
@@ -106,7 +102,7 @@ def _start(
         trace = scratch / f"worker{os.getpid()}.trace"
         with trace.open("w") as file:
             try:
-                _work(share, scratch, kept, rules, outlet, file)
+                _work(share, scratch, kept, outlet, file)
             except BaseException:
                 traceback.print_exc(file=file)
                 file.flush()
@@ -121,7 +117,6 @@ def _work(
     share: list[int],
     scratch: Path,
     kept: Path,
-    rules: ModuleType,
     outlet: int,
     trace: IO[str],
 ) -> None:
@@ -135,7 +130,7 @@ def _work(
     limit_process()
     for number in share:
         _say(outlet, {"begun": number, "place": str(place)})
-        verdict = judge(number, scratch / "bases", place, rules, watch, trace)
+        verdict = judge(number, scratch / "bases", place, watch, trace)
         if verdict.finding:
             _keep(place, kept / str(number))
         _say(outlet, {"number": number, "verdict": asdict(verdict)})
@@ -159,14 +154,13 @@ def _read(
     worker: _Worker,
     scratch: Path,
     kept: Path,
-    rules: ModuleType,
 ) -> Iterator[Result]:
     data = os.read(worker.pipe, 1 << 20)
     if not data:
         if worker.begun is None and not worker.left:
             _forget(selector, worker)
             return
-        yield _lost(selector, worker, "", scratch, kept, rules)
+        yield _lost(selector, worker, "", scratch, kept)
         return
     *lines, worker.buffer = (worker.buffer + data).split(b"\n")
     for line in lines:
@@ -192,7 +186,6 @@ def _lost(
     what: str,
     scratch: Path,
     kept: Path,
-    rules: ModuleType,
 ) -> Result:
     """A worker that was killed or died: its case is a finding, and another takes the rest."""
     status = _forget(selector, worker)
@@ -203,6 +196,6 @@ def _lost(
         what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit with {code}"
     _keep(scratch / f"worker{worker.pid}", kept / str(worker.begun))
     if worker.left:
-        _start(selector, worker.left, scratch, kept, rules)
+        _start(selector, worker.left, scratch, kept)
     said = (scratch / f"worker{worker.pid}.trace").read_text(errors="replace")
     return Result(worker.begun, Verdict("broken", what, said, [], ""))

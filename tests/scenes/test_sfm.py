@@ -18,7 +18,7 @@ from textured_room import room_cameras, room_photos, static
 
 from dac.errors import UserError
 from dac.scenes.formats.colmap_model import ColmapModel, read_model
-from dac.scenes.sfm.inputs import check_sizes, chosen_photos, colmap_folder, read_photos
+from dac.scenes.sfm.inputs import check_sizes, chosen_photos, colmap_folder, decode_photos
 from dac.scenes.sfm.pairs import best_pairs, can_list, coarsest
 from dac.scenes.sfm.pycolmap_loader import count_rows, load_pycolmap, told_progress
 from dac.scenes.sfm.reconstruct import run_sfm
@@ -344,7 +344,7 @@ def test_photos_of_two_sizes(tmp_path: Path) -> None:
     assert refused(folder, tmp_path).startswith(
         f"{folder}: a.png has 8 x 6 pixels but sub/c.png has 6 x 8, and sfm.camera single"
     )
-    photos = read_photos(folder, chosen_photos(folder, []))
+    photos = decode_photos(folder, chosen_photos(folder, []))
     check_sizes(folder, photos, "per-folder")
     save_all(folder, {"sub/d.png": grey()})
     per_folder = SETTINGS.model_copy(update={"camera": "per-folder"})
@@ -373,7 +373,7 @@ def test_colmap_sees_upright_pixels(tmp_path: Path, orientation: int, suffix: st
     folder, work = tmp_path / "photos", tmp_path / "work"
     save_all(folder, {f"sub/upright.{suffix}": static(0, 40, 30)})
     stored.save(folder / f"turned.{suffix}", exif=exif)
-    photos = read_photos(folder, chosen_photos(folder, []))
+    photos = decode_photos(folder, chosen_photos(folder, []))
     seen = colmap_folder(folder, photos, work)
     assert seen == work / "upright"
     bitmap = load_pycolmap().Bitmap
@@ -390,7 +390,7 @@ def test_colmap_sees_upright_pixels(tmp_path: Path, orientation: int, suffix: st
 
 def test_upright_photos_are_used_where_they_are(tmp_path: Path) -> None:
     folder = save_all(tmp_path / "photos", {"a.png": grey(), "b.png": grey()})
-    photos = read_photos(folder, ["a.png", "b.png"])
+    photos = decode_photos(folder, ["a.png", "b.png"])
     assert colmap_folder(folder, photos, tmp_path / "work") == folder
 
 
@@ -398,7 +398,7 @@ def test_webp_is_converted(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     static(3, 40, 30).save(folder / "a.webp", lossless=True)
-    seen = colmap_folder(folder, read_photos(folder, ["a.webp"]), tmp_path / "work")
+    seen = colmap_folder(folder, decode_photos(folder, ["a.webp"]), tmp_path / "work")
     found = load_pycolmap().Bitmap.read(seen / "a.webp", True).to_array()
     np.testing.assert_array_equal(found, np.asarray(static(3, 40, 30)))
 

@@ -18,7 +18,7 @@ from dac.errors import UserError
 from dac.scenes.formats.colmap_model import read_model
 from dac.scenes.importer import import_scene
 from dac.scenes.scene import Scene
-from dac.scenes.sfm.inputs import colmap_masks, read_photos
+from dac.scenes.sfm.inputs import colmap_masks, decode_photos
 from dac.scenes.sfm.pycolmap_loader import load_pycolmap
 from dac.scenes.sfm.reconstruct import run_sfm
 from dac.settings import SceneSettings, SfmSettings
@@ -113,7 +113,7 @@ def test_masks_and_alpha_are_both_heeded(tmp_path: Path) -> None:
     Image.fromarray(np.dstack([np.zeros((6, 8, 3), np.uint8), alpha])).save(photos / "a" / "1.png")
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(photos / "2.png")
     Image.fromarray(mask).save(masks / "1.png")
-    found = read_photos(photos, ["2.png", "a/1.png"])
+    found = decode_photos(photos, ["2.png", "a/1.png"])
     folder = colmap_masks(photos, found, {"a/1.png": masks / "1.png"}, tmp_path / "work")
     assert folder is not None and [f.name for f in folder.rglob("*.png")] == ["1.png.png"]
     made = np.asarray(Image.open(folder / "a" / "1.png.png"))

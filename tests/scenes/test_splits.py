@@ -21,7 +21,7 @@ WHERE = Path("data")
 def split(names: list[str], settings: SceneSettings, given: Any, where: Path) -> Any:
     """As the function, of cameras in a row."""
     centres = np.arange(3.0 * len(names)).reshape(-1, 3)
-    return splits.split(names, settings, given, where, centres=centres)
+    return splits.split_views(names, settings, given, where, centres=centres)
 
 
 def names(count: int) -> list[str]:
@@ -93,7 +93,7 @@ def test_farthest_points_are_spread_and_disjoint(
     testing = data.draw(st.integers(1, count - training))
     centres = np.random.default_rng(seed).normal(size=(count, 3))
     settings = SceneSettings(split="farthest-point", train_views=training, test_views=testing)
-    train, test, sentence = splits.split(names(count), settings, None, WHERE, centres=centres)
+    train, test, sentence = splits.split_views(names(count), settings, None, WHERE, centres=centres)
     assert (len(set(train)), len(set(test))) == (training, testing)
     assert not set(train) & set(test) and train == sorted(train) and test == sorted(test)
     assert f"{training} training and {testing} test views" in sentence

@@ -94,6 +94,8 @@ def test_from_the_layout_to_a_model(known: Known, tmp_path: Path, format: str) -
     scene = import_scene(tmp_path / "data", format, SceneSettings(), name="village")
     assert [scene.names[view] for view in scene.test] == [names[i] for i in known.test]
     assert_cameras_are_known(scene, known, names)
+    if format == "nsvf":  # the next test goes on from there
+        return
     points = triangulate(scene, PointsSettings(), tmp_path / "work")
     assert_points_are_seen(scene, points)
     assert_it_is_divided_and_trained(scene, points, tmp_path)

@@ -248,8 +248,8 @@ def name_of(job: Job) -> str | None:
 def saved_step_of_any(story: Story, names: list[str]) -> tuple[str, int] | None:
     """The first of these trainings that has saved a state after its first step, and which."""
     for name in names:
-        place = BASELINE if name == "baseline" else f"{EXPERTS}/{name.replace(' ', '')}"
-        folder = story.results / "state" / place
+        run = BASELINE if name == "baseline" else f"{EXPERTS}/{name.replace(' ', '')}"
+        folder = story.results / "state" / run
         steps = [int(state.name.removeprefix("step-")) for state in folder.glob("step-*")]
         if steps and max(steps) > 0:
             return name, max(steps)

@@ -47,7 +47,7 @@ imports = _status("VmRSS")
 folder = Path(sys.argv[1])
 train_baseline(
     folder / "scene", ModelSettings(), TrainSettings(curve_points=1, checkpoint_seconds=1e-9),
-    steps=6, seed=0, out=folder / "out", state=folder / "state",
+    steps=4, seed=0, out=folder / "out", state=folder / "state",
 )
 print(json.dumps({"imports": imports, "peak": _status("VmHWM"), "spoilt": Spoilt.spoilt}))
 """

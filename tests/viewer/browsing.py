@@ -67,7 +67,7 @@ class Visit:
         wish, (height, width, _) = self.page._wish, self.seen().shape
         camera = window_camera(wish.world_from_camera, wish.fov, wish.window, (width, height))
         column = wish.column(width)
-        background = self.page._place.background
+        background = self.page._context.background
         parts = [
             pictures.picture(
                 render_view(
@@ -104,9 +104,9 @@ def until(true: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(results: Path) -> Iterator[Any]:
-    from dac.viewer.server import Server, make_place
+    from dac.viewer.server import Server, make_context
 
-    server = Server(make_place(results, model="baseline"), "127.0.0.1", 0)
+    server = Server(make_context(results, model="baseline"), "127.0.0.1", 0)
     yield server
     server.close()
 

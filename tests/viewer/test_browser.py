@@ -121,7 +121,7 @@ def test_a_photo_beside_its_render(visit: Visit) -> None:
 
 def test_a_click_on_a_camera_shows_its_photo(visit: Visit) -> None:
     """The camera is behind the sphere, whose picture is drawn below it."""
-    scene = visit.page._place.scene
+    scene = visit.page._context.scene
     model = load_model(visit.results / "toy/kplanes/seed0/baseline-150")
     visit.browser.get_by_role("tab", name="View").click()
     visit.browser.get_by_label("Cameras", exact=True).check()
@@ -129,7 +129,7 @@ def test_a_click_on_a_camera_shows_its_photo(visit: Visit) -> None:
     pose = scene.cameras.world_from_camera[view].numpy()
     look_at(visit, -1.4 * pose[:, 3], np.array([0.3, 0.2, 0.1]))
     where = on_screen(visit, pose @ [0.04, 0, 0.2, 1])  # of no line of the pyramid
-    until(lambda: visit.page._place.renderer._begun == {})
+    until(lambda: visit.page._context.renderer._begun == {})
     before = yellow(visit, where)
     visit.browser.mouse.move(*where)
     until(lambda: yellow(visit, where) > before + 40)
@@ -137,7 +137,7 @@ def test_a_click_on_a_camera_shows_its_photo(visit: Visit) -> None:
     until(lambda: np.allclose(visit.page._wish.world_from_camera, pose, atol=1e-3))
     visit.browser.get_by_text(scene.names[view], exact=True).wait_for()
     visit.browser.get_by_role("tab", name="Photos").click()
-    rendered = render_view(model, scene.cameras, view, visit.page._place.background, 8192).rgb
+    rendered = render_view(model, scene.cameras, view, visit.page._context.background, 8192).rgb
     truth = truth_image(scene, view)
     visit.browser.get_by_text(f"{psnr(rendered.clamp(0, 1), truth):.2f} dB").wait_for()
     error = (rendered.clamp(0, 1) - truth).abs() * pictures.ERROR_GAIN
@@ -206,7 +206,7 @@ def test_a_loaded_path_is_saved_unchanged(visit: Visit) -> None:
 
 def test_a_keyframe_is_drawn_and_can_be_clicked(visit: Visit) -> None:
     """Where the path goes, the picture is the path's colour; with the checkbox off, it isn't."""
-    scene, editor = visit.page._place.scene, visit.page._path
+    scene, editor = visit.page._context.scene, visit.page._path
     poses = scene.cameras.world_from_camera.numpy()
     frames = [make_keyframe(poses[view], 40.0, seconds) for view, seconds in ((1, 0.0), (5, 1.5))]
     path = make_keyframes(frames, 30)
@@ -278,7 +278,7 @@ def test_two_tabs_don_t_meddle_with_each_other(browser: Any, visit: Visit) -> No
     look_at(visit, np.array([-3.0, 2.0, 1.5]), np.zeros(3))
     until(lambda: other.differs(expected) < CLOSE)
     assert visit.errors == other.errors == []
-    renderer, gone = visit.server._place.renderer, other.page._client.client_id
+    renderer, gone = visit.server._context.renderer, other.page._client.client_id
     other.browser.close()
     until(lambda: list(visit.server._pages.values()) == [visit.page])
     until(lambda: all(key[0] != gone for key in [*renderer._served, *renderer._wanted]))
@@ -330,5 +330,5 @@ def test_nothing_was_asked_of_another_host_and_nothing_went_wrong(visit: Visit) 
 def test_a_closed_tab_costs_nothing(visit: Visit) -> None:
     visit.browser.close()
     until(lambda: not visit.server._pages)
-    renderer = visit.server._place.renderer
+    renderer = visit.server._context.renderer
     until(lambda: not renderer._wanted and not renderer._begun)

@@ -12,7 +12,7 @@ from dac.fields.model import Model, build_model
 from dac.viewer.poses import window_camera
 from dac.viewer.renderer import Renderer
 from dac.viewer.resolution import Resolution
-from dac.viewer.tasks import Live, Rendering, Wish
+from dac.viewer.tasks import Live, ProgressiveRender, Wish
 
 SPACE = toy.scene().space
 WHITE = torch.ones(3)
@@ -108,7 +108,7 @@ def test_columns_of_two_models_are_those_of_each(
     models: tuple[Model, Model], column: int, rays: int
 ) -> None:
     cameras = toy.cameras(3)
-    rendering = Rendering(cameras, 1, *models, column, WHITE)
+    rendering = ProgressiveRender(cameras, 1, *models, column, WHITE)
     while not rendering.step(rays):
         pass
     whole = [render_view(model, cameras, 1, WHITE, 1000) for model in models]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import project
 import pytest
-from project import TINY, Project
+from project import STUDIED, TINY, Project
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +23,27 @@ def new_project(write_tiny_scene: Callable[[Path], None]) -> Callable[..., Proje
 
 
 @pytest.fixture(scope="session")
-def finished(
-    new_project: Callable[[Path], Project], tmp_path_factory: pytest.TempPathFactory
+def studied(
+    new_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Project:
-    """A project whose whole workflow has run."""
-    project = new_project(tmp_path_factory.mktemp("finished") / "dac")
-    result = project.snakemake("--cores", "2")
-    assert result.returncode == 0, result.stderr[-8000:]
+    """A project in which all studies have run: once for the processes that test side by side."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "studied"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "run.log").exists():
+            result = new_project(shared, STUDIED).snakemake("--cores", "2")
+            assert result.returncode == 0, result.stderr[-8000:]
+            (shared / "run.log").write_text(result.stdout + result.stderr)
+    return Project(shared, STUDIED).copy_to(tmp_path_factory.mktemp("studied") / "dac")
+
+
+@pytest.fixture(scope="session")
+def finished(studied: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same, whose configuration has the main study alone."""
+    project = studied.copy_to(tmp_path_factory.mktemp("finished") / "dac")
+    project.base["studies"] = ["main"]
+    project.configure()
     return project
 
 

@@ -1,4 +1,4 @@
-"""How long trainings take, by hand: steps from run folders, hours from measured step times."""
+"""How long trainings take, by hand: steps of runs, hours from measured step times."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import toy
 
 from dac.errors import UserError
+from dac.runs import Run
 from dac.settings import ModelSettings, ResolvedScene, parse, resolve
 from dac.workflow.plan import Steps, StepTimes, read_step_times, steps_of, summary
 
@@ -26,7 +27,10 @@ def times(device: str, model: ModelSettings, training: float, distillation: floa
     return StepTimes(device, shapes, 16, training, distillation)
 
 
-SEED = "results/ball/kplanes/seed0"
+def run_at(path: str, scene: str = "ball/kplanes") -> Run:
+    run = Run.parse(f"{scene}/seed0/{path}")
+    assert run is not None
+    return run
 
 
 @pytest.mark.parametrize(
@@ -40,13 +44,8 @@ SEED = "results/ball/kplanes/seed0"
         ("azimuth-overlap-12/corrected/distill-5-finetune-7", Steps(images=7)),
     ],
 )
-def test_the_folder_of_a_run_tells_its_own_steps(run: str, steps: Steps) -> None:
-    assert steps_of(f"{SEED}/{run}", scene()) == steps
-
-
-@pytest.mark.parametrize("folder", ["distill-9", "baseline-9-restart-9", "finetune-9"])
-def test_other_folders_on_the_way_tell_nothing(folder: str) -> None:
-    assert steps_of(f"{folder}/{SEED}/azimuth-2/expert0", scene()) == Steps(images=30)
+def test_a_run_s_own_steps(run: str, steps: Steps) -> None:
+    assert steps_of(run_at(run), scene()) == steps
 
 
 def test_steps_and_hours_add_up() -> None:
@@ -61,10 +60,10 @@ def test_a_device_counts_if_it_has_every_model_that_is_trained() -> None:
     small = scene()
     large = scene("room", model={"name": "large", "resolution": 256})
     runs = [
-        (f"{SEED}/baseline-1800", small),
-        (f"{SEED}/azimuth-2/expert0", small),
-        (f"{SEED}/azimuth-2/paper/distill-900", small),
-        ("results/room/large/seed0/baseline-7200", large),
+        (run_at("baseline-1800"), small),
+        (run_at("azimuth-2/expert0"), small),
+        (run_at("azimuth-2/paper/distill-900"), small),
+        (run_at("baseline-7200", "room/large"), large),
     ]
     measured = [
         times("A", small.model, 2.0, 4.0),
@@ -77,7 +76,7 @@ def test_a_device_counts_if_it_has_every_model_that_is_trained() -> None:
     # (1830 + 900 * 2) / 3600
     assert summary(runs[:3], measured).endswith("; 2.02 hours on A, 1.01 hours on B")
     # (600 + 30) / 3600
-    few = [(f"{SEED}/azimuth-2/expert0", small), (f"{SEED}/baseline-600", small)]
+    few = [(run_at("azimuth-2/expert0"), small), (run_at("baseline-600"), small)]
     assert summary(few, measured).endswith("; 21 minutes on A, 10 minutes on B")
     nothing = "no step times were measured for such models"
     assert summary(runs, measured[1:]) == f"{whole}; {nothing}"
@@ -88,7 +87,7 @@ def test_a_device_counts_if_it_has_every_model_that_is_trained() -> None:
 def test_a_model_s_name_is_no_size_and_the_rays_are() -> None:
     named = scene(model={"name": "variant"})
     measured = [times("A", scene().model, 3600.0, 0.0)]
-    run = f"{SEED}/baseline-5"
+    run = run_at("baseline-5")
     assert summary([(run, named)], measured).endswith("; 5 hours on A")
     rays = scene(train={"steps": 30, "rays": 17})
     assert summary([(run, rays)], measured).endswith("for such models")

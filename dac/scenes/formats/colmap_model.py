@@ -21,7 +21,7 @@ from dac.errors import UserError
 from dac.scenes.views import FURTHEST
 from dac.storage.files import inside, is_file, read_bytes, read_text
 
-# Binary files name a camera model by its place in this list; values are numbers of parameters.
+# Binary files name a camera model by its index in this list; values are numbers of parameters.
 CAMERA_MODELS = {
     "SIMPLE_PINHOLE": 3,
     "PINHOLE": 4,
@@ -157,7 +157,7 @@ def _pose(path: Path, name: str, quaternion: list[float], translation: list[floa
     return ColmapImage(name, -1, np.column_stack([rotation, translation]))
 
 
-Points = tuple[
+_PointArrays = tuple[
     NDArray[np.float64],
     NDArray[np.uint8],
     NDArray[np.float64],
@@ -171,7 +171,7 @@ def _points(
     rgb: Sequence[tuple[int, ...]],
     errors: Sequence[float],
     tracks: Sequence[NDArray[np.int64]],
-) -> Points:
+) -> _PointArrays:
     lengths = [len(track) for track in tracks]
     return (
         np.array(xyz, np.float64).reshape(-1, 3),
@@ -187,26 +187,26 @@ class _Bytes:
 
     def __init__(self, path: Path) -> None:
         self.data = read_bytes(path, LARGEST_FILE)
-        self.at = 0
+        self.offset = 0
 
     def take(self, layout: str) -> tuple[float, ...]:
-        values = struct.unpack_from("<" + layout, self.data, self.at)
-        self.at += struct.calcsize("<" + layout)
+        values = struct.unpack_from("<" + layout, self.data, self.offset)
+        self.offset += struct.calcsize("<" + layout)
         return values
 
     def text(self) -> str:
-        end = self.data.index(b"\0", self.at)
-        raw, self.at = self.data[self.at : end], end + 1
+        end = self.data.index(b"\0", self.offset)
+        raw, self.offset = self.data[self.offset : end], end + 1
         return raw.decode("utf-8")
 
     def skip(self, count: int) -> None:
-        self.at += count
-        if self.at > len(self.data):
+        self.offset += count
+        if self.offset > len(self.data):
             raise ValueError("the file ends too early")
 
     def finish(self) -> None:
-        if self.at != len(self.data):
-            raise ValueError(f"{len(self.data) - self.at} bytes too many")
+        if self.offset != len(self.data):
+            raise ValueError(f"{len(self.data) - self.offset} bytes too many")
 
 
 def _binary_cameras(path: Path) -> dict[int, ColmapCamera]:
@@ -240,12 +240,12 @@ def _binary_images(path: Path) -> dict[int, ColmapImage]:
     return images
 
 
-def _binary_points(path: Path) -> Points:
+def _binary_points(path: Path) -> _PointArrays:
     file = _Bytes(path)
     xyz, rgb, errors, tracks = [], [], [], []
     for _ in range(int(file.take("Q")[0])):
         _, x, y, z, r, g, b, error, length = file.take("Q3d3BdQ")
-        start = file.at
+        start = file.offset
         file.skip(8 * int(length))
         track = np.frombuffer(file.data, "<u4", 2 * int(length), start)[::2]
         xyz.append((x, y, z))
@@ -296,7 +296,7 @@ def _text_images(path: Path) -> dict[int, ColmapImage]:
     return images
 
 
-def _text_points(path: Path) -> Points:
+def _text_points(path: Path) -> _PointArrays:
     xyz, rgb, errors, tracks = [], [], [], []
     for line in filter(None, _lines(path)):
         _, *values = line.split()

@@ -39,19 +39,19 @@ def files_in(root: Path, folder: str, suffixes: Sequence[str]) -> dict[str, str]
         UserError: the folder can't be listed or lies outside of `root`; two files differ in nothing
             but their suffix.
     """
-    place = inside(root, folder, root)
+    path = inside(root, folder, root)
     try:
-        names = sorted(file.name for file in place.iterdir())
+        names = sorted(file.name for file in path.iterdir())
     except OSError as error:
         what = f"can't be listed ({error.strerror})"
-        raise UserError(place, what, "check the data set's layout and the scene's format") from None
+        raise UserError(path, what, "check the data set's layout and the scene's format") from None
     found: dict[str, str] = {}
     for name in names:
         pure = PurePosixPath(name)
         if name.startswith(".") or pure.suffix.lower() not in suffixes:
             continue
         if pure.stem in found:
-            raise UserError(place / name, f"{found[pure.stem]} has the same stem", "keep one")
+            raise UserError(path / name, f"{found[pure.stem]} has the same stem", "keep one")
         found[pure.stem] = f"{folder}/{name}"
     return found
 
@@ -136,7 +136,7 @@ def matrix_of(values: Sequence[float], side: int, where: Path) -> list[list[floa
     return [list(values[side * row : side * row + side]) for row in range(side)]
 
 
-def lens_of(matrix: Sequence[Sequence[float]], where: Path) -> Lens:
+def lens_of_matrix(matrix: Sequence[Sequence[float]], where: Path) -> Lens:
     """The lens of a 3 x 3 or 4 x 4 matrix of intrinsics, as keys of a frame.
 
     Raises:

@@ -18,7 +18,7 @@ from dac.scenes.formats.matrices import (
     Lens,
     files_in,
     frames_of,
-    lens_of,
+    lens_of_matrix,
     matrix_of,
     numbers,
     refuse_alone,
@@ -62,7 +62,7 @@ def _frames(path: Path, part: str, images: dict[str, str]) -> list[Frame]:
 
     def lens(stem: str) -> tuple[Path, Lens]:
         file = inside(path, f"{part}/intrinsics/{stem}.txt", path)
-        return file, lens_of(matrix_of(numbers(file), 4, file), file)
+        return file, lens_of_matrix(matrix_of(numbers(file), 4, file), file)
 
     return frames_of(path, images, f"{part}/pose", lens)
 

@@ -18,7 +18,7 @@ from dac.scenes.formats.matrices import (
     Lens,
     files_in,
     frames_of,
-    lens_of,
+    lens_of_matrix,
     lines_of,
     matrix_of,
     refuse_alone,
@@ -80,7 +80,7 @@ def read_intrinsics(file: Path) -> Lens:
     values = [value for line in lines for value in line]
     for side in (4, 3):
         if len(values) == side * side:
-            return lens_of(matrix_of(values, side, file), file)
+            return lens_of_matrix(matrix_of(values, side, file), file)
     if not lines or len(lines[0]) not in (3, 4) or any(lines[0][3:]):
         what = "holds neither a 4 x 4 matrix nor a first line of f, cx and cy"
         raise UserError(file, what, "check how the cameras were exported")

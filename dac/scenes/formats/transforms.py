@@ -59,7 +59,8 @@ def read_frames(
 
     Args:
         path: the JSON file; names are relative to its folder.
-        find: maps `file_path` and a place for messages to the image, or to None if it is missing.
+        find: maps `file_path`, and where it stands (for messages), to the image; to None if that is
+            missing.
 
     Returns:
         The frames whose images exist, the whole file's data, and the other frames' `file_path`s.

@@ -183,8 +183,8 @@ def _job(
         if name in set(missing)
     ]
     same = settings.model_dump(include={"size", "samples", "camera_angle_x", "radius"})
-    places = {"blend": str(blend.absolute()), "folder": str(folder.absolute())}
-    return {**same, **places, "threads": threads, "views": views}
+    paths = {"blend": str(blend.absolute()), "folder": str(folder.absolute())}
+    return {**same, **paths, "threads": threads, "views": views}
 
 
 def _command(executable: str) -> list[str]:

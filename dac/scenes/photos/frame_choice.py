@@ -55,7 +55,7 @@ class Travel:
 
     def __init__(self) -> None:
         self._reference: list[Floats] = []
-        self._at = 0.0
+        self._motion_at_reference = 0.0
 
     def add(self, grey: Floats) -> float:
         """Motion up to this frame, which follows the last one; it may shrink by a little.
@@ -66,9 +66,9 @@ class Travel:
         scales = _pyramid(grey)
         self._reference = self._reference or scales
         moved = min(_mean_length(self._reference, scales), 1.0)
-        motion = self._at + moved
+        motion = self._motion_at_reference + moved
         if moved > _NEW_REFERENCE:
-            self._reference, self._at = scales, motion
+            self._reference, self._motion_at_reference = scales, motion
         return motion
 
 
@@ -112,9 +112,9 @@ def _shift(first: Floats, second: Floats) -> Floats:
     window = np.outer(*(np.hanning(side + 2)[1:-1] for side in first.shape))
     cross = rfft2(second * window) * rfft2(first * window).conj()
     peak = irfft2(cross / np.maximum(np.abs(cross), 1e-9), first.shape).argmax()
-    place = np.array(np.unravel_index(peak, first.shape))
+    offset = np.array(np.unravel_index(peak, first.shape))
     sides = np.array(first.shape)
-    shift = (place + sides // 2) % sides - sides // 2
+    shift = (offset + sides // 2) % sides - sides // 2
     return np.column_stack([shift[::-1] / sides.max(), np.zeros((2, 2))])
 
 
@@ -128,8 +128,8 @@ def _difference(first: Floats, second: Floats, affine: Floats) -> float:
 def _warped(picture: Floats, affine: Floats) -> Floats:
     """The picture where the displacement leads to; NaN outside."""
     shape = picture.shape
-    place = _field(affine, shape)[::-1] * max(shape) + np.indices(shape)
-    return np.asarray(map_coordinates(picture, place, order=1, mode="constant", cval=np.nan))
+    pixels = _field(affine, shape)[::-1] * max(shape) + np.indices(shape)
+    return np.asarray(map_coordinates(picture, pixels, order=1, mode="constant", cval=np.nan))
 
 
 @cache

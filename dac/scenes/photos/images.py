@@ -252,10 +252,10 @@ def store(
                 if array.shape != shape:
                     raise ValueError(f"array {index} has shape {array.shape}, not {shape}")
                 left = array.reshape(-1).data
-                at = index * size
+                offset = index * size
                 while left:
-                    written = os.pwrite(file.fileno(), left, at)
-                    left, at = left[written:], at + written
+                    written = os.pwrite(file.fileno(), left, offset)
+                    left, offset = left[written:], offset + written
 
             threads = min(8, os.cpu_count() or 1, max(1, _MOST_AT_ONCE // (4 * max(size, 1))))
             with ThreadPoolExecutor(threads) as pool:

@@ -108,7 +108,7 @@ def digests_of(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return digests
 
 
-def read_photos(folder: Path, names: Sequence[str]) -> list[Photo]:
+def decode_photos(folder: Path, names: Sequence[str]) -> list[Photo]:
     """Decode every photo once, so that a damaged one is found before the long work.
 
     Raises:

@@ -2,7 +2,8 @@
 
 Steps: SIFT features, matching (all pairs, the promising ones of all pairs, or neighbours in a
 sequence), incremental or global mapping. The largest model is kept. The folder `work` is state that
-a second run takes up, however the first ended: see `sfm_state`; a finished result lies there, too.
+a second run takes up, however the first ended (see `dac.scenes.sfm.state`); a finished result lies
+there, too.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from dac.scenes.sfm.inputs import (
     chosen_photos,
     colmap_folder,
     colmap_masks,
+    decode_photos,
     digests_of,
     masks_of,
-    read_photos,
 )
 from dac.scenes.sfm.pairs import BEST, COARSEST, can_list, promising_pairs
 from dac.scenes.sfm.pycolmap_loader import duration, load_pycolmap, told_progress
@@ -102,14 +103,14 @@ def run_sfm(
         work.mkdir(parents=True, exist_ok=True)
         seconds: dict[str, float] = {}
         with _timed("reading", seconds):
-            found = read_photos(photos, names)
+            found = decode_photos(photos, names)
             check_sizes(photos, found, settings.camera)
             require_space(work, _space(settings, found, work))
             folder = colmap_folder(photos, found, work)
             masked = colmap_masks(photos, found, mask_files, work)
         features, matches = _digests(settings, digests, pycolmap.__version__)
         state = SfmState(pycolmap, work, features, matches)
-        run = _Run(pycolmap, settings, state, threads, masked)
+        run = _Reconstruction(pycolmap, settings, state, threads, masked)
         turned = sum(photo.orientation != 1 for photo in found)
         if turned:
             run.tell(f"Turned {turned} of {len(found)} photos upright (EXIF orientation).")
@@ -166,7 +167,7 @@ def _write(model: Any, report: dict[str, Any], folder: Path) -> None:
 
 
 @dataclass
-class _Run:
+class _Reconstruction:
     """One run: its state, and what it said."""
 
     pycolmap: Any

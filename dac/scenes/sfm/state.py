@@ -20,7 +20,8 @@ from dac.errors import UserError
 from dac.storage.artifacts import read_json, remove_leftovers, write_json
 
 _LOG = logging.getLogger("dac.sfm")
-# In another process: see `pycolmap_loader`. Opening it takes up what SQLite has in its log.
+# In another process (see `dac.scenes.sfm.pycolmap_loader`). Opening it takes up what SQLite has in
+# its log.
 _CHECK = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1] + "?mode=rw", uri=True)

@@ -141,9 +141,9 @@ def scene_centre(poses: Array) -> tuple[Array, str]:
     total = across.mean(axis=0)
     if np.linalg.eigvalsh(total)[0] > 0.01:
         point = np.linalg.solve(total, (across @ centres[:, :, None]).mean(axis=0)[:, 0])
-        before = ((point - centres) * forward).sum(axis=1) > 0
+        in_front = ((point - centres) * forward).sum(axis=1) > 0
         spread = np.linalg.norm(centres - mean, axis=1).max()
-        if before.mean() >= 0.9 and np.linalg.norm(point - mean) < 3.0 * spread:
+        if in_front.mean() >= 0.9 and np.linalg.norm(point - mean) < 3.0 * spread:
             return point, "the point that the cameras look at"
     return mean, "the mean of the camera centres"
 

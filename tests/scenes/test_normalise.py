@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.scenes.normalize import (
+from dac.scenes.normalise import (
     normalise,
     rotation_between,
     scene_centre,

@@ -1,0 +1,213 @@
+"""What `dac new` proposes for a data set: its decisions, in sentences and as a configuration."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dac.cli.sizes import BOXED, SIZES, SizeName, Sizes
+from dac.errors import UserError
+from dac.settings import Division
+
+if TYPE_CHECKING:
+    from dac.scenes.recognise import DataSet
+
+VIEWS_A_GROUP = 20
+FEWEST_VIEWS_A_GROUP = 4  # the default of divide.minimum_views
+MOST_GROUPS = 4
+_CAMERAS = {
+    "photos": "none yet; structure from motion finds them from the photos.",
+    "video": "none yet; structure from motion finds them from the frames.",
+    "blend": "spread over the upper hemisphere.",
+}
+_DIVISIONS: dict[Division, str] = {
+    "azimuth": "sectors around the object, which is in the middle",
+    "azimuth-quantile": "sectors around the object, of equally many views",
+    "azimuth-overlap": "overlapping sectors around the object",
+    "louvain": "communities of views that see the same points, for a real place",
+    "spectral": "clusters of views that see the same points, for a real place",
+    "random": "a control: groups that mean nothing",
+    "single": "a control: one group of all views",
+}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the configuration of a scene will say, and why.
+
+    Attributes:
+        scene: its name.
+        found: its data set.
+        size: the name of its sizes.
+        downscale: by which images are reduced.
+        division, K: how the views are divided, into how many groups.
+        why_division, why_groups: clauses.
+        blender: the program that renders a `.blend` file; None for the one on the PATH.
+    """
+
+    scene: str
+    found: DataSet
+    size: SizeName
+    downscale: int
+    division: Division
+    K: int
+    why_division: str
+    why_groups: str
+    blender: str | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        return SIZES[self.size]
+
+    @property
+    def results(self) -> str:
+        return f"results/{self.scene}"
+
+    def sentences(self, path: Path) -> Iterator[str]:
+        """What was found, and what will be done."""
+        found = self.found
+        yield f"{path} is {found.kind}: format {found.format}."
+        yield f"Images: {_images(found)}."
+        yield from found.remarks
+        yield f"Cameras: {_CAMERAS.get(found.format, 'they came with the images.')}"
+        yield f"Pixels: {self._pixels()}"
+        yield f"Training: {self._training()}"
+        yield f"Division: {self.division}: {self.why_division}."
+        yield f"K = {self.K}: {self.why_groups}."
+        yield (
+            f"Results: {self.results}/, a folder of their own, so that no other scene's tables are "
+            "replaced."
+        )
+
+    def _pixels(self) -> str:
+        if self.found.format == "blend":
+            render = self.sizes.render
+            return f"{render.size} x {render.size}, rendered with {render.samples} samples each."
+        assert self.found.size is not None
+        if self.downscale == 1:
+            return f"as they are; at most {self.sizes.longest_side} a side suit {self.sizes.suits}."
+        width, height = (side // self.downscale for side in self.found.size)
+        return (
+            f"reduced by {self.downscale} to {_text((width, height))}, since at most "
+            f"{self.sizes.longest_side} a side suit {self.sizes.suits}."
+        )
+
+    def _training(self) -> str:
+        """Steps and rays, and what else there is."""
+        train = self.sizes.sections(self.found.format)["train"]
+        others = [
+            f"--size {name} is for {sizes.suits}"
+            for name, sizes in SIZES.items()
+            if name != self.size
+        ]
+        return (
+            f"{self.size}: {train['steps']:,} steps of {train['rays']:,} rays, for "
+            f"{self.sizes.suits}; {', '.join(others)}."
+        )
+
+    def configuration(self, out: Path) -> str:
+        """The text of the file `out`."""
+        found = self.found
+        lines = [
+            f"# {self.scene}: {found.kind}. Written by `dac new`.",
+            "#",
+            f"#   snakemake --cores all --configfile {out}",
+            "#",
+            "# Paths are relative to the project's folder. The rest is as config/config.yaml has "
+            "it;",
+            "# docs/settings.md knows every key.",
+            f"results: {_scalar(self.results)}",
+            "scenes:",
+            f"  - name: {_scalar(self.scene)}",
+            f"    path: {_scalar(str(found.path))}",
+            f"    format: {found.format}",
+            f"    division: {self.division}  # {self.why_division}",
+            f"    K: {self.K}  # {self.why_groups}",
+        ]
+        if self.downscale > 1:
+            lines += ["    settings:", "      scene:", f"        downscale: {self.downscale}"]
+            lines[-1] += f"  # {self.sizes.longest_side} pixels a side at most"
+        if found.format == "blend":
+            lines += ["    settings:", "      render:"]
+            lines.append(f"        size: {self.sizes.render.size}")
+            lines.append(f"        samples: {self.sizes.render.samples}")
+            if self.blender:
+                lines.append(f"        executable: {_scalar(self.blender)}")
+        lines += ["", f"# Size: {self.size}, for {self.sizes.suits}."]
+        return "\n".join(lines) + "\n" + self._sections()
+
+    def _sections(self) -> str:
+        """The sizes' sections, each key on a line."""
+        text = ""
+        for name, values in self.sizes.sections(self.found.format).items():
+            text += f"{name}:\n"
+            for key, value in values.items():
+                text += f"  {key}: {json.dumps(value)}\n"  # which YAML reads, too
+        return text
+
+
+def propose(
+    scene: str,
+    found: DataSet,
+    size: SizeName,
+    division: Division | None,
+    K: int | None,
+    blender: str | None,
+) -> Proposal:
+    """Decide what was not asked for.
+
+    Raises:
+        UserError: too few views for two groups, or for as many as asked for.
+    """
+    if division is None:
+        division = "azimuth" if found.format in BOXED else "louvain"
+    if K is None:
+        K, why_groups = _groups(found.train, division)
+    else:
+        why_groups = f"as you asked; about {found.train // K} training views a group"
+    if found.train < K * FEWEST_VIEWS_A_GROUP:
+        what = f"{found.train} training views are too few for {K} groups"
+        raise UserError(found.path, what, f"a group needs at least {FEWEST_VIEWS_A_GROUP}")
+    longest = max(found.size or (0,))
+    downscale = max(1, math.ceil(longest / SIZES[size].longest_side))
+    return Proposal(
+        scene, found, size, downscale, division, K, _DIVISIONS[division], why_groups, blender
+    )
+
+
+def _groups(train: int, division: Division) -> tuple[int, str]:
+    """K and why."""
+    if division == "single":
+        return 1, "since that is what a single group means"
+    K = min(MOST_GROUPS, max(2, train // VIEWS_A_GROUP))
+    each = train // K
+    if each < VIEWS_A_GROUP:
+        return K, f"the fewest, though {each} views a group are few: more images would help"
+    limit = f", {MOST_GROUPS} groups at most unless you say --K" if K == MOST_GROUPS else ""
+    return K, f"about {each} training views a group (some {VIEWS_A_GROUP} at least){limit}"
+
+
+def _images(found: DataSet) -> str:
+    parts = f"{found.train} to train on, {found.test} to test on"
+    count = found.train + found.test
+    if found.size is None:
+        return f"none yet; views are rendered first: {parts}"
+    if found.format == "video":
+        return f"none yet; about {count} sharp frames are taken out of the video first: {parts}"
+    alpha = "with" if found.alpha else "without"
+    return f"{count} of {_text(found.size)} pixels, {alpha} alpha: {parts}"
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _scalar(text: str) -> str:
+    """A YAML scalar that is read as this text."""
+    import yaml
+
+    return yaml.safe_dump(text, allow_unicode=True, width=math.inf).removesuffix("\n...\n").strip()

@@ -1,0 +1,198 @@
+"""The grammar of runs: a folder's path says what was trained there, and a run says its path.
+
+Below a results folder every run lies at `{scene}/{model}/seed{seed}/`, then as its kind says
+(`KINDS`), e.g. `lego/kplanes/seed0/azimuth-4/corrected/distill-600-finetune-600`. The workflow's
+patterns are made of the same forms, so a new kind of run is one more entry there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, get_args
+
+from dac.settings import Division, Mode
+
+Kind = Literal["baseline", "restart", "experts", "expert", "distilled", "dac"]
+
+
+class Form(NamedTuple):
+    """How a kind of run is written.
+
+    Attributes:
+        name: its folder below the seed's.
+        title: what people call it.
+        evaluation: the folder of its scores, below its own.
+        whole: whether it is one model of the whole scene.
+        goes_on_from: the kind that it begins as; the steps of that one are its `earlier` ones.
+    """
+
+    name: str
+    title: str
+    evaluation: str = "evaluation"
+    whole: bool = True
+    goes_on_from: Kind | None = None
+
+
+# In the order in which people are shown them. `experts` are all of one division, side by side.
+KINDS: dict[Kind, Form] = {
+    "baseline": Form("baseline-{steps}", "baseline, {steps:,} steps"),
+    "restart": Form(
+        "baseline-{earlier}-restart-{steps}",
+        "baseline, restarted, {steps:,} steps",
+        goes_on_from="baseline",
+    ),
+    "experts": Form(
+        "{division}-{K}",
+        "{K} experts, each on its own views ({division})",
+        evaluation="experts-evaluation",
+        whole=False,
+    ),
+    "expert": Form(
+        "{division}-{K}/expert{group}", "expert {group} ({division}, K = {K})", whole=False
+    ),
+    "distilled": Form(
+        "{division}-{K}/{mode}/distill-{steps}",
+        "distilled ({division}, K = {K}, {mode}, {steps:,} steps)",
+    ),
+    "dac": Form(
+        "{division}-{K}/{mode}/distill-{earlier}-finetune-{steps}",
+        "DaC ({division}, K = {K}, {mode}, {steps:,} steps)",
+        goes_on_from="distilled",
+    ),
+}
+
+# A regular expression for each value that stands in a path. Numbers have one spelling, so that a
+# path has one run and a run one path.
+_FROM_0, _FROM_1 = "(?:0|[1-9][0-9]{0,9})", "[1-9][0-9]{0,9}"
+VALUES = {
+    "scene": "[A-Za-z0-9][A-Za-z0-9_]*",
+    "model": "[a-z0-9][a-z0-9-]*",
+    "seed": _FROM_0,
+    "division": "|".join(get_args(Division)),
+    "K": _FROM_1,
+    "group": _FROM_0,
+    "mode": "|".join(get_args(Mode)),
+    "earlier": _FROM_1,
+    "steps": _FROM_1,
+}
+_NUMBERS = ("seed", "K", "group", "earlier", "steps")
+
+
+def pattern(kind: Kind) -> str:
+    """The path of runs of a kind, their values in braces."""
+    return f"{{scene}}/{{model}}/seed{{seed}}/{KINDS[kind].name}"
+
+
+def whole_names() -> str:
+    """A regular expression for the names of runs that are one model of the whole scene."""
+    values = {value: f"(?:{form})" for value, form in VALUES.items()}
+    return "|".join(form.name.format(**values) for form in KINDS.values() if form.whole)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, or all experts of a division.
+
+    Attributes:
+        scene, model: names, e.g. `lego` and `kplanes`.
+        seed: of its training.
+        kind: what it is; a `distilled` model was not fine-tuned yet, a `dac` one was.
+        steps: of its last phase; None for experts, whose path doesn't say it.
+        earlier: steps of the phase that it goes on from; None if there is none.
+        division, K: of the experts that it is, or learnt from; None for a baseline.
+        mode: of the conquer phase; else None.
+        group: of one expert, from 0; else None.
+    """
+
+    scene: str
+    model: str
+    seed: int
+    kind: Kind
+    steps: int | None = None
+    earlier: int | None = None
+    division: str | None = None
+    K: int | None = None
+    mode: str | None = None
+    group: int | None = None
+
+    @staticmethod
+    def parse(path: str) -> Run | None:
+        """The run at a path below the results folder; None if that is no run's."""
+        for kind, form in _PATHS.items():
+            if match := form.fullmatch(path):
+                values: dict[str, Any] = match.groupdict()
+                numbers = {key: int(values[key]) for key in _NUMBERS if key in values}
+                return Run(kind=kind, **values | numbers)
+        return None
+
+    @property
+    def name(self) -> str:
+        """Its path below the seed's folder, e.g. `azimuth-4/expert2`."""
+        return KINDS[self.kind].name.format(**vars(self))
+
+    @property
+    def path(self) -> str:
+        """Its folder, below the results folder."""
+        return pattern(self.kind).format(**vars(self))
+
+    @property
+    def evaluation(self) -> str:
+        """The folder of its scores, below the results folder."""
+        return f"{self.path}/{KINDS[self.kind].evaluation}"
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return KINDS[self.kind].title.format(**vars(self))
+
+    @property
+    def builds_on(self) -> tuple[Run, ...]:
+        """The run that this one goes on from, one after the other; none for most."""
+        kind = KINDS[self.kind].goes_on_from
+        if kind is None:
+            return ()
+        one = Run(self.scene, self.model, self.seed, kind, self.earlier)
+        return (replace(one, division=self.division, K=self.K, mode=self.mode),)
+
+    def experts(self, train_steps: int) -> tuple[Run, ...]:
+        """The experts that it is, or learnt from, trained side by side.
+
+        Args:
+            train_steps: of an expert; the one of a single group is the baseline of as many.
+        """
+        if self.K is None or self.kind == "expert":
+            return ()
+        one = Run(self.scene, self.model, self.seed, "baseline", train_steps)
+        if self.division == "single":
+            return (one,)
+        one = replace(one, kind="expert", steps=None, division=self.division, K=self.K)
+        return tuple(replace(one, group=group) for group in range(self.K))
+
+    def trainings(self, train_steps: int) -> tuple[Run, ...]:
+        """All that is trained for it, itself last."""
+        itself = () if self.kind == "experts" else (self,)
+        return (*self.experts(train_steps), *self.builds_on, *itself)
+
+    def total_steps(self, train_steps: int) -> int:
+        """Steps of all that is trained for it."""
+        return sum(run.steps or train_steps for run in self.trainings(train_steps))
+
+    def label(self, train_steps: int) -> dict[str, Any]:
+        """How the record of its evaluation calls it (`dac.evaluation.records.Label`)."""
+        steps = self.steps or train_steps
+        method = f"baseline-{steps / train_steps:g}x" if self.kind == "baseline" else self.kind
+        label = {"model": self.model, "seed": self.seed, "method": method, "steps": steps}
+        if self.kind == "dac":
+            label["distill_steps"] = self.earlier
+        experts = {"division": self.division, "K": self.K, "mode": self.mode}
+        return label | {key: value for key, value in experts.items() if value is not None}
+
+
+def _path_of(kind: Kind) -> re.Pattern[str]:
+    return re.compile(
+        pattern(kind).format(**{value: f"(?P<{value}>{form})" for value, form in VALUES.items()})
+    )
+
+
+_PATHS = {kind: _path_of(kind) for kind in KINDS}

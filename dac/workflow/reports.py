@@ -1,0 +1,214 @@
+"""The tables and figures of the report: what each is called, looks at and is shown as.
+
+Figures of one scene show the first seed; the tables, means over all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dac.runs import Run
+from dac.settings import Study
+from dac.workflow.configuration import Configuration
+from dac.workflow.layout import GROUPS, POINTS, SCENE_FILES
+from dac.workflow.studies import baseline, dac, experts, record, records
+
+Inputs = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A study's table, `tables/{study}.*`.
+
+    Attributes:
+        stage: that writes it, and the name of its caption.
+        shows: its label in the report.
+    """
+
+    stage: str
+    shows: str
+
+
+TABLES: dict[Study, Table] = {
+    "main": Table("main_table", "main table"),
+    "controls": Table("controls_table", "controls"),
+    "partitions": Table("ablation_table", "partitions"),
+    "overlap": Table("ablation_table", "overlap"),
+    "schedule": Table("ablation_table", "schedule"),
+    "division": Table("ablation_table", "division"),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, one for each scene and mode that stand in its path.
+
+    Attributes:
+        study: in which it is drawn.
+        stage: that draws it.
+        path: its pattern below `figures/`, without a suffix.
+        caption: the name of its caption.
+        shows: its label in the report.
+        inputs: its named inputs, of the configuration and the scene and mode in its path, if any.
+        numbers: files for what it shows as numbers, below the results folder.
+    """
+
+    study: Study
+    stage: str
+    path: str
+    caption: str
+    shows: str
+    inputs: Callable[[Configuration, str, str], Inputs]
+    numbers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def of_one_scene(self) -> bool:
+        """Whether there is one for each scene."""
+        return "{scene}" in self.path
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the report tells figures apart by; of a scene's, each has a mode."""
+        if "{mode}" in self.path:
+            return {"shows": self.shows, "mode": "{mode}"}
+        return {"shows": self.shows} | ({"mode": "any"} if self.of_one_scene else {})
+
+
+def _of_study(study: Study) -> Callable[[Configuration, str, str], Inputs]:
+    return lambda configuration, name, mode: {"records": records(study, configuration)}
+
+
+def _curves(configuration: Configuration, name: str, mode: str) -> Inputs:
+    scene, seed = configuration.scene(name), configuration.settings.seeds[0]
+    ours = dac(scene, seed, mode)
+    runs = {
+        "baseline_1x": (baseline(scene, seed),),
+        "baseline_2x": (baseline(scene, seed, 2 * scene.train.steps),),
+        "experts": ours.experts(scene.train.steps),
+        "distill": ours.builds_on,
+        "finetune": (ours,),
+    }
+    return {
+        phase: [configuration.path(f"{run.path}/curve.json") for run in found]
+        for phase, found in runs.items()
+    }
+
+
+def _experts(configuration: Configuration, name: str, mode: str) -> Inputs:
+    scene, seed = configuration.scene(name), configuration.settings.seeds[0]
+    return {
+        "experts": [record(configuration, experts(scene, seed))],
+        "baseline": [record(configuration, baseline(scene, seed))],
+    }
+
+
+def _on_points(configuration: Configuration, name: str, theirs: Run, ours: Run) -> Inputs:
+    return {
+        "scene": [configuration.path(file, scene=name) for file in SCENE_FILES],
+        "points": [configuration.path(POINTS, scene=name)],
+        "baseline": [record(configuration, theirs)],
+        "ours": [record(configuration, ours)],
+    }
+
+
+def _points(configuration: Configuration, name: str, mode: str) -> Inputs:
+    scene, seed = configuration.scene(name), configuration.settings.seeds[0]
+    twice = baseline(scene, seed, 2 * scene.train.steps)
+    return _on_points(configuration, name, twice, dac(scene, seed, mode))
+
+
+def _points_of_experts(configuration: Configuration, name: str, mode: str) -> Inputs:
+    scene, seed = configuration.scene(name), configuration.settings.seeds[0]
+    return _on_points(configuration, name, baseline(scene, seed), experts(scene, seed))
+
+
+def _of_all_scenes(configuration: Configuration, name: str, mode: str) -> Inputs:
+    scenes, seed = configuration.scenes.values(), configuration.settings.seeds[0]
+    twice = [baseline(scene, seed, 2 * scene.train.steps) for scene in scenes]
+    return {
+        "scenes": [configuration.path(SCENE_FILES[0], scene=scene.name) for scene in scenes],
+        "baselines": [record(configuration, run) for run in twice],
+        "ours": [record(configuration, dac(scene, seed, mode)) for scene in scenes],
+    }
+
+
+FIGURES: dict[str, Figure] = {
+    "convergence_study": Figure(
+        "convergence",
+        "budget_figure",
+        "convergence-study",
+        "budget",
+        "PSNR over steps",
+        _of_study("convergence"),
+        numbers={"csv": "tables/convergence.csv"},
+    ),
+    "overlap_figure": Figure(
+        "overlap",
+        "overlap_figure",
+        "overlap-study",
+        "overlap",
+        "overlapping sectors",
+        _of_study("overlap"),
+    ),
+    "controls_figure": Figure(
+        "controls",
+        "controls_figure",
+        "controls-study",
+        "controls",
+        "controls",
+        _of_study("controls"),
+    ),
+    "convergence": Figure(
+        "main",
+        "convergence",
+        "{scene}-convergence-{mode}",
+        "convergence",
+        "convergence",
+        _curves,
+    ),
+    "losses": Figure("main", "losses", "{scene}-losses-{mode}", "losses", "losses", _curves),
+    "experts_figure": Figure(
+        "main", "experts_figure", "{scene}-experts", "experts", "experts", _experts
+    ),
+    "points_figure": Figure(
+        "main", "points_figure", "{scene}-points-{mode}", "points", "PSNR on points", _points
+    ),
+    "points_experts": Figure(
+        "main",
+        "points_figure",
+        "{scene}-experts-points",
+        "points_experts",
+        "PSNR of experts on points",
+        _points_of_experts,
+    ),
+    "qualitative": Figure(
+        "main", "qualitative", "qualitative-{mode}", "qualitative", "renders", _of_all_scenes
+    ),
+}
+
+
+def tables_wanted(configuration: Configuration) -> list[str]:
+    """The tables of the configured studies, as CSV; a figure's numbers stand among them."""
+    studies = configuration.settings.studies
+    return [configuration.path(f"tables/{study}.csv") for study in studies]
+
+
+def figures_wanted(configuration: Configuration) -> list[str]:
+    """The figures of the configured studies, as PNG, and each scene's groups with the main one."""
+    settings, scenes = configuration.settings, configuration.scenes.values()
+    found = [
+        configuration.path(f"figures/{figure.path}.png", scene=scene.name, mode=mode)
+        for figure in FIGURES.values()
+        if figure.study in settings.studies
+        for scene in scenes
+        for mode in settings.modes
+    ]
+    if "main" in settings.studies:
+        found += [
+            configuration.path(
+                f"{GROUPS}/partition.png", scene=scene.name, division=scene.division, K=scene.K
+            )
+            for scene in scenes
+        ]
+    return list(dict.fromkeys(found))

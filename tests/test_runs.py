@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dac.runs import KINDS, VALUES, Kind, Run, pattern, whole_names
+from dac.settings import Division, Mode
+
+SEED = "lego/kplanes/seed0"
+PATHS: dict[str, tuple[Kind, str]] = {
+    f"{SEED}/baseline-600": ("baseline", "baseline, 600 steps"),
+    f"{SEED}/baseline-600-restart-1200": ("restart", "baseline, restarted, 1,200 steps"),
+    f"{SEED}/azimuth-4": ("experts", "4 experts, each on its own views (azimuth)"),
+    f"{SEED}/azimuth-4/expert10": ("expert", "expert 10 (azimuth, K = 4)"),
+    f"{SEED}/louvain-2/paper/distill-5": (
+        "distilled",
+        "distilled (louvain, K = 2, paper, 5 steps)",
+    ),
+    f"{SEED}/azimuth-overlap-6/corrected/distill-600-finetune-900": (
+        "dac",
+        "DaC (azimuth-overlap, K = 6, corrected, 900 steps)",
+    ),
+}
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Run:
+    """Any run: the values that its kind's form asks for, and no others."""
+    kind = draw(st.sampled_from(list(KINDS)))
+    counts, numbers = st.integers(1, 10**9), st.integers(0, 2**31 - 1)
+    values = {
+        "steps": counts,
+        "earlier": counts,
+        "division": st.sampled_from(get_args(Division)),
+        "K": st.integers(1, 1000),
+        "mode": st.sampled_from(get_args(Mode)),
+        "group": numbers,
+    }
+    asked = {name: draw(of) for name, of in values.items() if f"{{{name}}}" in KINDS[kind].name}
+    scene = draw(st.from_regex(VALUES["scene"], fullmatch=True))
+    model = draw(st.from_regex(VALUES["model"], fullmatch=True))
+    return Run(scene, model, draw(numbers), kind, **asked)
+
+
+@given(runs())
+def test_a_run_comes_back_from_its_path(run: Run) -> None:
+    assert Run.parse(run.path) == run
+    assert run.path == f"{run.scene}/{run.model}/seed{run.seed}/{run.name}"
+    assert (re.fullmatch(whole_names(), run.name) is not None) == KINDS[run.kind].whole
+
+
+@given(runs(), st.integers(1, 10**6))
+def test_what_a_run_is_made_of_are_runs(run: Run, train_steps: int) -> None:
+    if (run.K or 0) > 40:
+        return
+    for other in run.trainings(train_steps):
+        assert Run.parse(other.path) == other
+        assert (other.scene, other.model, other.seed) == (run.scene, run.model, run.seed)
+        assert other.kind != "experts"
+
+
+@given(st.text(max_size=60))
+@example("")
+@example(f"{SEED}/")
+@example(f"/{SEED}/baseline-600")
+@example(f"{SEED}/baseline-600/")
+@example(f"{SEED}/baseline-600\n")
+@example(f"{SEED}/baseline-0600")
+@example(f"{SEED}/baseline-0")
+@example(f"{SEED}/baseline-٦")
+@example(f"{SEED}/baseline-" + 9000 * "9")
+@example(f"{SEED}/azimuth-4/expert01")
+@example(f"{SEED}/azimuth-4/distill-600")
+@example(f"{SEED}/azimuth-4/corrected/distill-600-finetune-")
+@example(f"{SEED}/sideways-4/expert0")
+@example("lego/kplanes/seed-1/baseline-600")
+@example("le.go/kplanes/seed0/baseline-600")
+@example("../kplanes/seed0/baseline-600")
+def test_other_paths_are_no_runs(path: str) -> None:
+    run = Run.parse(path)
+    assert run is None or run.path == path
+    assert Run.parse(f"{path} ") is None
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_a_path_says(path: str) -> None:
+    run = Run.parse(path)
+    assert run is not None
+    assert (run.kind, run.title) == PATHS[path]
+    assert run.path == path and path == f"{SEED}/{run.name}"
+
+
+def test_every_kind_has_a_path_here() -> None:
+    assert {kind for kind, _ in PATHS.values()} == set(get_args(Kind)) == set(KINDS)
+    assert pattern("expert") == "{scene}/{model}/seed{seed}/{division}-{K}/expert{group}"
+    assert set(re.findall(r"{(\w+)}", "".join(map(pattern, KINDS)))) == set(VALUES)
+
+
+def run_at(path: str) -> Run:
+    run = Run.parse(f"{SEED}/{path}")
+    assert run is not None
+    return run
+
+
+def names(runs: tuple[Run, ...]) -> list[str]:
+    return [run.name for run in runs]
+
+
+def test_what_runs_build_on() -> None:
+    dac = run_at("azimuth-2/paper/distill-5-finetune-4")
+    assert names(dac.builds_on) == ["azimuth-2/paper/distill-5"]
+    assert names(dac.experts(6)) == ["azimuth-2/expert0", "azimuth-2/expert1"]
+    assert names(dac.trainings(6)) == [*names(dac.experts(6)), *names(dac.builds_on), dac.name]
+    assert dac.total_steps(6) == 2 * 6 + 5 + 4
+    (distilled,) = dac.builds_on
+    assert distilled.builds_on == () and distilled.experts(6) == dac.experts(6)
+    assert distilled.total_steps(6) == 2 * 6 + 5
+    assert all(run.experts(6) == run.builds_on == () for run in dac.experts(6))
+    restart = run_at("baseline-5-restart-4")
+    assert names(restart.trainings(6)) == ["baseline-5", "baseline-5-restart-4"]
+    assert restart.total_steps(6) == 9
+    assert names(run_at("azimuth-2").trainings(6)) == names(dac.experts(6))
+
+
+def test_the_expert_of_a_single_group_is_the_baseline() -> None:
+    dac = run_at("single-1/corrected/distill-5-finetune-4")
+    assert names(dac.experts(6)) == ["baseline-6"]
+    assert dac.total_steps(6) == 6 + 5 + 4
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("baseline-6", {"method": "baseline-1x", "steps": 6}),
+        ("baseline-12", {"method": "baseline-2x", "steps": 12}),
+        ("baseline-21", {"method": "baseline-3.5x", "steps": 21}),
+        ("baseline-5-restart-4", {"method": "restart", "steps": 4}),
+        ("azimuth-2", {"method": "experts", "steps": 6, "division": "azimuth", "K": 2}),
+        (
+            "random-3/paper/distill-5",
+            {"method": "distilled", "steps": 5, "division": "random", "K": 3, "mode": "paper"},
+        ),
+        (
+            "single-1/corrected/distill-5-finetune-4",
+            {"method": "dac", "steps": 4, "distill_steps": 5}
+            | {"division": "single", "K": 1, "mode": "corrected"},
+        ),
+    ],
+)
+def test_labels(path: str, label: dict[str, object]) -> None:
+    assert run_at(path).label(6) == {"model": "kplanes", "seed": 0} | label
+
+
+def test_scores_lie_beside_their_model() -> None:
+    assert run_at("baseline-6").evaluation == f"{SEED}/baseline-6/evaluation"
+    assert run_at("azimuth-2").evaluation == f"{SEED}/azimuth-2/experts-evaluation"
