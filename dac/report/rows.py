@@ -154,12 +154,12 @@ def load_rows(records: Sequence[Path]) -> list[Row]:
         group[record.label.seed] = record
     scenes = list(dict.fromkeys(scene for scene, _ in groups))
 
-    def place(row: Row) -> tuple[int, str, int, int]:
+    def order(row: Row) -> tuple[int, str, int, int]:
         label = row.label
         return scenes.index(row.scene), label.model, method_rank(label.method), label.steps
 
     rows = [Row.of([group[seed] for seed in sorted(group)]) for group in groups.values()]
-    return sorted(rows, key=place)
+    return sorted(rows, key=order)
 
 
 def check_same_views(rows: Sequence[Row]) -> None:
