@@ -143,6 +143,43 @@ def dress(axes: Any, grid: Literal["x", "y"] = "y", *, bare: Sequence[str] = ())
     axes.set_axisbelow(True)
 
 
+def write_at(
+    axes: Any,
+    text: str,
+    at: tuple[float, float],
+    align: str,
+    *,
+    share: str = "",
+    shift: tuple[float, float] = (0, 0),
+    size: float = 6,
+    **options: Any,
+) -> None:
+    """Write into a panel.
+
+    Args:
+        axes: matplotlib's.
+        text: what.
+        at: where, x and y.
+        align: its horizontal and vertical alignment there, e.g. `center bottom`.
+        share: which of `x` and `y` is a share of the panel; the others are in the data's units.
+        shift: points to the right and up.
+        size: of the letters.
+        options: of the text.
+    """
+    across, up = align.split()
+    axes.annotate(
+        text,
+        at,
+        xycoords=tuple("axes fraction" if name in share else "data" for name in "xy"),
+        xytext=shift,
+        textcoords="offset points",
+        ha=across,
+        va=up,
+        fontsize=size,
+        **options,
+    )
+
+
 def count_steps(axes: Any, most: int) -> None:
     """An axis of training steps or seconds, with at most so many intervals."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from dac.report.text import missing, number, one_line
@@ -114,7 +115,7 @@ class Table:
         """How many columns are aligned to the left; they come first."""
         return sum(column.left for column in self.columns)
 
-    @property
+    @cached_property
     def cells(self) -> list[list[Cell]]:
         """Row by row."""
         marks = [self._best(column) for column in self.columns]

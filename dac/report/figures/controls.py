@@ -22,7 +22,7 @@ from dac.report.methods import known_method, method_colour
 from dac.report.notes import of_few
 from dac.report.rows import Row, SceneRows, load_scenes
 from dac.report.statistics import Paired
-from dac.report.style import TWO_COLUMNS, drawing, dress, group_colours, note_below
+from dac.report.style import TWO_COLUMNS, drawing, dress, group_colours, note_below, write_at
 from dac.report.text import for_figure, interval, one_line, signed
 from dac.report.waterfall import STAGES, Waterfall, waterfall
 
@@ -218,14 +218,8 @@ def _write_gain(axes: Any, y: int, line: Line) -> None:
     text = "no common seed"
     if line.gain is not None:
         text = f"{signed(line.gain.mean)} {interval(line.gain.low, line.gain.high)}"
-    axes.annotate(
-        text,
-        (1.02, y),
-        xycoords=("axes fraction", "data"),
-        va="center",
-        fontsize=6,
-        weight="bold" if line.sure else "normal",
-    )
+    weight = "bold" if line.sure else "normal"
+    write_at(axes, text, (1.02, y), "left center", share="x", weight=weight)
 
 
 def _draw_waterfall(axes: Any, fall: Waterfall) -> None:
@@ -239,15 +233,8 @@ def _draw_waterfall(axes: Any, fall: Waterfall) -> None:
         after = level + stage.mean
         axes.hlines(after, x - 0.31, x + 0.31, color=colour, lw=1.6, zorder=3)
         axes.vlines(x, level + stage.low, level + stage.high, color="#333333", lw=0.8, zorder=3)
-        axes.annotate(
-            signed(stage.mean, 2),
-            (x, 1.0),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="top",
-            fontsize=5.5,
-            weight="bold" if stage.sure else "normal",
-        )
+        text, weight = signed(stage.mean, 2), "bold" if stage.sure else "normal"
+        write_at(axes, text, (x, 1.0), "center top", share="y", size=5.5, weight=weight)
         level = after
     axes.axhline(0, color="#555555", lw=0.8, zorder=1)
     if np.isfinite(fall.twice):
@@ -263,16 +250,9 @@ def _dress_waterfall(axes: Any, fall: Waterfall) -> None:
     dress(axes)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if np.isfinite(fall.twice):
-        axes.annotate(
-            "2x",
-            (1.0, fall.twice),
-            xycoords=("axes fraction", "data"),
-            xytext=(1, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=6,
-            color=method_colour("baseline-2x"),
-        )
+        colour = method_colour("baseline-2x")
+        at = (1.0, fall.twice)
+        write_at(axes, "2x", at, "left center", share="x", shift=(1, 0), color=colour)
     axes.set_title(f"{for_figure(fall.mode, 12)} mode", loc="left")
 
 

@@ -21,7 +21,7 @@ from dac.report.curves import (
 )
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import METHOD_COLOURS
-from dac.report.style import TWO_COLUMNS, count_steps, drawing, dress, headline
+from dac.report.style import TWO_COLUMNS, count_steps, drawing, dress, headline, write_at
 from dac.report.text import for_figure
 
 _TINTS = ("#F3F6F5", "#FCF4E6", "#FBECE9")  # of the phases
@@ -72,16 +72,8 @@ def _draw(axes: Any, x: Sequence[float], line: PlacedCurve) -> None:
     axes.plot(x[-1:], psnr[-1:], "o", color=colour, ms=3.2, zorder=4)
     if np.isfinite(psnr[-1]):
         below = line.method == "distilled"
-        axes.annotate(
-            f"{psnr[-1]:.2f}",
-            (x[-1], psnr[-1]),
-            xytext=(0, -4 if below else 4),
-            textcoords="offset points",
-            ha="center",
-            va="top" if below else "bottom",
-            fontsize=6,
-            color=colour,
-        )
+        align, up = ("center top", -4) if below else ("center bottom", 4)
+        write_at(axes, f"{psnr[-1]:.2f}", (x[-1], psnr[-1]), align, shift=(0, up), color=colour)
 
 
 def _limit(axes: Any, lines: Sequence[PlacedCurve]) -> None:
@@ -96,17 +88,8 @@ def _shade(axes: Any, phases: Sequence[Phase]) -> None:
     """Bands of the three phases that lead to the conquered model."""
     for phase, tint in zip(phases, _TINTS, strict=True):
         axes.axvspan(phase.start, phase.end, color=tint, lw=0, zorder=0)
-        axes.annotate(
-            phase.name,
-            ((phase.start + phase.end) / 2, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=7,
-            color="#555555",
-        )
+        options: Any = {"share": "y", "shift": (0, 2), "size": 7, "color": "#555555"}
+        write_at(axes, phase.name, ((phase.start + phase.end) / 2, 1.0), "center bottom", **options)
     axes.set_xlim(0, phases[-1].end * 1.03)
 
 

@@ -22,7 +22,15 @@ from dac.evaluation.records import Label
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import known_method, method_colour
 from dac.report.rows import Row, SceneRows, check_same_views, load_scenes
-from dac.report.style import ONE_COLUMN, TWO_COLUMNS, drawing, dress, note_below, panel_grid
+from dac.report.style import (
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    drawing,
+    dress,
+    note_below,
+    panel_grid,
+    write_at,
+)
 from dac.report.table import Column, values_of
 from dac.report.table_files import write_csv
 from dac.report.text import for_figure, one_line
@@ -218,15 +226,8 @@ def _draw(axes: Any, panel: Panel, names: Sequence[str]) -> None:
     for point in panel.beyond:
         colour = method_colour("baseline")
         axes.axhline(point.row.psnr.mean(), color=colour, lw=0.9, ls=_BEYOND, zorder=1)
-        axes.annotate(
-            f"{_short(point.iterations)} steps",
-            (0.01, point.row.psnr.mean()),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 1.5),
-            textcoords="offset points",
-            fontsize=6,
-            color=colour,
-        )
+        text, at = f"{_short(point.iterations)} steps", (0.01, point.row.psnr.mean())
+        write_at(axes, text, at, "left baseline", share="x", shift=(0, 1.5), color=colour)
     dress(axes)
     axes.margins(x=0.06, y=0.12)
     lines = (panel.standard, *panel.dac.values())

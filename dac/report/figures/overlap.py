@@ -24,7 +24,7 @@ from dac.report.methods import method_colour
 from dac.report.notes import of_few
 from dac.report.rows import Row, SceneRows, check_same_views, load_scenes
 from dac.report.statistics import Paired
-from dac.report.style import TWO_COLUMNS, drawing, dress, note_below, panel_grid
+from dac.report.style import TWO_COLUMNS, drawing, dress, note_below, panel_grid, write_at
 from dac.report.text import for_figure, interval, one_line, signed
 
 OVERLAPPING = "azimuth-overlap"
@@ -194,14 +194,12 @@ def _top(dot: Dot) -> float:
 
 def _write_difference(axes: Any, x: float, y: float, found: Paired) -> None:
     axes.plot([x, x + 1], [y, y], color="#555555", lw=0.7)
-    axes.annotate(
+    write_at(
+        axes,
         f"{signed(found.mean)}\n{interval(found.low, found.high)}",
         (x + 0.5, y),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=6,
+        "center bottom",
+        shift=(0, 2),
         linespacing=1.1,
         weight="bold" if found.sure else "normal",
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
