@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dac.page.results import SceneResults
-from dac.report.columns import Named, difference_columns, run_columns, scene_and_name, with_gains
+from dac.report.columns import RUN, SCENE_AND_NAME, Named, difference_columns, with_gains
 from dac.report.diagnosis import sentences
 from dac.report.methods import known_method
 from dac.report.rows import SEVERAL_MODELS, Row
@@ -60,15 +60,11 @@ def _table(columns: list[Column[Named]], rows: Sequence[Named], parts: Sequence[
     )
 
 
-def _names() -> list[Column[Named]]:
-    return scene_and_name(lambda each: each.row.scene, lambda each: each.name)
-
-
 def _score_columns(every: Sequence[Named]) -> list[Column[Named]]:
     names = {id(each.row): each.name for each in every}
     return [
-        *_names(),
-        *run_columns(lambda each: each.row),
+        *SCENE_AND_NAME,
+        *RUN,
         Column("over", lambda each: names[id(each.reference)] if each.over else ""),
         *difference_columns(
             *("gain", lambda each: each.gain, "Gain, dB"),
@@ -92,7 +88,7 @@ def _cost_columns(rows: Sequence[Row]) -> list[Column[Named]]:
         return replace(cost(name, heading), bar=lambda v: round(100 * v[name] / most, 2))
 
     return [
-        *_names(),
+        *SCENE_AND_NAME,
         bar("total_steps", "Steps in all"),
         bar("training_seconds", "Seconds in all"),
         bar("longest_path_seconds", "Seconds, experts side by side"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from dac.report.rows import DECIMALS, METRICS, Row, minus, reference_of, row_names
@@ -48,37 +49,49 @@ def with_gains(rows: Sequence[Row]) -> list[Named]:
     return [Named(*each) for each in zip(rows, row_names(rows), references, gains, strict=True)]
 
 
-def run_columns(row: Callable[[R], Row]) -> list[Column[R]]:
-    """What was run, what it reached and what it took; of these, the scores are printed."""
+def _score(metric: str) -> Column[Any]:
+    decimals = DECIMALS[metric]
+    return Column(
+        metric,
+        lambda each: each.row.mean(metric),
+        HEADINGS[metric],
+        lambda values: number(values[metric], decimals),
+        more=lambda values: spread(values[f"{metric}_std"], decimals),
+        best=decimals,
+    )
 
-    def score(metric: str) -> Column[R]:
-        decimals = DECIMALS[metric]
-        return Column(
-            metric,
-            lambda r: row(r).mean(metric),
-            HEADINGS[metric],
-            lambda v: number(v[metric], decimals),
-            more=lambda v: spread(v[f"{metric}_std"], decimals),
-            best=decimals,
-        )
 
-    def cost(name: str) -> Column[R]:
-        return Column(name, lambda r: row(r).cost[name])
+def _deviation(metric: str) -> Column[Any]:
+    return Column(f"{metric}_std", lambda each: each.row.spread(metric))
 
-    def label(name: str) -> Column[R]:
-        return Column(name, lambda r: getattr(row(r).label, name))
 
-    def deviation(metric: str) -> Column[R]:
-        return Column(f"{metric}_std", lambda r: row(r).spread(metric))
+def _cost(name: str) -> Column[Any]:
+    return Column(name, lambda each: each.row.cost[name])
 
-    labels = ("model", "method", "division", "K", "mode", "distill_steps", "steps")
-    return [
-        *map(label, labels),
-        Column("seeds", lambda r: len(row(r).runs)),
-        *map(score, METRICS),
-        *map(deviation, METRICS),
-        *map(cost, ("total_steps", "training_seconds", "longest_path_seconds")),
-    ]
+
+LABEL = ("model", "method", "division", "K", "mode", "distill_steps", "steps")
+# Of rows of any kind that have a `row`: what was run, what it reached, of which the scores are
+# printed, and what it took.
+RUN: list[Column[Any]] = [
+    *(Column(name, attrgetter(f"row.label.{name}")) for name in LABEL),
+    Column("seeds", lambda each: len(each.row.runs)),
+    *map(_score, METRICS),
+    *map(_deviation, METRICS),
+    *map(_cost, ("total_steps", "training_seconds", "longest_path_seconds")),
+]
+# What such a row is called, where it has a `name` too.
+SCENE_AND_NAME: list[Column[Any]] = [
+    named("scene", attrgetter("row.scene"), "Scene"),
+    named("name", attrgetter("name"), "Model"),
+]
+# What it took, printed: all runs that it builds on, and the longest way through them.
+TOOK: list[Column[Any]] = [
+    numbered("total_steps", None, "Steps"),
+    numbered("training_seconds", None, "Seconds"),
+    numbered("longest_path_seconds", None, "Path"),
+]
+TOOK_NOTE = "Steps and Seconds count every run that the model builds on"
+PATH_NOTE = "Path: seconds with the experts side by side"
 
 
 def difference_columns(
@@ -105,18 +118,3 @@ def difference_columns(
         Column(heading=heading, text=lambda v: with_interval(v[mean], v[low], v[high]), more=more),
         Column(heading="Won", text=lambda v: share(v[won], v[views])),
     ]
-
-
-def scene_and_name(scene: Callable[[R], str], name: Callable[[R], str]) -> list[Column[R]]:
-    """What a row is called."""
-    return [named("scene", scene, "Scene"), named("name", name, "Model")]
-
-
-# What a row took, printed: all runs that it builds on, and the longest way through them.
-TOOK: list[Column[Any]] = [
-    numbered("total_steps", None, "Steps"),
-    numbered("training_seconds", None, "Seconds"),
-    numbered("longest_path_seconds", None, "Path"),
-]
-TOOK_NOTE = "Steps and Seconds count every run that the model builds on"
-PATH_NOTE = "Path: seconds with the experts side by side"

@@ -23,7 +23,7 @@ from dac.report.ablation import (
     setting_name,
     setting_texts,
 )
-from dac.report.columns import difference_columns, run_columns
+from dac.report.columns import RUN, difference_columns
 from dac.report.methods import method_name, model_name
 from dac.report.notes import doubled, in_parentheses, of_few, unsure
 from dac.report.paper_values import AVERAGE, SLIPS, SYNTHETIC, ablation_psnr, main_scores
@@ -95,7 +95,7 @@ def _long_columns(table: Ablation, paper: bool) -> list[Column[LongRow]]:
         Column("scene", lambda each: each.row.scene),
         Column("setting", name),
         Column("reference", lambda each: setting_name(study, table.reference)),
-        *run_columns(lambda each: each.row),
+        *RUN,
         *difference_columns("over_2x", lambda each: each.over),
         *difference_columns("over_reference", lambda each: each.over_reference),
         *difference_columns("pooled_over_reference", lambda each: each.pooled),

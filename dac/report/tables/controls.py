@@ -13,11 +13,11 @@ from pathlib import Path
 
 from dac.report.columns import (
     PATH_NOTE,
+    RUN,
+    SCENE_AND_NAME,
     TOOK,
     TOOK_NOTE,
     difference_columns,
-    run_columns,
-    scene_and_name,
 )
 from dac.report.controls import Controls, controls
 from dac.report.diagnosis import sentences
@@ -63,8 +63,8 @@ def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: 
     every = controls(records, settings["divisions"])
     lines = _lines(every)
     columns: list[Column[Line]] = [
-        *scene_and_name(lambda line: line.row.scene, lambda line: line.name),
-        *run_columns(lambda line: line.row),
+        *SCENE_AND_NAME,
+        *RUN,
         *difference_columns("over_2x", lambda line: line.over, "− 2x"),
         *difference_columns("dac_over", lambda line: line.ahead, "DaC −"),
         *TOOK,

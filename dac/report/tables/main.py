@@ -20,12 +20,12 @@ import pandas as pd
 from dac.errors import UserError
 from dac.report.columns import (
     PATH_NOTE,
+    RUN,
+    SCENE_AND_NAME,
     TOOK,
     TOOK_NOTE,
     Named,
     difference_columns,
-    run_columns,
-    scene_and_name,
     with_gains,
 )
 from dac.report.notes import SATURATED, in_parentheses, of_few, still_learning, unsure
@@ -103,8 +103,8 @@ def read_main_table(csv: Path) -> list[dict[str, Any]]:
 def _columns(paper: bool = False) -> list[Column[Named]]:
     theirs = [Column[Named](heading="Paper", text=lambda v: number(v["paper_psnr"], 2))]
     return [
-        *scene_and_name(lambda each: each.row.scene, lambda each: each.name),
-        *run_columns(lambda each: each.row),
+        *SCENE_AND_NAME,
+        *RUN,
         *(theirs if paper else []),
         *difference_columns("gain", lambda each: each.gain, "Gain"),
         *TOOK,
