@@ -18,10 +18,13 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from dac.errors import UserError
 from dac.evaluation.records import RECORD_FILE, Evaluation
 from dac.report.methods import method_name, method_rank
+from dac.report.table import Column, Table, named, numbered
+from dac.report.table_files import markdown_text
 from dac.storage.artifacts import write_file
 from dac.workflow.plan import Steps, StepTimes, read_step_times
 
@@ -49,6 +52,19 @@ SCENE_FIGURES = {
     "convergence-paper": "Held-out PSNR in training, `paper` mode",
     "convergence-corrected": "Held-out PSNR in training, `corrected` mode",
 }
+
+COST_COLUMNS: list[Column[Any]] = [
+    named("name", None, "Model"),
+    named("groups", None, "Groups"),
+    numbered("images", None, "Steps on images"),
+    numbered("distilled", None, "of distillation"),
+    numbered("seconds", None, "Core s"),
+    numbered("path", None, "Path, core s"),
+]
+COST_NOTE = (
+    "\nSteps times the measured CPU time of a step on one core "
+    "([step_times.json](../step_times.json)); Path: with the experts side by side.\n"
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -120,7 +136,7 @@ def _provenance(results: Path, records: list[Evaluation], commands: list[str]) -
 
 def _costs(records: list[Evaluation], times: list[StepTimes]) -> list[str]:
     """What the main methods cost at the measured time of a step; empty where none was measured."""
-    lines: dict[tuple[int, str, int, int], str] = {}
+    rows: dict[tuple[int, str, int, int], dict[str, Any]] = {}
     for record in records:
         label = record.label
         model = {k: v for k, v in record.settings.get("model", {}).items() if k != "name"}
@@ -133,25 +149,20 @@ def _costs(records: list[Evaluation], times: list[StepTimes]) -> list[str]:
         after = distilled + label.steps if label.method == "dac" else 0
         K = label.K or 1
         beside = (record.cost.training_steps - after) * (K - 1) // K
-        path = Steps(whole.images - beside, distilled)
-        seconds = [3600 * fitting[0].hours(steps) for steps in (whole, path)]
-        name = method_name(label.method, label.model)
         groups = "" if label.K is None else f"{label.division}-{label.K}"
-        place = (method_rank(label.method), groups, whole.images, distilled)
-        lines[place] = (
-            f"| {name} | {groups} | {whole.images:,} | {distilled:,} "
-            f"| {seconds[0]:,.0f} | {seconds[1]:,.0f} |"
-        )
-    if not lines:
+        rows[method_rank(label.method), groups, whole.images, distilled] = {
+            "name": method_name(label.method, label.model),
+            "groups": groups,
+            "images": whole.images,
+            "distilled": distilled,
+            "seconds": 3600 * fitting[0].hours(whole),
+            "path": 3600 * fitting[0].hours(Steps(whole.images - beside, distilled)),
+        }
+    if not rows:
         return []
-    head = ["Model", "Groups", "Steps on images", "of distillation", "Core s", "Path, core s"]
-    return [
-        "## What it costs\n",
-        f"| {' | '.join(head)} |\n|---|---|---:|---:|---:|---:|",
-        *(lines[place] for place in sorted(lines)),
-        "\nSteps times the measured CPU time of a step on one core "
-        "([step_times.json](../step_times.json)); Path: with the experts side by side.\n",
-    ]
+    ordered = [rows[key] for key in sorted(rows)]
+    table = Table("What it costs", COST_COLUMNS, ordered, contests=[None] * len(ordered))
+    return [f"## {table.title}\n", markdown_text(table).rstrip(), COST_NOTE]
 
 
 def _jobs(results: Path) -> tuple[int, float]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dac.page.found import Found
-from dac.report.figures.convergence import SHOWN_DECIBELS
+from dac.page.results import SceneResults
+from dac.report.curves import Phase, PlacedCurve, load_curve, pipeline, placed, shown_range
 from dac.report.rows import Row
-from dac.report.runs import Stretch, load_curve, shifted, stretch
-from dac.report.text import MISSING, one_line
+from dac.report.table import Column, Table, values_of
+from dac.report.text import number, one_line
 from dac.runs import Run
 from dac.training.curve import Curve
 
@@ -72,116 +72,108 @@ class Chart:
         lines: from the first drawn to the last.
         last: step at the right edge.
         frames: wide and narrow.
-        steps, cells: the same as a table: a row for each step, a text for each line.
+        table: the same as a table: a row for each step, a column for each line.
     """
 
     lines: tuple[Line, ...]
     last: int
     frames: tuple[Frame, ...]
-    steps: tuple[int, ...]
-    cells: tuple[tuple[str, ...], ...]
+    table: Table
 
 
-def chart(found: Found) -> Chart | None:
+def chart(results: SceneResults) -> Chart | None:
     """The curves that are there; None if none is.
 
     Raises:
         UserError: a curve is damaged.
     """
-    lines, bands = _lines(found)
+    lines, phases = _lines(results)
     lines = [line for line in lines if line.points]
-    if not lines:
+    limits = shown_range([[psnr for _, psnr in line.points] for line in lines])
+    if limits is None:
         return None
     last = max(step for line in lines for step, _ in line.points)
-    bands = [(start, min(end, last), name) for start, end, name in bands if start < last]
-    values = [psnr for line in lines for _, psnr in line.points]
-    high = max(values)
-    low = max(min(values), high - SHOWN_DECIBELS)
-    span = max(high - low, 0.5)
-    limits = (0.0, float(last), low - 0.05 * span, high + 0.08 * span)
-    steps = sorted({step for line in lines for step, _ in line.points})
-    known = [dict(line.points) for line in lines]
+    phases = [replace(phase, end=min(phase.end, last)) for phase in phases if phase.start < last]
     return Chart(
         lines=tuple(lines),
         last=last,
         frames=(
-            _frame("wide", (860, 400, 44, 24, 26, 32), lines, bands, limits),
-            _frame("narrow", (360, 320, 36, 22, 24, 30), lines, bands, limits),
+            _frame("wide", (860, 400, 44, 24, 26, 32), lines, phases, (last, *limits)),
+            _frame("narrow", (360, 320, 36, 22, 24, 30), lines, phases, (last, *limits)),
         ),
-        steps=tuple(steps),
-        cells=tuple(
-            tuple(f"{of[step]:.2f}" if step in of else MISSING for of in known) for step in steps
-        ),
+        table=_table(lines),
     )
 
 
-def _lines(found: Found) -> tuple[list[Line], list[tuple[int, int, str]]]:
+def _table(lines: Sequence[Line]) -> Table:
+    def values(line: Line) -> Column[int]:
+        known = dict(line.points)
+        return Column(heading=line.name, text=lambda v: number(known.get(v["step"]), 2))
+
+    step = Column[int]("step", lambda s: s, "Step", lambda v: number(v["step"]), left=True)
+    columns = [step, *map(values, lines)]
+    rows = values_of(columns, sorted({step for line in lines for step, _ in line.points}))
+    return Table("", columns, rows, contests=[None] * len(rows))
+
+
+def _lines(results: SceneResults) -> tuple[list[Line], list[Phase]]:
     """Every run's line, and the phases that lead to DaC."""
-    main, drawn = found.main, []
-    for row, name in ((main.once, "baseline 1x"), (main.twice, "baseline 2x")):
-        if row is not None and (curve := _curve(found.evaluation(row).parent)):
-            drawn.append(_line(name, row.label.method, stretch(curve)))
-    bands: list[tuple[int, int, str]] = []
-    for place, controls in enumerate(found.controls):
+    lines: list[Line] = []
+    phases: list[Phase] = []
+    for row, name in ((results.main.once, "baseline 1x"), (results.main.twice, "baseline 2x")):
+        if row is not None and (curve := _curve(results.evaluation(row).parent)):
+            lines.append(_line(name, placed(row.label.method, curve)))
+    for index, controls in enumerate(results.controls):
         if controls.dac is None:
             continue
-        several = len(found.controls) > 1
+        several = len(results.controls) > 1
         mode = f" {one_line(f'({controls.dac.label.mode})')}" if several else ""
-        own = _dac_lines(found, controls.dac, mode, place)
-        drawn += own[0]
-        bands = bands or own[1]
-    # Experts lie under the others, which the eye follows.
-    return sorted(drawn, key=lambda line: line.method != "experts"), bands
+        groups, curves, own = _conquered(results, controls.dac)
+        phases = phases or own
+        # Experts, which all modes share, are drawn for the first; they lie under the others, which
+        # the eye follows.
+        names = [f"expert {group}" for group in groups]
+        experts = list(map(_line, names, curves))
+        lines = (experts if index == 0 else []) + lines
+        for after in curves[len(groups) :]:
+            name = "DaC" if after.method == "dac" else after.method
+            lines.append(_line(f"{name}{mode}", after, dashed=index > 0))
+    return lines, phases
 
 
-def _dac_lines(
-    found: Found, dac: Row, mode: str, place: int
-) -> tuple[list[Line], list[tuple[int, int, str]]]:
-    """The lines of DaC in one mode; experts, which all modes share, only for the first."""
-    results = found.folder.parent
-    run = Run.parse(found.evaluation(dac).parent.relative_to(results).as_posix())
+def _conquered(
+    results: SceneResults, dac: Row
+) -> tuple[list[int | None], list[PlacedCurve], list[Phase]]:
+    """The groups whose expert has a curve, and the curves from them to DaC."""
+    folder = results.folder.parent
+    run = Run.parse(results.evaluation(dac).parent.relative_to(folder).as_posix())
     if run is None:
-        return [], []
+        return [], [], []
     # A single group has none of its own: it learns from the baseline, which has its line.
     own = [expert for expert in run.experts(train_steps=0) if expert.kind == "expert"]
-    curves = [(expert.group, _curve(results / expert.path)) for expert in own]
-    experts = [(group, curve) for group, curve in curves if curve is not None]
-    (distill,) = (_curve(results / earlier.path) for earlier in run.builds_on)
-    finetune = _curve(results / run.path)
-    lines = []
-    if place == 0:
-        lines = [
-            _line(one_line(f"expert {group}"), "experts", stretch(one)) for group, one in experts
-        ]
-    end = max((curve.steps[-1] for _, curve in experts), default=0)
-    bands = [(0, end, "experts")] if end else []
-    if distill is None:
-        return lines, bands
-    student = stretch(distill, [curve for _, curve in experts])
-    lines.append(_line(f"distilled{mode}", "distilled", student, place > 0))
-    bands.append((end, int(student.steps[-1]), "distillation"))
-    if finetune is not None:
-        tuned = shifted(stretch(finetune), student)
-        lines.append(_line(f"DaC{mode}", "dac", tuned, place > 0))
-        bands.append((int(student.steps[-1]), int(tuned.steps[-1]), "fine-tuning"))
-    return lines, bands
+    curves = [(expert.group, _curve(folder / expert.path)) for expert in own]
+    experts = {group: curve for group, curve in curves if curve is not None}
+    (distill,) = (_curve(folder / earlier.path) for earlier in run.builds_on)
+    finetune = _curve(folder / run.path)
+    return list(experts), *pipeline(list(experts.values()), distill, finetune)
 
 
-def _curve(folder: Path) -> Curve | None:
-    return load_curve(folder) if (folder / "curve.json").is_file() else None
+def _curve(run: Path) -> Curve | None:
+    file = run / "curve.json"
+    return load_curve(file) if file.is_file() else None
 
 
-def _line(name: str, method: str, of: Stretch, dashed: bool = False) -> Line:
-    known = [(int(s), float(v)) for s, v in zip(of.steps, of.psnr, strict=True)]
-    return Line(name, method, dashed, tuple(p for p in known if math.isfinite(p[1])))
+def _line(name: str, curve: PlacedCurve, *, dashed: bool = False) -> Line:
+    points = zip(curve.steps, curve.psnr, strict=True)
+    return Line(name, curve.method, dashed, tuple(p for p in points if math.isfinite(p[1])))
 
 
 def _frame(
     kind: str,
     size: tuple[int, int, int, int, int, int],
     lines: Sequence[Line],
-    bands: Sequence[tuple[int, int, str]],
-    limits: tuple[float, float, float, float],
+    phases: Sequence[Phase],
+    limits: tuple[int, float, float],
 ) -> Frame:
     """The lines in a picture.
 
@@ -189,14 +181,14 @@ def _frame(
         kind: its name.
         size: width, height, and margins left, right, top and bottom.
         lines: what is drawn.
-        bands: phases.
-        limits: lowest and highest step, lowest and highest PSNR.
+        phases: that lead to DaC.
+        limits: last step, lowest and highest PSNR.
     """
     width, height, left, right, top, bottom = size
-    first, last, low, high = limits
+    last, low, high = limits
 
     def x(step: float) -> float:
-        return round(left + (width - left - right) * (step - first) / (last - first), 1)
+        return round(left + (width - left - right) * step / last, 1)
 
     def y(psnr: float) -> float:
         return round(top + (height - top - bottom) * (high - psnr) / (high - low), 1)
@@ -210,9 +202,9 @@ def _frame(
         top=top,
         bottom=height - bottom,
         paths=tuple("M" + "L".join(f"{x(s)} {y(v)}" for s, v in line.points) for line in lines),
-        xs=tuple((x(v), f"{v:,.0f}") for v in ticks(first, last, 6 if kind == "wide" else 3)),
+        xs=tuple((x(v), f"{v:,.0f}") for v in ticks(0, last, 6 if kind == "wide" else 3)),
         ys=tuple((y(v), f"{v:g}") for v in ticks(low, high, 6)),
-        bands=tuple((x(start), x(end), name) for start, end, name in bands),
+        bands=tuple((x(phase.start), x(phase.end), phase.name) for phase in phases),
     )
 
 

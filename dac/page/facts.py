@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dac.evaluation.records import RECORD_FILE, Evaluation
-from dac.page.found import Found
+from dac.page.results import SceneResults
 from dac.report.text import MISSING, one_line
 from dac.storage.artifacts import read_json, sha256
 
@@ -60,33 +60,33 @@ class Facts:
     versions: tuple[str, ...]
 
 
-def facts(found: Found) -> Facts:
+def facts(results: SceneResults) -> Facts:
     """The settings and the sources.
 
     Raises:
         UserError: a settings file is damaged.
     """
-    runs = [run for row in found.rows for run in row.runs]
+    runs = [run for row in results.rows for run in row.runs]
     runs += [
         run
-        for row in found.control_rows
+        for row in results.control_rows
         for run in row.runs
-        if run.label in found.evaluations and run not in runs
+        if run.label in results.evaluations and run not in runs
     ]
     versions = {f"{name} {value}" for run in runs for name, value in run.versions.items()}
     return Facts(
-        stages=tuple(_stages(found, runs[0] if runs else None)),
-        log=tuple(one_line(text, 400) for text in found.scene.log),
-        sources=tuple(_source(found, run) for run in runs),
+        stages=tuple(_stages(results, runs[0] if runs else None)),
+        log=tuple(one_line(text, 400) for text in results.scene.log),
+        sources=tuple(_source(results, run) for run in runs),
         versions=tuple(one_line(text) for text in sorted(versions)),
     )
 
 
-def _stages(found: Found, run: Evaluation | None) -> Iterator[Stage]:
+def _stages(results: SceneResults, run: Evaluation | None) -> Iterator[Stage]:
     """The frozen settings; without them, those that the records hold."""
     files = [
-        *sorted(found.folder.glob("settings/*.json")),
-        *sorted(found.folder.glob("*/settings/*.json")),
+        *sorted(results.folder.glob("settings/*.json")),
+        *sorted(results.folder.glob("*/settings/*.json")),
     ]
     for file in files:
         data = read_json(file)
@@ -114,10 +114,10 @@ def _entries(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _source(found: Found, run: Evaluation) -> Source:
-    folder = found.evaluations[run.label]
+def _source(results: SceneResults, run: Evaluation) -> Source:
+    folder = results.evaluations[run.label]
     return Source(
-        run=one_line(folder.relative_to(found.folder).as_posix(), 120),
+        run=one_line(folder.relative_to(results.folder).as_posix(), 120),
         seed=run.label.seed,
         device=one_line(run.device),
         commit=one_line(run.git_commit or MISSING),

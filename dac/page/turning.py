@@ -7,7 +7,6 @@ finer than a pixel of any screen, and a fifth of the size that their digits woul
 from __future__ import annotations
 
 import base64
-import colorsys
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.divide.partition import Partition
-from dac.divide.routing import UNOWNED, owners_of_points, owners_of_views
-from dac.page.words import count
-from dac.report.partition_geometry import (
-    HORIZON,
-    camera_size,
-    frusta,
-    surroundings,
-)
-from dac.report.style import UNASSIGNED, group_colours
+from dac.divide.routing import UNOWNED
+from dac.report.partition_view import HORIZON, partition_view
+from dac.report.style import UNASSIGNED, group_colours, lighter
+from dac.report.text import count
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 
@@ -57,41 +51,35 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
         partition: its groups; a camera has the colour of the group that owns it.
         points: the sparse model, or None.
     """
-    owner = owners_of_views(scene, partition)[list(scene.train)]
-    middle, extent = surroundings(scene)
-    reach = HORIZON * extent
-    faces = frusta(scene, camera_size(scene))
-    pyramids = np.concatenate([faces[:, 1, :1], faces[:, 0]], axis=1)  # (n, 5, 3): apex, image
-    cameras = np.unique(np.linspace(0, len(owner) - 1, MOST_CAMERAS).round().astype(np.int64))
-    chosen, most = _near(points, middle, reach)
-    colours = group_colours(partition.count)
+    view = partition_view(scene, partition, points, MOST_POINTS)
+    reach = HORIZON * view.extent
+    # (n, 5, 3): the apex, and the image's corners.
+    pyramids = np.concatenate([view.pyramids[:, 1, :1], view.pyramids[:, 0]], axis=1)
+    n = len(view.owner)
+    cameras = np.unique(np.linspace(0, n - 1, MOST_CAMERAS).round().astype(np.int64))
+    ground = float(np.clip(-view.middle[2] / reach, -1, 1)) if scene.space.kind == "box" else None
+    colours = [*group_colours(partition.count), UNASSIGNED]
     data = {
-        "colours": [[colour, lighter(colour)] for colour in [*colours, UNASSIGNED]],
-        "cameras": _packed((pyramids[cameras] - middle) / reach),
-        "owners": _coloured(owner[cameras], partition.count).tolist(),
+        "colours": [[colour, lighter(colour)] for colour in colours],
+        "cameras": _packed((pyramids[cameras] - view.middle) / reach),
+        "owners": _coloured(view.owner[cameras], partition.count).tolist(),
         "extent": 1 / HORIZON,
-        "ground": float(np.clip(-middle[2] / reach, -1, 1)) if scene.space.kind == "box" else None,
-        "points": "",
-        "groups": "",
-        "light": "",
+        "ground": ground,
+        "points": _packed((view.xyz - view.middle) / reach),
+        "groups": _base64(_coloured(view.groups, partition.count).astype("<u2")),
+        "light": _base64(view.light.round().astype(np.uint8)),
     }
-    if points is not None and len(chosen):
-        light = np.asarray(points.rgb, np.float64)[chosen].mean(axis=1)
-        data["points"] = _packed((np.asarray(points.xyz, np.float64)[chosen] - middle) / reach)
-        group_of = owners_of_points(scene, points, owner, partition.count)
-        data["groups"] = _base64(_coloured(group_of[chosen], partition.count).astype("<u2"))
-        data["light"] = _base64(light.round().astype(np.uint8))
     left_out = []
-    if len(cameras) < len(owner):
-        left_out.append(f"{len(cameras):,} of {count(len(owner), 'camera')}")
-    if len(chosen) < most:
-        left_out.append(f"{len(chosen):,} of {count(most, 'point')}")
+    if len(cameras) < n:
+        left_out.append(f"{len(cameras):,} of {count(n, 'camera')}")
+    if len(view.xyz) < view.available:
+        left_out.append(f"{len(view.xyz):,} of {count(view.available, 'point')}")
+    around = f" around {count(view.available, 'point')} of the scene" if view.available else ""
     return Turning(
         data=data,
-        groups=tuple(_sizes(partition, owner)),
+        groups=tuple(view.sizes),
         thinned=f"Drawn are {' and '.join(left_out)}." if left_out else "",
-        description=f"{count(len(owner), 'camera')} in {count(partition.count, 'group')}"
-        + (f" around {count(most, 'point')} of the scene" if most else ""),
+        description=f"{count(n, 'camera')} in {count(partition.count, 'group')}{around}",
     )
 
 
@@ -100,38 +88,9 @@ def _coloured(groups: NDArray[np.int64], K: int) -> NDArray[np.int64]:
     return np.where(groups == UNOWNED, K, groups)
 
 
-def lighter(colour: str) -> str:
-    """A colour that keeps apart from a dark page: at least medium lightness, the hue its own."""
-    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    tone = colorsys.hls_to_rgb(hue, max(lightness, 0.6), min(saturation, 0.75))
-    return "#" + "".join(f"{round(255 * part):02X}" for part in tone)
-
-
-def _near(points: Points | None, middle: NDArray[np.float64], reach: float) -> tuple[Any, int]:
-    """Indices of the points to draw, and how many there are to choose from."""
-    if points is None:
-        return np.empty(0, np.int64), 0
-    distance = np.linalg.norm(np.asarray(points.xyz, np.float64) - middle, axis=1)
-    near = np.flatnonzero(distance < reach)
-    if len(near) <= MOST_POINTS:
-        return near, len(near)
-    return np.sort(np.random.default_rng(0).choice(near, MOST_POINTS, replace=False)), len(near)
-
-
-def _sizes(partition: Partition, owner: NDArray[np.int64]) -> list[str]:
-    """Each group's number of views, and of those that it owns where others have them too."""
-    texts = []
-    for group, views in enumerate(partition.groups):
-        owned = int((owner == group).sum())
-        more = "" if owned == len(views) else f", owns {owned:,}"
-        texts.append(f"{count(len(views), 'view')}{more}")
-    return texts
-
-
-def _packed(places: NDArray[np.float64]) -> str:
+def _packed(positions: NDArray[np.float64]) -> str:
     """Coordinates in [-1, 1] as 16-bit integers; what lies beyond, at the end."""
-    return _base64((places.clip(-1, 1) * _UNIT).round().astype("<i2"))
+    return _base64((positions.clip(-1, 1) * _UNIT).round().astype("<i2"))
 
 
 def _base64(array: NDArray[Any]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dac.page.found import Found, Schedule
+from dac.page.results import SceneResults, Setup
 from dac.report.controls import Controls
 from dac.report.diagnosis import AHEAD, BEHIND, verdict
 from dac.report.methods import method_name
-from dac.report.rows import SATURATED, Row
+from dac.report.notes import of_few, saturation
+from dac.report.rows import Row, minus
 from dac.report.statistics import Paired
-from dac.report.text import MISSING, interval, one_line, signed
+from dac.report.text import count, interval, one_line, signed
 
 _DIVISIONS = {
     "azimuth": "by azimuth into {K} groups",
@@ -24,7 +25,7 @@ _DIVISIONS = {
 
 
 @dataclass(frozen=True)
-class Compared:
+class Difference:
     """A difference as the page draws it.
 
     Attributes:
@@ -55,72 +56,67 @@ class Words:
         done: two sentences on what was done.
         verdict: one line for each mode, the headline's first.
         caveats: what keeps the verdict from being read as more than it is.
-        compared: the differences behind it.
+        differences: behind it.
         choice: how the page came to be about this DaC; empty where there was no choice.
     """
 
     done: str
     verdict: tuple[str, ...]
     caveats: tuple[str, ...]
-    compared: tuple[Compared, ...]
+    differences: tuple[Difference, ...]
     choice: str
 
 
-def words(found: Found) -> Words:
+def words(results: SceneResults) -> Words:
     """The head's sentences."""
     return Words(
-        done=_done(found),
-        verdict=tuple(_verdict(controls, name) for controls, name in _named(found)),
-        caveats=tuple(_caveats(found)),
-        compared=tuple(_compared(found)),
-        choice=_choice(found),
+        done=_done(results),
+        verdict=tuple(_verdict(controls, name) for controls, name in _named(results)),
+        caveats=tuple(_caveats(results)),
+        differences=tuple(_differences(results)),
+        choice=_choice(results),
     )
 
 
-def count(number: int, noun: str) -> str:
-    """E.g. `1 view`, `1,200 views`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _named(found: Found) -> list[tuple[Controls, str]]:
+def _named(results: SceneResults) -> list[tuple[Controls, str]]:
     """DaC's name in each mode."""
-    several = len(found.controls) > 1
+    several = len(results.controls) > 1
     return [
         (
             controls,
             one_line(f"DaC ({controls.dac.label.mode})") if several and controls.dac else "DaC",
         )
-        for controls in found.controls
+        for controls in results.controls
     ]
 
 
-def _done(found: Found) -> str:
-    views = count(len(found.scene.train), "training view")
-    run = found.rows[0].runs[0] if found.rows else found.main.rows[0].runs[0]
+def _done(results: SceneResults) -> str:
+    views = count(len(results.scene.train), "training view")
+    run = results.rows[0].runs[0] if results.rows else results.main.rows[0].runs[0]
     scored = count(run.test_views, "test view")
     if len(run.images) < run.test_views:
         scored = f"{len(run.images):,} of {scored}"
     scored = f"the scores are means over {scored}."
-    if found.schedule is None:
+    if results.setup is None:
         return f"The baseline was trained on {views}; {scored}"
-    once = found.main.once
+    once = results.main.once
     steps = "" if once is None else f" for {once.label.steps:,} steps"
-    return f"{_divided(found.schedule, views, steps)} {_conquered(found.schedule)}; {scored}"
+    return f"{_divided(results.setup, views, steps)} {_conquered(results.setup)}; {scored}"
 
 
-def _divided(schedule: Schedule, views: str, steps: str) -> str:
-    if schedule.K == 1:
+def _divided(setup: Setup, views: str, steps: str) -> str:
+    if setup.K == 1:
         return f"One expert was trained on all {views}{steps}."
-    how = _DIVISIONS.get(schedule.division, "into {K} groups").format(K=schedule.K)
+    how = _DIVISIONS.get(setup.division, "into {K} groups").format(K=setup.K)
     return f"{views} were divided {how}, and an expert was trained on each{steps}."
 
 
-def _conquered(schedule: Schedule) -> str:
-    taught = "it" if schedule.K == 1 else "them"
-    distilled = f" in {schedule.distill_steps:,} steps" if schedule.distill_steps else ""
+def _conquered(setup: Setup) -> str:
+    taught = "it" if setup.K == 1 else "them"
+    distilled = f" in {setup.distill_steps:,} steps" if setup.distill_steps else ""
     return (
         f"One model of the original size was distilled from {taught}{distilled} and fine-tuned on "
-        f"the images in {schedule.steps:,}"
+        f"the images in {setup.steps:,}"
     )
 
 
@@ -155,26 +151,21 @@ def _unbroken(text: str) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _caveats(found: Found) -> list[str]:
-    main, caveats = found.main, []
-    gain = None if main.once is None or main.twice is None else main.twice.minus(main.once)
-    if gain is not None:
-        doubled = f"Twice the steps still give the baseline {_size(gain)}"
-        if gain.mean > SATURATED:
-            caveats.append(f"{doubled}: what differs is training speed, not the method’s claim.")
-        else:
-            caveats.append(f"{doubled}: it is nearly saturated (at most {SATURATED} dB).")
+def _caveats(results: SceneResults) -> list[str]:
+    main = results.main
+    gain = minus(main.twice, main.once)
     compared = [row for row in (main.once, main.twice, main.dac) if row is not None]
-    if any(len(row.runs) == 1 for row in compared):
-        caveats.append("One seed: how much another training would differ is in no interval.")
-    if any(len(run.images) == 1 for row in compared for run in row.runs):
-        caveats.append(f"[{MISSING}]: of one test view there is no interval, and nothing is sure.")
-    return caveats
+    caveats = []
+    if gain is not None:
+        doubled = f"Twice the steps still give the baseline {_size(gain)}."
+        caveats.append(f"{doubled} {saturation(gain.mean)}")
+    views = (len(run.images) for row in compared for run in row.runs)
+    return caveats + of_few((len(row.runs) for row in compared), views)
 
 
-def _compared(found: Found) -> list[Compared]:
+def _differences(results: SceneResults) -> list[Difference]:
     """Differences on one axis, which holds zero and every interval."""
-    main, named = found.main, _named(found)
+    main, named = results.main, _named(results)
     pairs: list[tuple[str, Row | None, Row | None]] = [
         ("baseline 2x over baseline 1x", main.twice, main.once),
         ("experts, each on its own views, over baseline 1x", main.experts, main.once),
@@ -185,48 +176,48 @@ def _compared(found: Found) -> list[Compared]:
         pairs.append((f"{named[0][1]} over {rival}, of equal compute", main.dac, main.equal))
     drawn = []
     for title, ours, reference in pairs:
-        difference = None if ours is None or reference is None else ours.minus(reference)
+        difference = minus(ours, reference)
         if ours is not None and difference is not None:
-            drawn.append((f"{title}{_lone(difference, found)}", ours.label.method, difference))
+            drawn.append((f"{title}{_lone(difference, results)}", ours.label.method, difference))
     ends = [end for *_, d in drawn for end in (d.mean, d.low, d.high) if not math.isnan(end)]
     start, width = min([0.0, *ends]), (max([0.0, *ends]) - min([0.0, *ends])) or 1.0
 
-    def place(value: float, otherwise: float = 0.0) -> float:
+    def percent(value: float, otherwise: float = 0.0) -> float:
         value = otherwise if math.isnan(value) else value
         return round(2 + 96 * (value - start) / width, 2)
 
     return [
-        Compared(
+        Difference(
             title=title,
             text=_size(d),
             method=method,
             sure=d.sure,
-            low=place(d.low, d.mean),
-            mean=place(d.mean),
-            high=place(d.high, d.mean),
-            zero=place(0.0),
+            low=percent(d.low, d.mean),
+            mean=percent(d.mean),
+            high=percent(d.high, d.mean),
+            zero=percent(0.0),
         )
         for title, method, d in drawn
     ]
 
 
-def _lone(difference: Paired, found: Found) -> str:
+def _lone(difference: Paired, results: SceneResults) -> str:
     """Says that a difference is of one seed, where others on the page are of more."""
-    seeds = max(len(row.runs) for row in found.rows)
+    seeds = max(len(row.runs) for row in results.rows)
     return " (one seed)" if difference.seeds == 1 < seeds else ""
 
 
-def _choice(found: Found) -> str:
+def _choice(results: SceneResults) -> str:
     said = []
-    if found.choices > 1:
+    if results.choices > 1:
         said.append(
-            f"The folder holds {found.choices} divisions and schedules of DaC; this page is about "
-            "the one with the most runs."
+            f"The folder holds {results.choices} divisions and schedules of DaC; this page is "
+            "about the one with the most runs."
         )
-    if found.other_models:
-        names = ", ".join(one_line(name) for name in found.other_models)
+    if results.other_models:
+        names = ", ".join(one_line(name) for name in results.other_models)
         said.append(
-            f"It is about the model {one_line(found.model)}, which has the most runs; left out: "
+            f"It is about the model {one_line(results.model)}, which has the most runs; left out: "
             f"{names}."
         )
     return " ".join(said)

@@ -10,18 +10,18 @@ import base64
 import hashlib
 from pathlib import Path
 
-import jinja2
-
 from dac.page.chart import chart
+from dac.page.comparison import comparison, cover
 from dac.page.facts import facts
-from dac.page.found import Found, find
+from dac.page.results import SceneResults, load_results
 from dac.page.table import tables
-from dac.page.turning import lighter, turning
-from dac.page.views import cover, views
+from dac.page.turning import turning
 from dac.page.words import words
-from dac.report.figures.convergence import SHOWN_DECIBELS
+from dac.report.curves import SHOWN_DECIBELS
 from dac.report.methods import METHOD_COLOURS, model_name
-from dac.report.style import group_colours
+from dac.report.notes import ORACLE, unsure
+from dac.report.style import group_colours, lighter
+from dac.report.table_files import template
 from dac.report.text import one_line
 from dac.storage.artifacts import write_file
 
@@ -43,38 +43,33 @@ def write_page(results: Path, scene: str, out: Path) -> int:
     Raises:
         UserError: nothing was scored yet; a file is damaged; the file can't be written.
     """
-    page = page_text(find(results, scene)).encode("utf-8")
+    page = page_text(load_results(results, scene)).encode("utf-8")
     write_file(out, lambda part: part.write_bytes(page))
     return len(page)
 
 
-def page_text(found: Found) -> str:
+def page_text(results: SceneResults) -> str:
     """The page; equal results give equal text."""
-    partition = found.partition
-    turn = None if partition is None else turning(found.scene, partition, found.points)
+    partition = results.partition
+    turn = None if partition is None else turning(results.scene, partition, results.points)
     style = _asset("page.css") + _colours(0 if partition is None else partition.count)
     script = "\n".join(_asset(name) for name in _SCRIPTS)
-    template = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_ASSETS),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("page.html")
-    return template.render(
-        name=one_line(found.main.scene),
-        model=one_line(model_name(found.model)),
+    return template("page.html", _ASSETS).render(
+        name=one_line(results.main.scene),
+        model=one_line(model_name(results.model)),
         division="" if partition is None else one_line(partition.division),
         notes=() if partition is None else [one_line(note, 300) for note in partition.notes],
-        cover=cover(found.scene, found.points),
-        words=words(found),
-        tables=tables(found),
+        cover=cover(results.scene, results.points),
+        words=words(results),
+        tables=tables(results),
         turn=turn,
-        chart=chart(found),
-        views=views(found),
-        facts=facts(found),
+        chart=chart(results),
+        comparison=comparison(results),
+        facts=facts(results),
+        oracle=ORACLE,
+        unsure=unsure("not a gain."),
         cut_off=f"{SHOWN_DECIBELS:g}",
-        seeds=max(len(row.runs) for row in found.main.rows),
+        seeds=max(len(row.runs) for row in results.main.rows),
         style=style,
         script=script,
         policy=_policy(style, script),

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Controls:
     dac: Row | None
 
 
-def controls(records: Sequence[Path], divisions: Mapping[str, tuple[str, int]]) -> list[Controls]:
+def controls(records: Sequence[Path], divisions: Mapping[str, Sequence[Any]]) -> list[Controls]:
     """Pick the controls of every scene and model, mode by mode of DaC in its configured division.
 
     Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,9 +16,8 @@ from scipy.ndimage import uniform_filter
 
 from dac.errors import UserError
 from dac.evaluation.metrics import SMALLEST_ERROR
-from dac.evaluation.records import Evaluation
 from dac.evaluation.truth import truth_image, usable_pixels
-from dac.report.renders import load_array
+from dac.report.renders import Renders, common_views
 from dac.scenes.scene import Scene
 
 Floats = NDArray[np.float64]
@@ -34,48 +32,48 @@ class PointScores:
 
     Attributes:
         psnr: (M, P) dB for M methods; NaN where no view sees the point.
-        views: (P,) how many scored views see each point.
+        seen: (P,) how many of the scored views see each point.
+        views: how many all methods score.
     """
 
     psnr: Floats
-    views: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    views: int
 
 
-def point_scores(scene: Scene, xyz: Floats, evaluations: Sequence[Path]) -> PointScores:
+def point_scores(scene: Scene, xyz: Floats, methods: Sequence[Renders]) -> PointScores:
     """Project errors of scored views on points.
 
-    Which views see a point is decided once, by the first evaluation's depth, so that every method
-    is judged by the same pixels.
+    Which views see a point is decided once, by the first method's depth, so that every method is
+    judged by the same pixels.
 
     Args:
         scene: of the evaluations.
         xyz: (P, 3) points in the world.
-        evaluations: M evaluation folders.
+        methods: M evaluations.
 
     Raises:
-        UserError: an evaluation is missing or damaged, or they score no common view.
+        UserError: their arrays are missing or damaged, or they score no common view.
     """
-    records = [Evaluation.load(folder) for folder in evaluations]
-    places = [{image.name: i for i, image in enumerate(record.images)} for record in records]
-    common = [name for name in places[0] if all(name in place for place in places)]
+    common = common_views(methods)
     if not common:
-        raise UserError(evaluations[-1], "shares no scored view with the others", "score the same")
-    renders = [load_array(folder, "renders.npy") for folder in evaluations]
-    depths = load_array(evaluations[0], "depth.npy")
-    total, count = np.zeros((len(records), len(xyz))), np.zeros(len(xyz), np.int64)
+        what = "shares no scored view with the others"
+        raise UserError(methods[-1].folder, what, "score the same")
+    total, count = np.zeros((len(methods), len(xyz))), np.zeros(len(xyz), np.int64)
     for name, view in zip(common, scene.indices(common), strict=True):
-        points, rows, columns = _seen(scene, view, xyz, np.asarray(depths[places[0][name]]))
+        depth = np.asarray(methods[0].depth[methods[0].index[name]])
+        points, rows, columns = _seen(scene, view, xyz, depth)
         truth = truth_image(scene, view).double().numpy()
         usable = usable_pixels(scene, view)
         if usable is not None:
             kept = usable.numpy()[rows, columns]
             points, rows, columns = points[kept], rows[kept], columns[kept]
         count[points] += 1
-        for method, (render, place) in enumerate(zip(renders, places, strict=True)):
-            error = ((render[place[name]] / 255.0 - truth) ** 2).mean(axis=-1)
-            total[method, points] += uniform_filter(error, WINDOW, mode="nearest")[rows, columns]
+        for index, method in enumerate(methods):
+            error = ((method.image(name) / 255.0 - truth) ** 2).mean(axis=-1)
+            total[index, points] += uniform_filter(error, WINDOW, mode="nearest")[rows, columns]
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return PointScores(-10.0 * np.log10(np.maximum(mean, SMALLEST_ERROR)), count)
+    return PointScores(-10.0 * np.log10(np.maximum(mean, SMALLEST_ERROR)), count, len(common))
 
 
 def _seen(

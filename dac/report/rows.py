@@ -2,17 +2,15 @@
 
 A row's numbers are means over its seeds, with sample standard deviations where there are several.
 Two rows are compared view by view and seed by seed (`statistics.py`); without the 2x baseline's
-gain over 1x, no difference can be read: while twice the steps still give more than `SATURATED`, a
-comparison is about training speed.
+gain over 1x, no difference can be read (`notes.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +23,7 @@ from dac.report.text import for_figure, one_line
 
 METRICS = ("psnr", "ssim", "ms_ssim")
 DECIMALS = {"psnr": 2, "ssim": 3, "ms_ssim": 3}
-SATURATED = 0.6  # dB; the paper's baselines gain 0.1 to 0.6
+SEVERAL_MODELS = ("experts", "oracle")  # which stand out of the contest for the best
 
 
 @dataclass(frozen=True)
@@ -98,38 +96,6 @@ class Row:
         differences = self.differences(other)
         return None if differences is None else paired([differences])
 
-    def numbers(self) -> dict[str, Any]:
-        """What a CSV says of it."""
-        label = asdict(self.label)
-        means = {metric: self.mean(metric) for metric in METRICS}
-        spreads = {f"{metric}_std": self.spread(metric) for metric in METRICS}
-        scene = {"scene": self.scene, "seeds": len(self.runs)}
-        return scene | label | means | spreads | self.cost
-
-
-# Columns that every table's CSV has.
-NUMBERS = [
-    *("model", "method", "division", "K", "mode", "distill_steps", "steps", "seeds"),
-    *METRICS,
-    *(f"{metric}_std" for metric in METRICS),
-    *("total_steps", "training_seconds", "longest_path_seconds"),
-]
-# Attributes of a difference, and what a CSV calls them after the prefix.
-_DIFFERENCE = {name: name for name in ("mean", "low", "high", "won", "views", "seeds")} | {
-    "mean": "psnr"
-}
-
-
-def difference_numbers(difference: Paired | None, prefix: str) -> dict[str, float | None]:
-    """What a CSV says of a difference; empty where there is none."""
-    values = dict.fromkeys(_DIFFERENCE) if difference is None else asdict(difference)
-    return {f"{prefix}_{_DIFFERENCE[name]}": value for name, value in values.items()}
-
-
-def difference_columns(prefix: str) -> list[str]:
-    """The columns of `difference_numbers`."""
-    return [f"{prefix}_{name}" for name in _DIFFERENCE.values()]
-
 
 @dataclass(frozen=True)
 class SceneRows:
@@ -188,12 +154,12 @@ def load_rows(records: Sequence[Path]) -> list[Row]:
         group[record.label.seed] = record
     scenes = list(dict.fromkeys(scene for scene, _ in groups))
 
-    def place(row: Row) -> tuple[int, str, int, int]:
+    def order(row: Row) -> tuple[int, str, int, int]:
         label = row.label
         return scenes.index(row.scene), label.model, method_rank(label.method), label.steps
 
     rows = [Row.of([group[seed] for seed in sorted(group)]) for group in groups.values()]
-    return sorted(rows, key=place)
+    return sorted(rows, key=order)
 
 
 def check_same_views(rows: Sequence[Row]) -> None:
@@ -232,6 +198,13 @@ def rows_like(rows: Sequence[Row], row: Row, method: str) -> list[Row]:
 def only(rows: Sequence[Row]) -> Row | None:
     """The one row; None where there is no one row."""
     return rows[0] if len(rows) == 1 else None
+
+
+def minus(ours: Row | None, reference: Row | None) -> Paired | None:
+    """As `Row.minus`; None where either doesn't exist, or both are one."""
+    if ours is None or reference is None or ours is reference:
+        return None
+    return ours.minus(reference)
 
 
 def reference_of(row: Row, rows: Sequence[Row]) -> Row | None:

@@ -17,11 +17,11 @@ import pytest
 
 from dac.cli.main import main
 from dac.errors import UserError
-from dac.page.found import Schedule, find
+from dac.page.results import Setup, load_results
 from dac.page.table import tables
 from dac.page.words import words
 from dac.page.write import page_text, write_page
-from dac.report.tables.main import main_table, printed_main_table
+from dac.report.tables import main as main_table
 
 Make = Callable[..., Path]
 NAMES = [
@@ -63,7 +63,7 @@ class _Page(HTMLParser):
 
 
 def _page(results: Path, scene: str = "toy") -> _Page:
-    return _Page(page_text(find(results, scene)))
+    return _Page(page_text(load_results(results, scene)))
 
 
 def _sections(page: _Page) -> list[str]:
@@ -71,29 +71,33 @@ def _sections(page: _Page) -> list[str]:
 
 
 def test_the_scores_are_those_of_the_main_table(make_results: Make, tmp_path: Path) -> None:
-    results = make_results(tmp_path, gains=(0.4, -0.1, 0.3, -0.2))
-    ours = tables(find(results, "toy"))
-    table = main_table(sorted(results.rglob("evaluation.json")))
-    printed = printed_main_table(table)
-    column = {name: printed.head.index(name) for name in printed.head}
-    theirs = {row[column["Model"]]: row for row in printed.rows}
-    assert len(ours.main) == len(theirs) == 5 and ours.controls == ()
-    for score in ours.main:
-        row = theirs[score.name]
-        for metric, name in zip(score.metrics, ("PSNR ↑", "SSIM ↑", "MS-SSIM ↑"), strict=True):
-            spread = f" ± {metric.spread}" if metric.spread else ""
-            assert f"{metric.mean}{spread}" == row[column[name]]
-        assert (score.gain, score.won) == (row[column["Gain"]], row[column["Won"]])
-        assert (score.steps, score.seconds) == (row[column["Steps"]], row[column["Seconds"]])
-    assert [score.over for score in ours.main].count("KPlanes (2x)") == 2
+    results = make_results(tmp_path / "results", gains=(0.4, -0.1, 0.3, -0.2))
+    scores = tables(load_results(results, "toy")).scores
+    files = {kind: tmp_path / f"main.{kind}" for kind in ("csv", "md", "tex", "html")}
+    records = sorted(results.rglob("evaluation.json"))
+    main_table.write(records, files, {"paper_values": False}, "main")
+    lines = [line.strip("| ").split(" | ") for line in files["md"].read_text().splitlines()[:7]]
+    head, rows = lines[0], {line[1]: line for line in lines[2:]}
     page = _page(results)
-    assert all(score.gain in page.text for score in ours.main)
+    assert len(scores.rows) == len(rows) == 5 and set(scores.parts) == {"main"}
+    overs = []
+    for name, psnr, ssim, ms_ssim, gain, won, seeds, took in scores.cells:
+        theirs = {
+            h: t.strip("*").replace("\\", "") for h, t in zip(head, rows[name.text], strict=True)
+        }
+        assert [str(cell) for cell in (psnr, ssim, ms_ssim)] == [
+            theirs[metric] for metric in ("PSNR ↑", "SSIM ↑", "MS-SSIM ↑")
+        ]
+        assert (gain.text, won.text) == (theirs["Gain"], theirs["Won"])
+        assert (took.text, took.more) == (theirs["Steps"], f"{theirs['Seconds']} s")
+        assert seeds.text in "12" and gain.text in page.text
+        overs.append(gain.more)
+    assert overs.count("over KPlanes (2x)") == 2
 
 
 def test_costs_are_bars_of_the_largest(make_results: Make, tmp_path: Path) -> None:
-    costs = tables(find(make_results(tmp_path, modes=["paper"]), "toy")).costs
-    shares = {row.name: row.bars[0] for row in costs}
-    assert shares == {
+    costs = tables(load_results(make_results(tmp_path, modes=["paper"]), "toy")).costs
+    assert {line[0].text: (line[1].text, line[1].bar) for line in costs.cells} == {
         "KPlanes (1x)": ("100", round(100 / 3.4, 2)),
         "KPlanes (2x)": ("200", round(200 / 3.4, 2)),
         "DaC-KPlanes": ("340", 100.0),
@@ -124,22 +128,24 @@ def test_costs_are_bars_of_the_largest(make_results: Make, tmp_path: Path) -> No
 def test_the_verdict(
     make_results: Make, tmp_path: Path, options: dict[str, object], line: str
 ) -> None:
-    said = words(find(make_results(tmp_path, **{"modes": ["paper"], **options}), "toy")).verdict
+    said = words(
+        load_results(make_results(tmp_path, **{"modes": ["paper"], **options}), "toy")
+    ).verdict
     assert len(said) == 1 and said[0].replace("\xa0", " ").startswith(line)
 
 
 def test_every_mode_has_its_verdict(make_results: Make, tmp_path: Path) -> None:
-    said = words(find(make_results(tmp_path), "toy"))
+    said = words(load_results(make_results(tmp_path), "toy"))
     assert [line.split(" is ")[0] for line in said.verdict] == ["DaC (corrected)", "DaC (paper)"]
     assert "ahead" in said.verdict[0] and "behind" in said.verdict[1]
-    assert [one.zero for one in said.compared] == [said.compared[0].zero] * 4
-    for one in said.compared:
+    assert [one.zero for one in said.differences] == [said.differences[0].zero] * 4
+    for one in said.differences:
         assert 0 <= one.low <= one.mean <= one.high <= 100
         assert (one.mean > one.zero) == one.text.startswith("+")
 
 
 def test_what_was_done(make_results: Make, tmp_path: Path) -> None:
-    done = words(find(make_results(tmp_path), "toy")).done
+    done = words(load_results(make_results(tmp_path), "toy")).done
     assert done == (
         "12 training views were divided by azimuth into 2 groups, and an expert was trained on "
         "each for 100 steps. One model of the original size was distilled from them in 80 steps "
@@ -148,10 +154,12 @@ def test_what_was_done(make_results: Make, tmp_path: Path) -> None:
 
 
 def test_caveats(make_results: Make, tmp_path: Path) -> None:
-    fast = words(find(make_results(tmp_path / "fast", seeds=[0], doubling=0.61), "toy")).caveats
-    assert "training speed, not the method’s claim" in fast[0] and fast[1].startswith("One seed")
-    slow = words(find(make_results(tmp_path / "slow", doubling=0.59), "toy")).caveats
-    assert len(slow) == 1 and "nearly saturated" in slow[0]
+    fast = words(
+        load_results(make_results(tmp_path / "fast", seeds=[0], doubling=0.61), "toy")
+    ).caveats
+    assert "Not saturated" in fast[0] and fast[1].startswith("One seed")
+    slow = words(load_results(make_results(tmp_path / "slow", doubling=0.59), "toy")).caveats
+    assert len(slow) == 1 and "Nearly saturated" in slow[0]
 
 
 ALL = ["verdict", "views", "partition", "scores", "curves", "cost", "settings", "provenance"]
@@ -205,11 +213,11 @@ def test_parts_of_another_scene_are_one_line(make_results: Make, tmp_path: Path)
     renders = results / "toy/kplanes/seed0/baseline-200/evaluation/renders.npy"
     np.save(renders, np.load(renders)[:, 1:])
     with pytest.raises(UserError, match=r"renders.npy: holds other pictures"):
-        page_text(find(results, "toy"))
+        page_text(load_results(results, "toy"))
     file = results / "toy/azimuth-2/partition.json"
     file.write_text(file.read_text().replace("view00", "view99"))
     with pytest.raises(UserError, match=r"partition.json: divides other views"):
-        find(results, "toy")
+        load_results(results, "toy")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -286,8 +294,8 @@ def test_the_page_is_about_the_dac_with_the_most_runs(make_results: Make, tmp_pa
         other = record | {"label": record["label"] | change}
         (runs / run / "evaluation").mkdir(parents=True)
         (runs / run / "evaluation" / "evaluation.json").write_text(json.dumps(other))
-    found = find(results, "toy")
-    assert found.schedule == Schedule("azimuth", 2, 80, 60)
+    found = load_results(results, "toy")
+    assert found.setup == Setup("azimuth", 2, 80, 60)
     assert found.choices == 2 and "2 divisions and schedules" in words(found).choice
     # A control of the same schedule is shown; one of another schedule is none.
     assert [row.label.division for row in found.control_rows] == ["random"]

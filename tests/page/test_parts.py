@@ -16,21 +16,21 @@ from PIL import Image
 from dac.divide.partition import Partition
 from dac.divide.routing import UNOWNED, owners_of_points, owners_of_views
 from dac.evaluation.pictures import to_uint8
-from dac.evaluation.records import Evaluation
 from dac.evaluation.truth import truth_image
+from dac.page import comparison as comparison_module
 from dac.page import turning as turning_module
-from dac.page import views as views_module
 from dac.page.chart import chart, ticks
-from dac.page.found import find
-from dac.page.turning import lighter, turning
-from dac.page.views import choose, cover, views
-from dac.report.partition_geometry import HORIZON, surroundings
+from dac.page.comparison import choose, comparison, cover
+from dac.page.results import load_results
+from dac.page.turning import turning
+from dac.report.partition_view import HORIZON, surroundings
+from dac.report.renders import Renders
 
 Make = Callable[..., Path]
 
 
 def test_curves_are_those_of_the_runs_laid_end_to_end(make_results: Make, tmp_path: Path) -> None:
-    drawn = chart(find(make_results(tmp_path), "toy"))
+    drawn = chart(load_results(make_results(tmp_path), "toy"))
     assert drawn is not None
     lines = {line.name: line for line in drawn.lines}
     assert list(lines) == [
@@ -42,12 +42,13 @@ def test_curves_are_those_of_the_runs_laid_end_to_end(make_results: Make, tmp_pa
     assert lines["DaC (corrected)"].points == ((210, 18.0), (225, 19.0), (240, 20.06))
     assert [line.dashed for line in drawn.lines] == [False] * 6 + [True] * 2
     assert drawn.last == 240
-    table = dict(zip(drawn.steps, drawn.cells, strict=True))
-    assert table[100][2:4] == ("20.10", "18.00") and table[240][5] == "20.06"
+    table = {texts[0]: texts[1:] for texts in drawn.table.texts}
+    assert drawn.table.head[1:] == list(lines)
+    assert table["100"][2:4] == ["20.10", "18.00"] and table["240"][5] == "20.06"
 
 
 def test_paths_and_ticks_share_their_axes(make_results: Make, tmp_path: Path) -> None:
-    drawn = chart(find(make_results(tmp_path), "toy"))
+    drawn = chart(load_results(make_results(tmp_path), "toy"))
     assert drawn is not None
     for frame in drawn.frames:
         (y0, t0), (y1, t1) = frame.ys[0], frame.ys[-1]
@@ -75,7 +76,7 @@ def _decoded(text: str, kind: str) -> np.ndarray:
 
 
 def test_the_partition_in_space(make_results: Make, tmp_path: Path) -> None:
-    found = find(make_results(tmp_path), "toy")
+    found = load_results(make_results(tmp_path), "toy")
     assert found.partition is not None and found.points is not None
     turned = turning(found.scene, found.partition, found.points)
     middle, extent = surroundings(found.scene)
@@ -98,7 +99,7 @@ def test_the_partition_in_space(make_results: Make, tmp_path: Path) -> None:
 
 
 def test_groups_that_overlap_say_what_they_own(make_results: Make, tmp_path: Path) -> None:
-    found = find(make_results(tmp_path), "toy")
+    found = load_results(make_results(tmp_path), "toy")
     assert found.partition is not None
     first, second = found.partition.groups
     both = Partition("azimuth-overlap", (first + second[:2], second), found.partition.owner)
@@ -108,19 +109,13 @@ def test_groups_that_overlap_say_what_they_own(make_results: Make, tmp_path: Pat
 def test_many_points_and_cameras_are_thinned(
     make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = find(make_results(tmp_path), "toy")
+    found = load_results(make_results(tmp_path), "toy")
     assert found.partition is not None
     monkeypatch.setattr(turning_module, "MOST_POINTS", 10)
     monkeypatch.setattr(turning_module, "MOST_CAMERAS", 5)
     turned = turning(found.scene, found.partition, found.points)
     assert len(_decoded(turned.data["groups"], "<u2")) == 10 and len(turned.data["owners"]) == 5
     assert turned.thinned == "Drawn are 5 of 12 cameras and 10 of 40 points."
-
-
-@pytest.mark.parametrize("colour", ["#000000", "#332288", "#FFFFFF", "#0072B2"])
-def test_lighter_colours_are_no_darker_than_medium(colour: str) -> None:
-    parts = [int(lighter(colour)[i : i + 2], 16) for i in (1, 3, 5)]
-    assert max(parts) + min(parts) >= 2 * 0.6 * 255 - 2
 
 
 def test_the_cover_sees_most_points() -> None:
@@ -136,9 +131,9 @@ def test_the_cover_sees_most_points() -> None:
 def test_views_are_at_the_quartiles_of_the_gain(make_results: Make, tmp_path: Path) -> None:
     results = make_results(tmp_path, seeds=[0], modes=["paper"], gains=(0.4, -0.1, 0.3, -0.2))
     runs = results / "toy/kplanes/seed0"
-    baseline = Evaluation.load(runs / "baseline-200/evaluation")
-    ours = Evaluation.load(runs / "azimuth-2/paper/distill-80-finetune-60/evaluation")
-    names = [image.name for image in ours.images]
+    baseline = Renders(runs / "baseline-200/evaluation")
+    ours = Renders(runs / "azimuth-2/paper/distill-80-finetune-60/evaluation")
+    names = list(ours.index)
     chosen = choose(baseline, ours)
     assert [name for name, *_ in chosen] == [names[0], names[2], names[1], names[3]]
     assert [round(gain, 6) for *_, gain in chosen] == [0.4, 0.3, -0.1, -0.2]
@@ -153,8 +148,8 @@ def _pixels(uri: str) -> np.ndarray:
 
 
 def test_pictures_are_the_renders_to_the_last_bit(make_results: Make, tmp_path: Path) -> None:
-    found = find(make_results(tmp_path), "toy")
-    shown = views(found)
+    found = load_results(make_results(tmp_path), "toy")
+    shown = comparison(found)
     assert shown is not None and "stored without loss" in shown.rule
     for view in shown.views:
         index = found.scene.indices([view.name])[0]
@@ -168,11 +163,11 @@ def test_pictures_are_the_renders_to_the_last_bit(make_results: Make, tmp_path: 
 def test_pictures_keep_within_their_budget(
     make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = find(make_results(tmp_path), "toy")
-    whole = views(found)
+    found = load_results(make_results(tmp_path), "toy")
+    whole = comparison(found)
     assert whole is not None
     size = sum(len(uri) for view in whole.views for uri in view.pictures) * 3 / 4
-    monkeypatch.setattr(views_module, "MOST_BYTES", size * 0.6)
-    coarse = views(found)
+    monkeypatch.setattr(comparison_module, "MOST_BYTES", size * 0.6)
+    coarse = comparison(found)
     assert coarse is not None and "WebP of quality" in coarse.rule
     assert sum(len(uri) for v in coarse.views for uri in v.pictures) * 3 / 4 <= size * 0.6

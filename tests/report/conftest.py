@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import toy
+from matplotlib.figure import Figure
 
 from dac.evaluation.pictures import to_uint8
 from dac.evaluation.records import Cost, Evaluation, ImageScore, Label, mean_of
 from dac.evaluation.truth import truth_image
-from dac.report.runs import SceneRuns
+from dac.scenes.points import Points
 
 Recorder = Callable[..., Path]
 
@@ -83,9 +86,77 @@ def record(tmp_path: Path) -> Recorder:
     return write
 
 
+@dataclass(frozen=True)
+class Written:
+    """A table's files, read again: the CSV's numbers, and the others' text."""
+
+    files: dict[str, Path]
+    csv: pd.DataFrame
+    md: str
+    tex: str
+    html: str
+
+    @property
+    def rows(self) -> list[str]:
+        """Of the Markdown, below the head."""
+        return self.md.split("\n\n")[0].splitlines()[2:]
+
+
 @pytest.fixture
-def runs(tmp_path: Path) -> SceneRuns:
-    """Run folders with curves; an interlevel term appears late, as it does in training."""
+def written(tmp_path: Path) -> Callable[..., Written]:
+    """`written(module, records, study, **settings)` has a module of `dac.report.tables` write."""
+
+    def write(module: Any, records: Sequence[Path], study: str = "", **settings: Any) -> Written:
+        files = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "md", "tex", "html")}
+        module.write(records, files, {"paper_values": False} | settings, study)
+        texts = {kind: files[kind].read_text("utf-8") for kind in ("md", "tex", "html")}
+        names = dict.fromkeys(("scene", "name", "model", "mode", "division"), str)
+        table = pd.read_csv(files["csv"], dtype=names, keep_default_na=False, na_values=[""])
+        return Written(files, table, **texts)
+
+    return write
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Callable[..., dict[str, Path]]:
+    """`drawn(module, called=..., settings=..., **inputs)` has a figure's module draw.
+
+    It draws twice and compares the bytes, for every figure must be the same each time.
+    """
+
+    def draw(
+        module: Any, *, called: str = "zoo", settings: dict[str, Any] | None = None, **inputs: Any
+    ) -> dict[str, Path]:
+        kinds = ("png", "pdf", *(["csv"] if module.__name__.endswith("convergence_study") else []))
+        files: dict[str, Path] = {}
+        for name in ("again", "figure"):
+            files = {kind: tmp_path / f"{name}.{kind}" for kind in kinds}
+            module.draw(inputs, files, settings or {}, {"scene": called, "mode": "paper"})
+        for kind in kinds:
+            assert files[kind].read_bytes() == (tmp_path / f"again.{kind}").read_bytes()
+        assert files["pdf"].read_bytes().startswith(b"%PDF")
+        return files
+
+    return draw
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are written from now on, to look into."""
+    kept: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *args: Any, **kwargs: Any) -> None:
+        kept.append(figure)
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return kept
+
+
+@pytest.fixture
+def curves(tmp_path: Path) -> dict[str, list[Path]]:
+    """Each run's curve, as figures take them; an interlevel term comes late, as in training."""
 
     def run(name: str, steps: int, terms: tuple[str, ...]) -> Path:
         at = [steps // 4 * i for i in range(1, 5)]
@@ -100,28 +171,36 @@ def runs(tmp_path: Path) -> SceneRuns:
         }
         (tmp_path / name).mkdir()
         (tmp_path / name / "curve.json").write_text(json.dumps(curve))
-        return tmp_path / name
+        return tmp_path / name / "curve.json"
 
     photo = ("photometric", "plane_tv")
-    return SceneRuns(
-        scene="a_b",
-        baseline_1x=run("baseline-100", 100, photo),
-        baseline_2x=run("baseline-200", 200, photo),
-        experts=[run(f"expert{i}", 100 + 20 * i, photo) for i in range(3)],
-        distill=run("distill", 80, ("colour", "alpha")),
-        finetune=run("finetune", 60, photo),
-    )
+    return {
+        "baseline_1x": [run("baseline-100", 100, photo)],
+        "baseline_2x": [run("baseline-200", 200, photo)],
+        "experts": [run(f"expert{i}", 100 + 20 * i, photo) for i in range(3)],
+        "distill": [run("distill", 80, ("colour", "alpha"))],
+        "finetune": [run("finetune", 60, photo)],
+    }
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """A folder with `scene` and the evaluations `reference`, `ours` and `experts` of it.
+    """A folder with `scene`, its `points.npz`, and the evaluations `reference`, `ours`, `experts`.
 
     Each evaluation's renders are the truth, off by a constant: 0.2, but 0.1 in the left half for
-    ours; the depth is 3.3 everywhere, just behind the sphere's near side.
+    ours; the depth is 3.3 everywhere, just behind the sphere's near side, on
+    which the points are.
     """
     scene = toy.scene()
     scene.save(tmp_path / "scene")
+    xyz = np.random.default_rng(0).normal(size=(300, 3))
+    Points(
+        xyz=(0.8 * xyz / np.linalg.norm(xyz, axis=1, keepdims=True)).astype(np.float32),
+        rgb=np.zeros((300, 3), np.uint8),
+        offsets=np.zeros(301, np.int64),
+        views=np.zeros(0, np.int32),
+        error=np.zeros(300, np.float32),
+    ).save(tmp_path / "points.npz")
     truths = np.stack([truth_image(scene, view).numpy() for view in scene.test])
     for name, method in (("reference", "baseline-2x"), ("ours", "dac"), ("experts", "experts")):
         off = np.full(truths.shape, 0.2)
@@ -129,10 +208,10 @@ def study(tmp_path: Path) -> Path:
             off[:, :, :12] = 0.1
         renders = np.where(truths > 0.5, truths - off, truths + off)
         images = []
-        for place, view in enumerate(scene.test):
-            mse = float((off[place] ** 2).mean())
-            psnr = -10 * np.log10(mse) + 0.01 * place
-            routed = (place % 2, (psnr, psnr - 3.0)) if name == "experts" else (None, None)
+        for i, view in enumerate(scene.test):
+            mse = float((off[i] ** 2).mean())
+            psnr = -10 * np.log10(mse) + 0.01 * i
+            routed = (i % 2, (psnr, psnr - 3.0)) if name == "experts" else (None, None)
             images.append(ImageScore(scene.names[view], float(psnr), 0.9, None, *routed))
         folder = tmp_path / name
         folder.mkdir()

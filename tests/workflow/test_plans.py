@@ -133,9 +133,7 @@ def test_a_line_of_the_losses_reaches_distillation_and_no_expert(finished) -> No
 
 
 def test_a_line_of_a_figure_reaches_that_figure(finished) -> None:
-    with finished.edited(
-        "dac/report/figures/convergence.py", "SHOWN_DECIBELS = 12.0", "SHOWN_DECIBELS = 11.0"
-    ):
+    with finished.edited("dac/report/figures/convergence.py", '"#F3F6F5"', '"#F3F6F6"'):
         assert finished.planned() == {"freeze_convergence": 1, "convergence": 1}
     with finished.edited("dac/report/figures/losses.py", "alpha=0.2, lw=0", "alpha=0.3, lw=0"):
         assert finished.planned() == {"freeze_losses": 1, "losses": 1}

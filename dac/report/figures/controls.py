@@ -13,25 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dac.errors import UserError
 from dac.report.controls import Controls, controls_of
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import known_method, method_colour
+from dac.report.notes import of_few
 from dac.report.rows import Row, SceneRows, load_scenes
 from dac.report.statistics import Paired
-from dac.report.style import STYLE, TWO_COLUMNS, group_colours, note_below, save_figure
+from dac.report.style import TWO_COLUMNS, drawing, dress, group_colours, note_below, write_at
 from dac.report.text import for_figure, interval, one_line, signed
 from dac.report.waterfall import STAGES, Waterfall, waterfall
-
-
-def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
-    """Draw the `records`."""
-    controls_figure(inputs["records"], None, None, outputs["png"], outputs["pdf"])
-
 
 # A run further off than this is drawn at the edge, with its number: it would flatten the rest.
 SHOWN_DECIBELS = 3.0
@@ -76,12 +69,12 @@ class Panel:
     strides: set[int]
 
 
-def panels_of(records: Sequence[Path], division: str | None, K: int | None) -> list[Panel]:
+def panels_of(records: Sequence[Path]) -> list[Panel]:
     """The numbers of every scene.
 
     Args:
-        records: of the 2x baseline, and of the controls and DaC's models as far as they are there.
-        division, K: of DaC; where either is None, each scene's are those of its routed experts.
+        records: of the 2x baseline, and of the controls and DaC's models as far as they are there;
+            DaC's division is that of the scene's routed experts.
 
     Raises:
         UserError: as `load_rows` and `controls_of`; a scene has no 2x baseline, two runs of one
@@ -89,7 +82,7 @@ def panels_of(records: Sequence[Path], division: str | None, K: int | None) -> l
     """
     panels = []
     for scene in load_scenes(records):
-        chosen = _division_of(scene) if division is None or K is None else (division, K)
+        chosen = _division_of(scene)
         found = controls_of(scene, *chosen)
         modes = sorted({row.label.mode for row in found.rows if row.label.mode is not None})
         falls = [waterfall(controls_of(scene, *chosen, mode)) for mode in modes]
@@ -145,25 +138,21 @@ def _kind(row: Row, found: Controls) -> str:
     return f"{'DaC' if label.method == 'dac' else 'distilled'},{division} K = {label.K}"
 
 
-def controls_figure(
-    records: Sequence[Path], division: str | None, K: int | None, png: Path, pdf: Path
-) -> None:
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
     """Draw every control against the 2x baseline, and what each stage adds; a line each scene.
 
     Args:
-        records: `evaluation.json` files.
-        division, K: as for `panels_of`.
-        png, pdf: files to write.
+        inputs: the `records`.
+        outputs, settings, wildcards: see `dac.report.figures`.
 
     Raises:
         UserError: as `panels_of`; the files can't be written.
     """
-    panels = panels_of(records, division, K)
+    panels = panels_of(inputs["records"])
     most = max(len(panel.waterfalls) for panel in panels)
     heights = [max(1.7, 0.75 + 0.155 * len(panel.lines)) for panel in panels]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(TWO_COLUMNS, sum(heights) + 0.4), layout="constrained")
-        widths = [1.6, *[1.3 if most > 1 else 1.2 for _ in range(most)]]
+    widths = [1.6, *[1.3 if most > 1 else 1.2] * most]
+    with drawing(outputs, TWO_COLUMNS, sum(heights) + 0.4, layout="constrained") as figure:
         grid: Any = figure.subplots(
             len(panels), len(widths), squeeze=False, width_ratios=widths, height_ratios=heights
         )
@@ -175,20 +164,16 @@ def controls_figure(
                 axes.set_visible(False)
             _share_range(line[1 : 1 + len(panel.waterfalls)])
         note_below(figure, small_print(panels), 150)
-        save_figure(figure, png, pdf, dpi=300)
 
 
 def small_print(panels: Sequence[Panel]) -> str:
     """How the figure is read, and what to be careful about."""
     parts = ["Filled: the 95 % interval, paired over test views and seeds, leaves zero out."]
     gains = [line.gain for panel in panels for line in panel.lines if line.gain is not None]
-    if any(gain.seeds == 1 for gain in gains):
-        parts.append("With one seed it speaks of the views alone.")
-    if any(gain.views == 1 for gain in gains):
-        parts.append("With one view there is none.")
-    coarse = sorted(stride for panel in panels for stride in panel.strides if stride > 1)
+    parts += of_few((gain.seeds for gain in gains), (gain.views for gain in gains))
+    coarse = [stride for panel in panels for stride in panel.strides if stride > 1]
     if coarse:
-        parts.append(f"Oracle: experts compared on a grid of pixels, stride {coarse[-1]}.")
+        parts.append(f"Oracle: experts compared on a grid of pixels, stride {max(coarse)}.")
     if any(panel.waterfalls for panel in panels):
         parts.append("Right: what each stage adds; coloured lines: the views of each sector.")
     return " ".join(parts)
@@ -197,10 +182,10 @@ def small_print(panels: Sequence[Panel]) -> str:
 def _draw_lines(axes: Any, panel: Panel) -> None:
     lines = panel.lines
     axes.axvline(0, color="#555555", lw=0.8, zorder=1)
-    for place, line in enumerate(lines):
+    for y, line in enumerate(lines):
         if line.gain is not None:
-            _draw_line(axes, place, line, line.gain)
-        _write_gain(axes, place, line)
+            _draw_line(axes, y, line, line.gain)
+        _write_gain(axes, y, line)
     gains = [line.gain for line in lines if line.gain is not None]
     # Without an interval, its ends are NaN.
     ends = np.array([-0.1, 0.1, *(end for g in gains for end in (g.mean, g.low, g.high))])
@@ -210,15 +195,13 @@ def _draw_lines(axes: Any, panel: Panel) -> None:
     names = [for_figure(line.name, 36) for line in lines]
     axes.set_yticks(range(len(lines)), names, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.grid(axis="x", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
+    dress(axes, "x", bare=("left",))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("PSNR minus baseline 2x (dB)")
     axes.set_title(panel.title, loc="left", weight="bold")
 
 
-def _draw_line(axes: Any, place: int, line: Line, gain: Paired) -> None:
+def _draw_line(axes: Any, y: int, line: Line, gain: Paired) -> None:
     method = line.row.label.method
     colour = method_colour("experts" if method == "oracle" else method)
     fill = colour if line.sure else "white"
@@ -227,22 +210,16 @@ def _draw_line(axes: Any, place: int, line: Line, gain: Paired) -> None:
     if abs(mean) > SHOWN_DECIBELS:
         shape, mean = ("<", -SHOWN_DECIBELS) if mean < 0 else (">", SHOWN_DECIBELS)
     else:
-        axes.hlines(place, gain.low, gain.high, color=colour, lw=1.3, zorder=2)
-    axes.plot(mean, place, shape, ms=4.8, color=fill, mec=colour, mew=1.1, zorder=3, clip_on=False)
+        axes.hlines(y, gain.low, gain.high, color=colour, lw=1.3, zorder=2)
+    axes.plot(mean, y, shape, ms=4.8, color=fill, mec=colour, mew=1.1, zorder=3, clip_on=False)
 
 
-def _write_gain(axes: Any, place: int, line: Line) -> None:
+def _write_gain(axes: Any, y: int, line: Line) -> None:
     text = "no common seed"
     if line.gain is not None:
         text = f"{signed(line.gain.mean)} {interval(line.gain.low, line.gain.high)}"
-    axes.annotate(
-        text,
-        (1.02, place),
-        xycoords=("axes fraction", "data"),
-        va="center",
-        fontsize=6,
-        weight="bold" if line.sure else "normal",
-    )
+    weight = "bold" if line.sure else "normal"
+    write_at(axes, text, (1.02, y), "left center", share="x", weight=weight)
 
 
 def _draw_waterfall(axes: Any, fall: Waterfall) -> None:
@@ -250,21 +227,14 @@ def _draw_waterfall(axes: Any, fall: Waterfall) -> None:
         levels = [0.0, *fall.sectors[sector]]
         axes.plot(range(4), levels, color=colour, lw=0.8, marker="o", ms=2.2, alpha=0.8, zorder=4)
     level = 0.0
-    for place, (method, stage) in enumerate(zip(STAGES, fall.stages, strict=True), start=1):
+    for x, (method, stage) in enumerate(zip(STAGES, fall.stages, strict=True), start=1):
         colour = method_colour(method)
-        axes.bar(place, stage.mean, 0.62, bottom=level, color=colour, alpha=0.55, zorder=2)
+        axes.bar(x, stage.mean, 0.62, bottom=level, color=colour, alpha=0.55, zorder=2)
         after = level + stage.mean
-        axes.hlines(after, place - 0.31, place + 0.31, color=colour, lw=1.6, zorder=3)
-        axes.vlines(place, level + stage.low, level + stage.high, color="#333333", lw=0.8, zorder=3)
-        axes.annotate(
-            signed(stage.mean, 2),
-            (place, 1.0),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="top",
-            fontsize=5.5,
-            weight="bold" if stage.sure else "normal",
-        )
+        axes.hlines(after, x - 0.31, x + 0.31, color=colour, lw=1.6, zorder=3)
+        axes.vlines(x, level + stage.low, level + stage.high, color="#333333", lw=0.8, zorder=3)
+        text, weight = signed(stage.mean, 2), "bold" if stage.sure else "normal"
+        write_at(axes, text, (x, 1.0), "center top", share="y", size=5.5, weight=weight)
         level = after
     axes.axhline(0, color="#555555", lw=0.8, zorder=1)
     if np.isfinite(fall.twice):
@@ -277,21 +247,12 @@ def _dress_waterfall(axes: Any, fall: Waterfall) -> None:
     names = ["1x", "experts", "distilled", "fine-tuned"]
     axes.set_xticks(range(4), names, rotation=35, ha="right", rotation_mode="anchor")
     axes.tick_params(axis="x", length=0, labelsize=6, pad=2)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
+    dress(axes)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if np.isfinite(fall.twice):
-        axes.annotate(
-            "2x",
-            (1.0, fall.twice),
-            xycoords=("axes fraction", "data"),
-            xytext=(1, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=6,
-            color=method_colour("baseline-2x"),
-        )
+        colour = method_colour("baseline-2x")
+        at = (1.0, fall.twice)
+        write_at(axes, "2x", at, "left center", share="x", shift=(1, 0), color=colour)
     axes.set_title(f"{for_figure(fall.mode, 12)} mode", loc="left")
 
 

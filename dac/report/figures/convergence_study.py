@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
@@ -25,15 +22,18 @@ from dac.evaluation.records import Label
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import known_method, method_colour
 from dac.report.rows import Row, SceneRows, check_same_views, load_scenes
-from dac.report.style import ONE_COLUMN, STYLE, TWO_COLUMNS, note_below, save_figure
-from dac.report.table_writers import write_csv
+from dac.report.style import (
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    drawing,
+    dress,
+    note_below,
+    panel_grid,
+    write_at,
+)
+from dac.report.table import Column, values_of
+from dac.report.table_files import write_csv
 from dac.report.text import for_figure, one_line
-
-
-def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
-    """Draw the `records`, and write the numbers as `csv`."""
-    budget_figure(inputs["records"], *(outputs[kind] for kind in ("csv", "png", "pdf")))
-
 
 # Of DaC's lines, one a mode.
 _MARKERS = ("o", "s", "D", "^", "v")
@@ -65,8 +65,8 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """One panel.
+class Panel:
+    """One scene.
 
     Attributes:
         scene: its rows.
@@ -80,13 +80,34 @@ class Budget:
     dac: dict[str, list[Point]]
     beyond: list[Point]
 
+    @property
+    def lines(self) -> dict[str, list[Point]]:
+        """All of them, by name."""
+        return {"standard": self.standard, **self.dac, "beyond": self.beyond}
 
-def budgets(records: Sequence[Path], *, paper: bool = False) -> list[Budget]:
+
+# The plotted numbers: one row a point.
+COLUMNS: list[Column[tuple[str, Point]]] = [
+    Column("scene", lambda each: each[1].row.scene),
+    Column("model", lambda each: each[1].label.model),
+    Column("line", lambda each: each[0]),
+    Column("method", lambda each: each[1].label.method),
+    Column("division", lambda each: each[1].label.division),
+    Column("K", lambda each: each[1].label.K),
+    Column("mode", lambda each: each[1].label.mode),
+    Column("iterations", lambda each: each[1].iterations),
+    Column("total_steps", lambda each: each[1].total),
+    Column("psnr", lambda each: each[1].row.mean("psnr")),
+    Column("psnr_std", lambda each: each[1].row.spread("psnr")),
+    Column("seeds", lambda each: len(each[1].row.runs)),
+]
+
+
+def panels_of(records: Sequence[Path]) -> list[Panel]:
     """The panels' numbers.
 
     Args:
         records: of baselines, distilled and DaC's models; others are ignored.
-        paper: only what the paper's figure has: DaC's `paper` mode, nothing beyond the axis.
 
     Raises:
         UserError: as `load_rows` and `check_same_views`; a model of DaC's doesn't say how long it
@@ -99,86 +120,53 @@ def budgets(records: Sequence[Path], *, paper: bool = False) -> list[Budget]:
         points.sort(key=lambda point: (point.iterations, point.label.distill_steps or 0))
         baselines = [point for point in points if point.label.mode is None]
         ours = [point for point in points if point.label.mode is not None]
-        if paper:
-            ours = [point for point in ours if point.label.mode == "paper"]
         twice = [p.iterations for p in baselines if p.label.method == "baseline-2x"]
-        axis = [*twice, *(point.iterations for point in ours)] if ours else [np.inf]
-        beyond = [point for point in baselines if point.iterations > max(axis)]
-        standard = [point for point in baselines if point.iterations <= max(axis)]
+        end = max([*twice, *(point.iterations for point in ours)]) if ours else np.inf
+        beyond = [point for point in baselines if point.iterations > end]
+        standard = [point for point in baselines if point.iterations <= end]
         if points:
-            panels.append(Budget(scene, standard, _lines(ours), [] if paper else beyond))
+            panels.append(Panel(scene, standard, _lines(ours), beyond))
     if not panels:
         raise UserError("budget figure", "no record is of a baseline or of DaC", "evaluate one")
     return panels
 
 
-def budget_figure(
-    records: Sequence[Path], csv: Path, png: Path, pdf: Path, *, paper: bool = False
-) -> None:
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
     """Draw test PSNR over iterations, a panel each scene, and write the numbers.
 
     Args:
-        records: `evaluation.json` files.
-        csv, png, pdf: files to write.
-        paper: only what the paper's figure has, in lettered panels.
+        inputs: the `records`.
+        outputs: `csv` too.
+        settings, wildcards: see `dac.report.figures`.
 
     Raises:
-        UserError: as `budgets`; the files can't be written.
+        UserError: as `panels_of`; the files can't be written.
     """
-    panels = budgets(records, paper=paper)
-    write_csv(budget_table(panels), csv)
+    panels = panels_of(inputs["records"])
+    points = [(name, point) for panel in panels for name, of in panel.lines.items() for point in of]
+    write_csv(COLUMNS, values_of(COLUMNS, points), outputs["csv"])
     columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
-    rows = -(-len(panels) // columns)
+    legend_columns = 1 if columns == 1 else 3
     names = list(dict.fromkeys(name for panel in panels for name in panel.dac))
+    legend = _legend(panels, names)
     width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
-    with rc_context(STYLE):
-        handles = _handles(panels, names)
-        below = 0.45 + 0.16 * -(-len(handles) // (1 if columns == 1 else 3))
-        figure = Figure(figsize=(width, 1.9 * rows + below), layout="constrained")
-        grid: Any = figure.subplots(rows, columns, squeeze=False).flatten()
-        for place, panel in enumerate(panels):
-            _draw(grid[place], panel, names)
-            letter = f"({_letter(place)}) " if paper else ""
-            grid[place].set_title(letter + panel.scene.title, loc="left", weight="bold")
-            if place % columns == 0:
-                grid[place].set_ylabel("test PSNR (dB)")
-            if place + columns >= len(panels):
-                grid[place].set_xlabel("training iterations")
-        for axes in grid[len(panels) :]:
-            axes.set_visible(False)
-        layout = {"ncols": 1 if columns == 1 else 3, "handlelength": 3.2}
+    height = 1.9 * -(-len(panels) // columns) + 0.45 + 0.16 * -(-len(legend) // legend_columns)
+    with drawing(outputs, width, height, layout="constrained") as figure:
+        for index, (axes, panel) in enumerate(
+            zip(panel_grid(figure, len(panels), columns), panels, strict=True)
+        ):
+            _draw(axes, panel, names)
+            axes.set_title(panel.scene.title, loc="left", weight="bold")
+            if index % columns == 0:
+                axes.set_ylabel("test PSNR (dB)")
+            if index + columns >= len(panels):
+                axes.set_xlabel("training iterations")
+        handles = [Line2D([], [], **options) for options in legend]
+        layout = {"ncols": legend_columns, "handlelength": 3.2}
         note_below(figure, small_print(panels), round(22 * width), handles, **layout)
-        save_figure(figure, png, pdf, dpi=300)
 
 
-def budget_table(panels: Sequence[Budget]) -> pd.DataFrame:
-    """The plotted numbers: one row a point, seeds as mean and standard deviation."""
-    rows = []
-    for panel in panels:
-        drawn = [("standard", panel.standard), *panel.dac.items(), ("beyond", panel.beyond)]
-        for line, points in drawn:
-            for point in points:
-                label = point.label
-                rows.append(
-                    {
-                        "scene": panel.scene.scene,
-                        "model": label.model,
-                        "line": line,
-                        "method": label.method,
-                        "division": label.division,
-                        "K": label.K,
-                        "mode": label.mode,
-                        "iterations": point.iterations,
-                        "total_steps": point.total,
-                        "psnr": point.row.mean("psnr"),
-                        "psnr_std": point.row.spread("psnr"),
-                        "seeds": len(point.row.runs),
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
-def small_print(panels: Sequence[Budget]) -> str:
+def small_print(panels: Sequence[Panel]) -> str:
     """What the axes don't show."""
     ours = [point for panel in panels for line in panel.dac.values() for point in line]
     before = sorted({(p.label.K or 0, p.total - p.iterations) for p in ours})
@@ -230,7 +218,7 @@ def _lines(ours: Sequence[Point]) -> dict[str, list[Point]]:
     return lines
 
 
-def _draw(axes: Any, panel: Budget, names: Sequence[str]) -> None:
+def _draw(axes: Any, panel: Panel, names: Sequence[str]) -> None:
     _draw_line(axes, panel.standard, method_colour("baseline-2x"), "o", "-")
     for name, points in panel.dac.items():
         index = names.index(name) % len(_MARKERS)
@@ -238,23 +226,14 @@ def _draw(axes: Any, panel: Budget, names: Sequence[str]) -> None:
     for point in panel.beyond:
         colour = method_colour("baseline")
         axes.axhline(point.row.psnr.mean(), color=colour, lw=0.9, ls=_BEYOND, zorder=1)
-        axes.annotate(
-            f"{_short(point.iterations)} steps",
-            (0.01, point.row.psnr.mean()),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 1.5),
-            textcoords="offset points",
-            fontsize=6,
-            color=colour,
-        )
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
+        text, at = f"{_short(point.iterations)} steps", (0.01, point.row.psnr.mean())
+        write_at(axes, text, at, "left baseline", share="x", shift=(0, 1.5), color=colour)
+    dress(axes)
     axes.margins(x=0.06, y=0.12)
-    shown = {p.iterations for line in (panel.standard, *panel.dac.values()) for p in line}
-    at = sorted(shown)
-    apart = len(at) < 2 or np.diff(at).min() > (at[-1] - at[0]) / 8
-    axes.xaxis.set_major_locator(FixedLocator(at) if apart else MaxNLocator(5, integer=True))
+    lines = (panel.standard, *panel.dac.values())
+    shown = sorted({point.iterations for line in lines for point in line})
+    apart = len(shown) < 2 or np.diff(shown).min() > (shown[-1] - shown[0]) / 8
+    axes.xaxis.set_major_locator(FixedLocator(shown) if apart else MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
@@ -276,34 +255,28 @@ def _draw_line(axes: Any, points: Sequence[Point], colour: str, marker: str, das
             zorder=4,
         )
         if len(point.row.psnr) > 1:
-            at = [point.iterations] * len(point.row.psnr)
-            axes.plot(at, point.row.psnr, "o", ms=2.6, color=colour, alpha=0.4, mew=0, zorder=2)
+            x = [point.iterations] * len(point.row.psnr)
+            axes.plot(x, point.row.psnr, "o", ms=2.6, color=colour, alpha=0.4, mew=0, zorder=2)
 
 
-def _handles(panels: Sequence[Budget], names: Sequence[str]) -> list[Line2D]:
+def _legend(panels: Sequence[Panel], names: Sequence[str]) -> list[dict[str, Any]]:
+    """What the legend's lines look like."""
     blue, red = method_colour("baseline-2x"), method_colour("dac")
-    handles = [Line2D([], [], color=blue, marker="o", ms=4, label="standard training")]
-    for place, name in enumerate(names):
-        marker, dashes = _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_MARKERS)]
-        handles.append(
-            Line2D([], [], color=red, marker=marker, ls=dashes, ms=4, label=for_figure(name))
-        )
+    legend = [{"color": blue, "marker": "o", "ms": 4, "label": "standard training"}]
+    for index, name in enumerate(names):
+        marker, dashes = _MARKERS[index % len(_MARKERS)], _DASHES[index % len(_MARKERS)]
+        label = for_figure(name)
+        legend.append({"color": red, "marker": marker, "ls": dashes, "ms": 4, "label": label})
     lines = [line for panel in panels for line in panel.dac.values()]
     if any(point.label.method == "distilled" for line in lines for point in line):
-        fill = method_colour("distilled")
-        label = "DaC, distilled only"
-        handles.append(Line2D([], [], color=fill, mec=red, marker="o", ls="", ms=4, label=label))
+        distilled = {"color": method_colour("distilled"), "mec": red, "marker": "o", "ls": ""}
+        legend.append(distilled | {"ms": 4, "label": "DaC, distilled only"})
     if any(panel.beyond for panel in panels):
-        colour, label = method_colour("baseline"), "standard training, longer than the axis"
-        handles.append(Line2D([], [], color=colour, ls=_BEYOND, lw=0.9, label=label))
-    return handles
+        beyond = {"color": method_colour("baseline"), "ls": _BEYOND, "lw": 0.9}
+        legend.append(beyond | {"label": "standard training, longer than the axis"})
+    return legend
 
 
 def _short(steps: float) -> str:
     """30000 -> 30k."""
     return f"{steps / 1000:g}k" if steps >= 1000 else f"{steps:g}"
-
-
-def _letter(place: int) -> str:
-    rounds, index = divmod(place, 26)
-    return chr(ord("a") + index) * (rounds + 1)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,17 +19,15 @@ from dac.errors import UserError
 from dac.evaluation.records import Evaluation
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import METHOD_COLOURS
-from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure
+from dac.report.style import TWO_COLUMNS, drawing, dress, group_colours, headline
 from dac.report.text import for_figure, signed
 
-
-def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
-    """Draw the records `experts` against `baseline`."""
-    experts, baseline = (inputs[name][0].parent for name in ("experts", "baseline"))
-    experts_figure(experts, baseline, outputs["png"], outputs["pdf"])
-
-
 Floats = NDArray[np.float64]
+
+# From the baseline's colour where it is ahead to DaC's.
+_GAIN = LinearSegmentedColormap.from_list(
+    "gain", [METHOD_COLOURS["baseline-2x"], "white", METHOD_COLOURS["dac"]]
+)
 
 
 @dataclass(frozen=True)
@@ -84,24 +81,21 @@ def expert_gains(experts: Path, baseline: Path) -> ExpertGains:
     return ExpertGains(ours.scene, owner, gain, each.max(axis=1), matrix)
 
 
-def experts_figure(experts: Path, baseline: Path, png: Path, pdf: Path) -> None:
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
     """Draw each view's gain by sector, and every expert's mean gain on every sector.
 
     Args:
-        experts: evaluation of the routed experts.
-        baseline: evaluation of the baseline of as many steps.
-        png, pdf: files to write.
+        inputs: the records of the routed `experts` and of the `baseline` of as many steps.
+        outputs, settings, wildcards: see `dac.report.figures`.
 
     Raises:
         UserError: as `expert_gains`; the files can't be written.
     """
-    gains = expert_gains(experts, baseline)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(TWO_COLUMNS, 2.7))
+    gains = expert_gains(inputs["experts"][0].parent, inputs["baseline"][0].parent)
+    with drawing(outputs, TWO_COLUMNS, 2.7) as figure:
         _draw_views(figure.add_axes((0.085, 0.15, 0.53, 0.70)), gains)
         _draw_matrix(figure, gains)
-        figure.text(0.085, 0.985, for_figure(gains.scene), ha="left", va="top", weight="bold")
-        save_figure(figure, png, pdf, dpi=300)
+        headline(figure, 0.085, for_figure(gains.scene))
 
 
 def _draw_views(axes: Any, gains: ExpertGains) -> None:
@@ -123,9 +117,7 @@ def _draw_views(axes: Any, gains: ExpertGains) -> None:
     axes.set_xlim(-0.6, K - 0.4)
     axes.margins(y=0.12)
     axes.tick_params(axis="x", length=0)
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
-    axes.grid(axis="y", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
+    dress(axes, bare=("bottom",))
     axes.set_ylabel("expert minus baseline (dB)")
     routed, oracle = signed(gains.gain.mean(), 2), signed(gains.oracle.mean(), 2)
     axes.set_title(
@@ -138,9 +130,7 @@ def _draw_matrix(figure: Figure, gains: ExpertGains) -> None:
     axes: Any = figure.add_axes((0.70, 0.15, 0.28, 0.70))
     # Off its sector an expert may be lost altogether: the colours are for differences one can see.
     reach = max(1.0, float(np.nanmax(np.diag(gains.matrix), initial=0.0)))
-    axes.imshow(
-        gains.matrix, cmap=gain_colours("white"), vmin=-3 * reach, vmax=3 * reach, aspect="auto"
-    )
+    axes.imshow(gains.matrix, cmap=_GAIN, vmin=-3 * reach, vmax=3 * reach, aspect="auto")
     for expert in range(K):
         for sector in range(K):
             value = gains.matrix[expert, sector]
@@ -164,9 +154,3 @@ def _draw_matrix(figure: Figure, gains: ExpertGains) -> None:
     axes.tick_params(length=0)
     axes.set(xlabel="sector of the test views", ylabel="expert")
     axes.set_title("mean gain over the baseline (dB)", pad=5)
-
-
-def gain_colours(middle: str) -> LinearSegmentedColormap:
-    """Diverging colours: the baseline's where it is ahead, `middle` at zero, DaC's where DaC is."""
-    ends = (METHOD_COLOURS["baseline-2x"], METHOD_COLOURS["dac"])
-    return LinearSegmentedColormap.from_list("gain", [ends[0], middle, ends[1]])

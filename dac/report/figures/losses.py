@@ -7,74 +7,55 @@ curve.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
+from dac.report.curves import load_curve
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
-from dac.report.runs import SceneRuns, load_curve
-from dac.report.style import STYLE, TWO_COLUMNS, group_colours, save_figure
+from dac.report.style import TWO_COLUMNS, count_steps, drawing, dress, group_colours, headline
 from dac.report.text import for_figure
 from dac.training.curve import Curve
-
-
-def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
-    """Draw the loss terms of each run's `curve.json`."""
-    losses_figure(
-        SceneRuns(
-            scene=wildcards["scene"],
-            baseline_1x=inputs["baseline_1x"][0].parent,
-            baseline_2x=inputs["baseline_2x"][0].parent,
-            experts=[file.parent for file in inputs["experts"]],
-            distill=inputs["distill"][0].parent,
-            finetune=inputs["finetune"][0].parent,
-        ),
-        outputs["png"],
-        outputs["pdf"],
-    )
-
 
 # Terms of the conquer phase are solid, what regularises every phase is dashed.
 REGULARISERS = ("interlevel", "distortion", "plane_tv", "proposal_tv")
 
 
-def losses_figure(runs: SceneRuns, png: Path, pdf: Path) -> None:
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
     """Draw the loss terms of each phase over its steps; the experts' as mean and range.
 
     Args:
-        runs: run folders; each holds curve.json.
-        png, pdf: files to write.
+        inputs: `curve.json` of the runs `baseline_2x`, `experts`, `distill` and `finetune`.
+        outputs, settings: see `dac.report.figures`.
+        wildcards: `scene`.
 
     Raises:
         UserError: a curve is missing or damaged; the files can't be written.
     """
-    phases = {
-        "baseline 2x": [load_curve(runs.baseline_2x)],
-        f"{len(runs.experts)} experts (mean, range)": [load_curve(run) for run in runs.experts],
-        "distillation": [load_curve(runs.distill)],
-        "fine-tuning": [load_curve(runs.finetune)],
+    titles = {
+        "baseline_2x": "baseline 2x",
+        "experts": f"{len(inputs['experts'])} experts (mean, range)",
+        "distill": "distillation",
+        "finetune": "fine-tuning",
     }
+    phases = {title: [load_curve(file) for file in inputs[of]] for of, title in titles.items()}
     names = _term_names([curve for curves in phases.values() for curve in curves])
     colours = dict(zip(names, group_colours(len(names)), strict=True))
-    with rc_context(STYLE):
-        figure = Figure(figsize=(TWO_COLUMNS, 2.5))
+    with drawing(outputs, TWO_COLUMNS, 2.5) as figure:
         panels: list[Any] = []
         for index, (title, curves) in enumerate(phases.items()):
-            place = (0.072 + 0.234 * index, 0.33, 0.212, 0.50)
-            axes: Any = figure.add_axes(place, sharey=panels[0] if panels else None)
+            box = (0.072 + 0.234 * index, 0.33, 0.212, 0.50)
+            axes: Any = figure.add_axes(box, sharey=panels[0] if panels else None)
             panels.append(axes)
             for name in names:
                 _draw(axes, curves, name, colours[name])
             _dress(axes, title, first=index == 0)
         panels[0].set_ylabel("weighted loss")
-        figure.text(0.072, 0.985, for_figure(runs.scene), ha="left", va="top", weight="bold")
+        headline(figure, 0.072, for_figure(wildcards["scene"]))
         _legend(figure, colours)
-        save_figure(figure, png, pdf, dpi=300)
 
 
 def _term_names(curves: Sequence[Curve]) -> list[str]:
@@ -105,13 +86,10 @@ def _draw(axes: Any, curves: Sequence[Curve], name: str, colour: str) -> None:
 def _dress(axes: Any, title: str, *, first: bool) -> None:
     axes.set_yscale("log")
     axes.set_title(title, pad=4)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
+    dress(axes)
     axes.set_xlim(left=0)
     axes.set_xlabel("steps")
-    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    count_steps(axes, 3)
     axes.yaxis.set_major_locator(LogLocator(numticks=8))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="y", which="minor", left=False)

@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -24,17 +21,11 @@ from numpy.typing import NDArray
 from dac.errors import UserError
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import method_colour
+from dac.report.notes import of_few
 from dac.report.rows import Row, SceneRows, check_same_views, load_scenes
 from dac.report.statistics import Paired
-from dac.report.style import STYLE, TWO_COLUMNS, note_below, save_figure
-from dac.report.table_writers import write_csv
+from dac.report.style import TWO_COLUMNS, drawing, dress, note_below, panel_grid, write_at
 from dac.report.text import for_figure, interval, one_line, signed
-
-
-def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
-    """Draw the `records`."""
-    overlap_figure(inputs["records"], None, outputs["png"], outputs["pdf"])
-
 
 OVERLAPPING = "azimuth-overlap"
 NARROW = 4.6  # inches: the width of a single panel, and of the legend below it
@@ -99,7 +90,7 @@ def panels_of(records: Sequence[Path]) -> list[Panel]:
                 what = f"has two runs of one kind: {dot.kind}, {one_line(dot.mode or 'no')} mode"
                 raise UserError(f"scene {one_line(scene.scene)}", what, "give one of them")
             chosen[dot.mode, dot.kind] = dot
-        dots = [chosen[place] for place in sorted(chosen)]
+        dots = [chosen[key] for key in sorted(chosen)]
         check_same_views([dot.row for dot in dots])
         differences = {}
         for (mode, kind), dot in chosen.items():
@@ -115,62 +106,29 @@ def panels_of(records: Sequence[Path]) -> list[Panel]:
     return panels
 
 
-def overlap_figure(records: Sequence[Path], csv: Path | None, png: Path, pdf: Path) -> None:
-    """Draw the PSNR with disjoint groups and with overlapping sectors, and write the numbers.
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw the PSNR with disjoint groups and with overlapping sectors.
 
     Args:
-        records: `evaluation.json` files.
-        csv: file for the plotted numbers; None: not wanted.
-        png, pdf: files to write.
+        inputs: the `records`.
+        outputs, settings, wildcards: see `dac.report.figures`.
 
     Raises:
         UserError: as `panels_of`; the files can't be written.
     """
-    panels = panels_of(records)
-    if csv is not None:
-        write_csv(overlap_table(panels), csv)
+    panels = panels_of(inputs["records"])
     modes = sorted({mode for panel in panels for mode in panel.modes})
     columns = min(len(panels), 5 if len(modes) == 1 else 3)
-    rows = -(-len(panels) // columns)
     span = max(LEAST_SPAN, *(np.ptp(_all_values(panel)) for panel in panels))
-    with rc_context(STYLE):
-        width = TWO_COLUMNS if columns > 1 else NARROW
-        figure = Figure(figsize=(width, 2.1 * rows + 0.6), layout="constrained")
-        grid: Any = figure.subplots(rows, columns, squeeze=False).flatten()
-        for place, panel in enumerate(panels):
-            _draw(grid[place], panel, modes, 1.6 * span)
-            if place % columns == 0:
-                grid[place].set_ylabel("test PSNR (dB)")
-        for axes in grid[len(panels) :]:
-            axes.set_visible(False)
+    width = TWO_COLUMNS if columns > 1 else NARROW
+    height = 2.1 * -(-len(panels) // columns) + 0.6
+    with drawing(outputs, width, height, layout="constrained") as figure:
+        grid = panel_grid(figure, len(panels), columns)
+        for index, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
+            _draw(axes, panel, modes, 1.6 * span)
+            if index % columns == 0:
+                axes.set_ylabel("test PSNR (dB)")
         note_below(figure, small_print(panels), round(22 * width), _handles(panels), ncols=3)
-        save_figure(figure, png, pdf, dpi=300)
-
-
-def overlap_table(panels: Sequence[Panel]) -> pd.DataFrame:
-    """The plotted numbers: one row a dot, the difference in the row of the overlapping sectors."""
-    rows = []
-    for panel in panels:
-        for dot in panel.dots:
-            label = dot.row.label
-            row: dict[str, Any] = {
-                "scene": panel.scene.scene,
-                "model": label.model,
-                "method": label.method,
-                "division": label.division,
-                "K": label.K,
-                "mode": label.mode,
-                "psnr": dot.row.mean("psnr"),
-                "psnr_std": dot.row.spread("psnr"),
-                "seeds": len(dot.row.runs),
-            }
-            found = panel.differences.get(dot.mode)
-            shown = found if dot.kind == "overlapping" else None
-            for column in ("mean", "low", "high"):
-                name = f"over_disjoint_{column}"
-                row[name] = None if shown is None else getattr(shown, column)
-            rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def _kind(row: Row) -> str:
@@ -191,14 +149,13 @@ def small_print(panels: Sequence[Panel]) -> str:
     if any(panel.differences for panel in panels):
         text = "Above: overlapping minus disjoint, paired, 95 % interval (bold: without zero)."
         parts.append(text)
-    if any(found.views == 1 for panel in panels for found in panel.differences.values()):
-        parts.append("[--]: of one test view there is none.")
-    return " ".join(parts)
+    found = [one for panel in panels for one in panel.differences.values()]
+    return " ".join(parts + of_few((one.seeds for one in found), (one.views for one in found)))
 
 
 def _draw(axes: Any, panel: Panel, modes: Sequence[str], span: float) -> None:
     """Dots of one scene: the baseline, then a pair each mode."""
-    left = {mode: 1.0 + 2.6 * place for place, mode in enumerate(modes)}
+    left = {mode: 1.0 + 2.6 * index for index, mode in enumerate(modes)}
     for dot in panel.dots:
         pair = left.get(dot.mode, 0.0)
         _draw_dot(axes, {"baseline": 0.0, "overlapping": pair + 1.0}.get(dot.kind, pair), dot)
@@ -212,14 +169,12 @@ def _draw(axes: Any, panel: Panel, modes: Sequence[str], span: float) -> None:
         _write_difference(axes, left[mode], highest + 0.06 * span, found)
     if len(modes) > 1:
         axes.set_xticks(
-            [at + 0.5 for at in left.values()], [for_figure(f"{mode} mode", 20) for mode in left]
+            [x + 0.5 for x in left.values()], [for_figure(f"{mode} mode", 20) for mode in left]
         )
     else:
         axes.set_xticks([])
     axes.tick_params(axis="x", length=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
+    dress(axes)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_title(panel.scene.title, loc="left", weight="bold")
 
@@ -239,14 +194,12 @@ def _top(dot: Dot) -> float:
 
 def _write_difference(axes: Any, x: float, y: float, found: Paired) -> None:
     axes.plot([x, x + 1], [y, y], color="#555555", lw=0.7)
-    axes.annotate(
+    write_at(
+        axes,
         f"{signed(found.mean)}\n{interval(found.low, found.high)}",
         (x + 0.5, y),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=6,
+        "center bottom",
+        shift=(0, 2),
         linespacing=1.1,
         weight="bold" if found.sure else "normal",
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, to_rgb, to_rgba
 from matplotlib.figure import Figure
@@ -24,14 +23,9 @@ from scipy import sparse
 from dac.divide.azimuth import azimuths, quantile_start
 from dac.divide.covisibility import covisibility
 from dac.divide.partition import Partition
-from dac.divide.routing import owners_of_points, owners_of_views
-from dac.report.partition_geometry import (
-    HORIZON,
-    camera_size,
-    frusta,
-    surroundings,
-)
-from dac.report.style import STYLE, TWO_COLUMNS, UNASSIGNED, group_colours, save_figure
+from dac.divide.routing import UNOWNED
+from dac.report.partition_view import HORIZON, PartitionView, partition_view
+from dac.report.style import TWO_COLUMNS, UNASSIGNED, drawing, group_colours
 from dac.report.text import for_figure
 from dac.scenes.scene import Scene
 
@@ -70,26 +64,25 @@ def partition_figure(
     Raises:
         UserError: the files can't be written.
     """
-    owner = owners_of_views(scene, partition)[list(scene.train)]
+    view = partition_view(scene, partition, points, _MOST_POINTS)
     colours = group_colours(partition.count)
-    labels = _legend_labels(partition, owner)
+    labels = [f"group {group}: {size}" for group, size in enumerate(view.sizes)]
     columns = _legend_columns(labels)
     below = 0.16 + 0.16 * -(-len(labels) // columns)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(TWO_COLUMNS, _PANEL + below + 0.33))
+    outputs = {"png": out_png, "pdf": out_pdf}
+    with drawing(outputs, TWO_COLUMNS, _PANEL + below + 0.33) as figure:
         axes = figure.add_axes(_inches(figure, 0.04, below, 3.55, _PANEL + 0.15))
-        _draw_scene(axes, scene, partition, owner, points, colours)
+        _draw_scene(axes, scene, partition, view, colours)
         if points is not None and len(points.views):
             A = covisibility(points.offsets, points.views, len(scene.names))
-            _draw_matrix(figure, below, A, scene, owner, colours)
+            _draw_matrix(figure, below, A, scene, view.owner, colours)
         else:
-            _draw_azimuths(figure, below, scene, partition, owner, colours)
+            _draw_azimuths(figure, below, scene, partition, view.owner, colours)
         handles = [Patch(facecolor=c, label=t) for c, t in zip(colours, labels, strict=True)]
         figure.legend(handles=handles, ncols=columns, **_LEGEND)
         title = f"{for_figure(scene.name)}: {partition.division}, K = {partition.count}"
         top = 1 - 0.07 / figure.get_figheight()
         figure.text(0.012, top, title, ha="left", va="top", weight="bold")
-        save_figure(figure, out_png, out_pdf, dpi=300)
 
 
 def _inches(
@@ -117,31 +110,23 @@ class _Oblique:
 
 
 def _draw_scene(
-    axes: Any,
-    scene: Scene,
-    partition: Partition,
-    owner: NDArray[np.int64],
-    points: Points | None,
-    colours: list[str],
+    axes: Any, scene: Scene, partition: Partition, view: PartitionView, colours: list[str]
 ) -> None:
-    view = _Oblique(-62.0, 38.0 if scene.space.kind == "box" else 48.0)
-    centres = scene.cameras.centres.cpu().numpy()[list(scene.train)]
-    middle, extent = surroundings(scene)
+    oblique = _Oblique(-62.0, 38.0 if scene.space.kind == "box" else 48.0)
     drawn = []
     if partition.division.startswith("azimuth"):
-        drawn.append(_draw_sectors(axes, view, partition, owner, centres, colours))
-    faces, depth = view(frusta(scene, camera_size(scene)))
-    palette = [*colours, UNASSIGNED]
-    face_colours = np.array([to_rgba(palette[group]) for group in owner])
-    behind = depth.mean(axis=(1, 2)) < view(middle)[1]
+        drawn.append(_draw_sectors(axes, oblique, partition, view.owner, _centres(scene), colours))
+    faces, depth = oblique(view.pyramids)
+    face_colours = np.array([to_rgba([*colours, UNASSIGNED][group]) for group in view.owner])
+    behind = depth.mean(axis=(1, 2)) < oblique(view.middle)[1]
     # Cameras in front are lighter, to let the scene show through.
     for chosen, order, opacity in ((behind, 2, 0.55), (~behind, 6, 0.3)):
         _draw_frusta(axes, faces[chosen], depth[chosen], face_colours[chosen], order, opacity)
     drawn.append(faces.reshape(-1, 2))
-    if points is not None and len(points.xyz):
-        drawn.append(_draw_points(axes, view, scene, owner, points, middle, extent, colours))
+    if len(view.xyz):
+        drawn.append(_draw_points(axes, oblique, view, colours))
     elif scene.space.kind == "box":
-        drawn.append(_draw_box(axes, view, scene))
+        drawn.append(_draw_box(axes, oblique, scene))
     corners = np.concatenate(drawn)
     lower, upper = corners.min(axis=0), corners.max(axis=0)
     margin = 0.03 * (upper - lower).max()
@@ -150,6 +135,12 @@ def _draw_scene(
     )
     axes.set_aspect("equal")
     axes.set_axis_off()
+
+
+def _centres(scene: Scene) -> Floats:
+    """(n, 3) of the training cameras."""
+    centres: Floats = scene.cameras.centres.cpu().numpy()[list(scene.train)]
+    return centres
 
 
 def _draw_frusta(
@@ -174,35 +165,20 @@ def _draw_frusta(
     )
 
 
-def _draw_points(
-    axes: Any,
-    view: _Oblique,
-    scene: Scene,
-    owner: NDArray[np.int64],
-    points: Points,
-    middle: Floats,
-    extent: float,
-    colours: list[str],
-) -> Floats:
+def _draw_points(axes: Any, oblique: _Oblique, view: PartitionView, colours: list[str]) -> Floats:
     """Draw points; return the picture coordinates that should be inside the frame."""
-    xyz = np.asarray(points.xyz, np.float64)
-    distance = np.linalg.norm(xyz - middle, axis=1)
-    near = np.flatnonzero(distance < HORIZON * extent)
-    if len(near) > _MOST_POINTS:
-        near = np.sort(np.random.default_rng(0).choice(near, _MOST_POINTS, replace=False))
-    if len(near) == 0:
-        return np.empty((0, 2))
-    flat, depth = view(xyz[near])
+    flat, depth = oblique(view.xyz)
     palette = np.array([to_rgb(colour) for colour in [*colours, UNASSIGNED]])
-    tint = palette[owners_of_points(scene, points, owner, len(colours))[near]]
+    tint = palette[view.groups]
     # The points' own brightness, mildly, so that the scene's shapes can be made out.
-    light = np.asarray(points.rgb, np.float64)[near].mean(axis=1, keepdims=True) / 255
+    light = view.light[:, None] / 255
     tint = np.where(light < 0.5, tint * (0.7 + 0.6 * light), 1 - (1 - tint) * (1.3 - 0.6 * light))
     # Towards the horizon they fade, so that the picture ends nowhere abruptly.
-    opacity = 0.85 * np.clip((HORIZON - distance[near] / extent) / 0.8, 0, 1)
+    distance = np.linalg.norm(view.xyz - view.middle, axis=1) / view.extent
+    opacity = 0.85 * np.clip((HORIZON - distance) / 0.8, 0, 1)
     rgba = np.column_stack([tint, opacity])
     order = np.argsort(depth)
-    size = float(np.clip(6000 / len(near), 0.25, 4.0))
+    size = float(np.clip(6000 / len(flat), 0.25, 4.0))
     axes.scatter(*flat[order].T, s=size, c=rgba[order], linewidths=0, rasterized=True, zorder=4)
     return np.percentile(flat, [2, 98], axis=0)
 
@@ -226,7 +202,7 @@ def _sector_edges(partition: Partition, phi: Floats, owner: NDArray[np.int64]) -
 
 def _draw_sectors(
     axes: Any,
-    view: _Oblique,
+    oblique: _Oblique,
     partition: Partition,
     owner: NDArray[np.int64],
     centres: Floats,
@@ -239,17 +215,17 @@ def _draw_sectors(
     for group, colour in enumerate(colours):
         around = np.linspace(edges[group], edges[group + 1], 48)
         rim = radius * np.stack([np.cos(around), np.sin(around), 0 * around], axis=1)
-        flat, _ = view(np.concatenate([np.zeros((1, 3)), rim]))
+        flat, _ = oblique(np.concatenate([np.zeros((1, 3)), rim]))
         axes.fill(*flat.T, facecolor=to_rgba(colour, 0.13), edgecolor="white", lw=1.0, zorder=0)
         drawn.append(flat)
     return np.concatenate(drawn)
 
 
-def _draw_box(axes: Any, view: _Oblique, scene: Scene) -> Floats:
+def _draw_box(axes: Any, oblique: _Oblique, scene: Scene) -> Floats:
     """The scene's bounds, where there are no points to show its place."""
     lower, upper = np.array(scene.space.box)
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
-    flat, _ = view(lower + corners * (upper - lower))
+    flat, _ = oblique(lower + corners * (upper - lower))
     for i in range(8):
         for bit in (1, 2, 4):
             if not i & bit:
@@ -269,8 +245,9 @@ def _draw_matrix(
     """Covisibility of the training views in log scale, sorted by group, by azimuth inside it."""
     axes = figure.add_axes(_inches(figure, 3.95, below + 0.14, _PANEL - 0.14, _PANEL - 0.14))
     train = np.array(scene.train)
-    phi = azimuths(scene.cameras.centres.cpu().numpy()[train])
+    phi = azimuths(_centres(scene))
     order = np.lexsort((_unwrapped(phi, owner, len(colours)), owner))
+    order = order[owner[order] != UNOWNED]
     shared = A[train[order]][:, train[order]].toarray().astype(np.float64)
     most = max(float(shared.max()), 2.0)
     axes.imshow(
@@ -279,7 +256,7 @@ def _draw_matrix(
         cmap="magma_r",
         interpolation="nearest" if len(order) > 60 else "none",
     )
-    ends = np.cumsum(np.bincount(owner, minlength=len(colours)))
+    ends = np.cumsum(np.bincount(owner[order], minlength=len(colours)))
     for end in ends[:-1]:
         axes.axhline(end - 0.5, color="black", lw=0.5)
         axes.axvline(end - 0.5, color="black", lw=0.5)
@@ -323,7 +300,7 @@ def _draw_azimuths(
     axes: Any = figure.add_axes(
         _inches(figure, 4.05, below + 0.10, 2.6, _PANEL - 0.22), projection="polar"
     )
-    centres = scene.cameras.centres.cpu().numpy()[list(scene.train)]
+    centres = _centres(scene)
     phi = azimuths(centres)
     distance = np.linalg.norm(centres, axis=1).clip(1e-12)
     polar = 90 - np.degrees(np.arcsin((centres[:, 2] / distance).clip(-1, 1)))
@@ -356,15 +333,6 @@ def _draw_azimuths(
     axes.grid(lw=0.4, color="#BBBBBB")
     axes.spines["polar"].set_linewidth(0.5)
     axes.set_title("azimuth and elevation of the cameras", pad=8)
-
-
-def _legend_labels(partition: Partition, owner: NDArray[np.int64]) -> list[str]:
-    labels = []
-    for group, views in enumerate(partition.groups):
-        owned = int((owner == group).sum())
-        more = "" if len(views) == owned else f", owns {owned}"
-        labels.append(f"group {group}: {len(views)} view{'s' * (len(views) != 1)}{more}")
-    return labels
 
 
 def _legend_columns(labels: list[str]) -> int:

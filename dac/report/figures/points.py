@@ -6,34 +6,35 @@ matplotlib's own 3D axes neither shrink points with distance nor crop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import colormaps, rc_context
-from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, Normalize
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import (
+    Colormap,
+    LinearSegmentedColormap,
+    ListedColormap,
+    Normalize,
+    to_rgb,
+)
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dac.evaluation.records import Evaluation
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import method_name
 from dac.report.point_scores import point_scores
-from dac.report.style import STYLE, TWO_COLUMNS, save_figure
+from dac.report.renders import Renders
+from dac.report.style import TWO_COLUMNS, drawing, headline, sample
 from dac.report.text import for_figure
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 
-
-def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
-    """Draw `ours` against `baseline` on the `points` of the `scene`."""
-    scene, baseline, ours = (inputs[name][0].parent for name in ("scene", "baseline", "ours"))
-    points_figure(scene, inputs["points"][0], baseline, ours, outputs["png"], outputs["pdf"])
-
-
 Floats = NDArray[np.float64]
+Panel = tuple[str, Floats, Colormap, Normalize]
 
 MOST_POINTS = 60_000
 BACKDROP = "#15171C"
@@ -50,80 +51,69 @@ class Picture:
 
     Attributes:
         index: (n,) of the points that are drawn.
-        place: (n, 2) in the picture, x to the right and y up.
+        flat: (n, 2) in the picture, x to the right and y up.
         near: (n,) size and brightness, 1 at the middle distance and more in front of it.
     """
 
     index: NDArray[np.int64]
-    place: Floats
+    flat: Floats
     near: Floats
 
 
-def points_figure(
-    scene_dir: Path, points: Path, reference: Path, ours: Path, png: Path, pdf: Path
-) -> None:
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
     """Draw two methods' PSNR on the points, and their difference.
 
     Args:
-        scene_dir: the scene's folder.
-        points: points.npz.
-        reference, ours: evaluation folders, e.g. of the 1x baseline and of the routed experts.
-        png, pdf: files to write.
+        inputs: the `scene` (a file of its folder), its `points`, and the records `baseline` and
+            `ours`, e.g. of the 1x baseline and of the routed experts.
+        outputs, settings, wildcards: see `dac.report.figures`.
 
     Raises:
         UserError: something is missing or damaged.
     """
-    scene = Scene.load(scene_dir)
-    xyz = np.asarray(Points.load(points).xyz, np.float64)
-    labels = [Evaluation.load(folder).label for folder in (reference, ours)]
-    scores = point_scores(scene, xyz, [reference, ours])
-    seen = np.flatnonzero(scores.views > 0)
+    scene = Scene.load(inputs["scene"][0].parent)
+    xyz = np.asarray(Points.load(inputs["points"][0]).xyz, np.float64)
+    methods = [Renders(inputs[name][0].parent) for name in ("baseline", "ours")]
+    scores = point_scores(scene, xyz, methods)
+    seen = np.flatnonzero(scores.seen > 0)
     if len(seen) == 0:
-        _nothing_to_show(scene.name, png, pdf)
+        # Azimuth divisions go without sparse points.
+        with drawing(outputs, TWO_COLUMNS, 0.6) as figure:
+            text = f"{scene.name}: no scored view sees a sparse point"
+            figure.text(0.5, 0.5, text, ha="center", va="center")
         return
-    if len(seen) > MOST_POINTS:
-        seen = np.sort(np.random.default_rng(0).choice(seen, MOST_POINTS, replace=False))
+    seen = sample(seen, MOST_POINTS)
     psnr = scores.psnr[:, seen]
     gain = psnr[1] - psnr[0]
     picture = look(scene, xyz[seen])
+    names = [
+        for_figure(method_name(m.record.label.method, m.record.label.model), 30) for m in methods
+    ]
+    with drawing(outputs, TWO_COLUMNS, 2.95) as figure:
+        panels = _panels(names, psnr, gain)
+        for column, (title, values, colours, norm) in enumerate(panels):
+            box = (0.006 + column * 0.333, 0.19, 0.322, 0.66)
+            _draw(figure.add_axes(box), picture, values, colours, norm)
+            figure.text(box[0], 0.865, title, ha="left", va="bottom")
+        _bars(figure, panels)
+        headline(figure, 0.006, for_figure(scene.name))
+        summary = (
+            f"{len(seen):,} points, {scores.views} test views; "
+            f"{names[1]} ahead on {100 * np.mean(gain > 0):.0f} % of the points"
+        )
+        figure.text(0.994, 0.985, summary, ha="right", va="top", color="#555555", fontsize=7)
+
+
+def _panels(names: Sequence[str], psnr: Floats, gain: Floats) -> list[Panel]:
+    """Both methods on one scale, and their difference on one about zero."""
     low, high = np.percentile(psnr, (3, 97))
     reach = max(0.5, float(np.percentile(abs(gain), 95)))
     sequential = ListedColormap(colormaps["viridis"](np.linspace(0.12, 1.0, 256)))
-    names = [for_figure(method_name(label.method, label.model), 30) for label in labels]
-    panels = [
+    return [
         (names[0], psnr[0], sequential, Normalize(low, high)),
         (names[1], psnr[1], sequential, Normalize(low, high)),
         (f"{names[1]} minus {names[0]}", gain, GAIN_COLOURS, Normalize(-reach, reach)),
     ]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(TWO_COLUMNS, 2.95))
-        for column, (title, values, colours, norm) in enumerate(panels):
-            place = (0.006 + column * 0.333, 0.19, 0.322, 0.66)
-            _draw(figure.add_axes(place), picture, values, colours, norm)
-            figure.text(place[0], 0.865, title, ha="left", va="bottom")
-        _bars(figure, panels)
-        figure.text(0.006, 0.985, for_figure(scene.name), ha="left", va="top", weight="bold")
-        summary = (
-            f"{len(seen):,} points, {len(common_views(reference, ours))} test views; "
-            f"{names[1]} ahead on {100 * np.mean(gain > 0):.0f} % of the points"
-        )
-        figure.text(0.994, 0.985, summary, ha="right", va="top", color="#555555", fontsize=7)
-        save_figure(figure, png, pdf, dpi=300)
-
-
-def _nothing_to_show(name: str, png: Path, pdf: Path) -> None:
-    """A picture that says why it is empty: azimuth divisions go without sparse points."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(TWO_COLUMNS, 0.6))
-        text = f"{name}: no scored view sees a sparse point"
-        figure.text(0.5, 0.5, text, ha="center", va="center")
-        save_figure(figure, png, pdf, dpi=300)
-
-
-def common_views(reference: Path, ours: Path) -> list[str]:
-    """Names of the views that two evaluations score."""
-    names = {image.name for image in Evaluation.load(ours).images}
-    return [image.name for image in Evaluation.load(reference).images if image.name in names]
 
 
 def look(scene: Scene, xyz: Floats) -> Picture:
@@ -172,7 +162,7 @@ def _projected(xyz: Floats, eye: Floats, target: Floats) -> Picture:
 
 
 def _draw(axes: Any, picture: Picture, values: Floats, colours: Colormap, norm: Normalize) -> None:
-    lower, upper = np.percentile(picture.place, (1, 99), axis=0)
+    lower, upper = np.percentile(picture.flat, (1, 99), axis=0)
     middle, span = (lower + upper) / 2, (upper - lower) * 1.18
     box = axes.get_position()
     shape = (box.width * TWO_COLUMNS) / (box.height * axes.figure.get_figheight())
@@ -183,17 +173,14 @@ def _draw(axes: Any, picture: Picture, values: Floats, colours: Colormap, norm: 
     )
     tint = colours(norm(values[picture.index]))
     fade = np.clip(picture.near, 0.45, 1.0)[:, None]
-    backdrop = np.array([int(BACKDROP[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-    tint[:, :3] = fade * tint[:, :3] + (1 - fade) * backdrop
+    tint[:, :3] = fade * tint[:, :3] + (1 - fade) * np.array(to_rgb(BACKDROP))
     area = float(np.clip(24_000 / max(len(picture.index), 1), 0.4, 8.0))
-    axes.scatter(*picture.place.T, s=area * picture.near**2, c=tint, linewidths=0, rasterized=True)
+    axes.scatter(*picture.flat.T, s=area * picture.near**2, c=tint, linewidths=0, rasterized=True)
     axes.set(xticks=[], yticks=[], facecolor=BACKDROP)
     axes.spines[:].set_visible(False)
 
 
-def _bars(figure: Figure, panels: list[tuple[str, Floats, Colormap, Normalize]]) -> None:
-    from matplotlib.cm import ScalarMappable
-
+def _bars(figure: Figure, panels: Sequence[Panel]) -> None:
     for (_, _, colours, norm), left, width, name in (
         (panels[0], 0.10, 0.46, "PSNR (dB)"),
         (panels[2], 0.72, 0.22, "difference (dB)"),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -21,23 +20,13 @@ from scipy.ndimage import uniform_filter
 
 from dac.errors import UserError
 from dac.evaluation.metrics import psnr_of_error
-from dac.evaluation.records import Evaluation
 from dac.evaluation.truth import truth_image, usable_pixels
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
 from dac.report.methods import METHOD_COLOURS, method_name
-from dac.report.renders import load_array
-from dac.report.style import STYLE, TWO_COLUMNS, save_figure
+from dac.report.renders import Renders, common_views
+from dac.report.style import TWO_COLUMNS, drawing
 from dac.report.text import for_figure
 from dac.scenes.scene import Scene
-
-
-def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
-    """Draw views of `scenes`, of the records `baselines` and `ours`."""
-    files = zip(inputs["scenes"], inputs["baselines"], inputs["ours"], strict=True)
-    comparisons = [Comparison(*(file.parent for file in three)) for three in files]
-    views, dpi = settings["report"]["crops"], settings["report"]["dpi"]
-    qualitative_figure(comparisons, views, outputs["png"], outputs["pdf"], dpi=dpi)
-
 
 Floats = NDArray[np.float64]
 
@@ -45,15 +34,6 @@ DETAIL = 0.22  # side of a detail, as a share of the image's shorter side
 GAP = 0.012  # between pictures, in widths of the figure
 TEXT = 0.17  # inches above a row of pictures
 TALLEST = 0.8  # height of a picture that is cut to the object, in its widths
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What one scene's rows need: the scene, and two evaluations of it."""
-
-    scene: Path
-    baseline: Path
-    ours: Path
 
 
 @dataclass(frozen=True)
@@ -73,9 +53,9 @@ class Row:
     """
 
     title: str
-    images: tuple[Floats, Floats, Floats]
-    names: tuple[str, str]
-    psnr: tuple[float, float]
+    images: list[Floats]
+    names: list[str]
+    psnr: list[float]
     details: list[tuple[int, int]]
     side: int
     frame: tuple[int, int, int, int]
@@ -83,85 +63,66 @@ class Row:
     detail_psnr: Floats
 
 
-def qualitative_figure(
-    comparisons: Sequence[Comparison], views: int, png: Path, pdf: Path, *, dpi: int = 300
-) -> None:
-    """Draw `views` rows a scene.
+def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
+    """Draw some views of each scene.
 
     Args:
-        comparisons: the scenes, and for each the evaluation of the baseline and of DaC.
-        views: rows a scene.
-        png, pdf: files to write.
-        dpi: of the pictures.
+        inputs: `scenes` (of each a file of its folder) and, in the same order, the records of their
+            `baselines` and of `ours`.
+        outputs, wildcards: see `dac.report.figures`.
+        settings: `report`, of which `crops` (views of a scene) and `dpi`.
 
     Raises:
         UserError: an evaluation is missing or damaged, or two score no common view.
     """
-    rows = [row for comparison in comparisons for row in choose_rows(comparison, views)]
+    report = settings["report"]
+    files = zip(inputs["scenes"], inputs["baselines"], inputs["ours"], strict=True)
+    rows = [
+        row
+        for scene, baseline, ours in files
+        for row in choose_rows(scene.parent, baseline.parent, ours.parent, report["crops"])
+    ]
     heights = [_row_height(row) for row in rows]
-    total = sum(heights)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(TWO_COLUMNS, total))
-        top = total
+    top = total = sum(heights)
+    with drawing(outputs, TWO_COLUMNS, total, dpi=report["dpi"]) as figure:
         for row, height in zip(rows, heights, strict=True):
             _draw_row(figure, row, top / total, total)
             top -= height
-        save_figure(figure, png, pdf, dpi=dpi)
 
 
-def choose_rows(comparison: Comparison, views: int) -> list[Row]:
-    """The rows of one scene; see the module's text for the rule."""
-    scene = Scene.load(comparison.scene)
-    records = [Evaluation.load(folder) for folder in (comparison.baseline, comparison.ours)]
-    renders = [
-        load_array(folder, "renders.npy") for folder in (comparison.baseline, comparison.ours)
-    ]
-    places = [{image.name: i for i, image in enumerate(record.images)} for record in records]
-    common = [name for name in places[0] if name in places[1]]
+def choose_rows(scene_dir: Path, baseline: Path, ours: Path, views: int) -> list[Row]:
+    """The rows of one scene and two evaluations of it; see the module's text for the rule."""
+    scene = Scene.load(scene_dir)
+    methods = [Renders(folder) for folder in (baseline, ours)]
+    common = common_views(methods)
     if not common:
-        raise UserError(
-            comparison.ours, "scores no view of the baseline's", "score the same test views"
-        )
-    gains = [
-        records[1].images[places[1][name]].psnr - records[0].images[places[0][name]].psnr
-        for name in common
-    ]
+        what = "scores no view of the baseline's"
+        raise UserError(ours, what, "score the same test views")
+    gains = [methods[1].score(view).psnr - methods[0].score(view).psnr for view in common]
     ranked = [common[i] for i in np.argsort(gains, kind="stable")[::-1]]
     count = min(views, len(ranked))
-    chosen = [ranked[(2 * i + 1) * len(ranked) // (2 * count)] for i in range(count)]
-    rows = []
-    for name in chosen:
-        pictures = [
-            render[place[name]].astype(np.float64) / 255
-            for render, place in zip(renders, places, strict=True)
-        ]
-        scores = [
-            record.images[place[name]].psnr for record, place in zip(records, places, strict=True)
-        ]
-        methods = [method_name(record.label.method, record.label.model) for record in records]
-        names = [for_figure(method, 30) for method in methods]
-        rows.append(_row(scene, name, pictures, scores, names))
-    return rows
+    ranks = [(2 * i + 1) * len(ranked) // (2 * count) for i in range(count)]
+    return [_row(scene, ranked[rank], methods) for rank in ranks]
 
 
-def _row(
-    scene: Scene, name: str, pictures: list[Floats], scores: list[float], names: list[str]
-) -> Row:
+def _row(scene: Scene, name: str, methods: Sequence[Renders]) -> Row:
     view = scene.indices([name])[0]
     truth = truth_image(scene, view).double().numpy()
     usable = usable_pixels(scene, view)
     kept = np.ones(truth.shape[:2]) if usable is None else usable.double().numpy()
+    pictures = [method.image(name).astype(np.float64) / 255 for method in methods]
     errors = [((picture - truth) ** 2).mean(axis=-1) * kept for picture in pictures]
     side = max(8, round(DETAIL * min(truth.shape[:2])))
     details = choose_details(errors[0] - errors[1], side)
     inside = np.array(
         [[error[y : y + side, x : x + side].mean() for error in errors] for y, x in details]
     )
+    labels = [method.record.label for method in methods]
     return Row(
         title=f"{for_figure(scene.name, 24)}, {for_figure(Path(name).stem, 24)}",
-        images=(truth, pictures[0], pictures[1]),
-        names=(names[0], names[1]),
-        psnr=(scores[0], scores[1]),
+        images=[truth, *pictures],
+        names=[for_figure(method_name(label.method, label.model), 30) for label in labels],
+        psnr=[method.score(name).psnr for method in methods],
         details=details,
         side=side,
         frame=_frame(scene, view, details, side),
@@ -283,8 +244,8 @@ def _captions(row: Row) -> list[str]:
     return texts
 
 
-def _picture(figure: Figure, place: tuple[float, float, float, float], image: Floats) -> Any:
-    axes: Any = figure.add_axes(place)
+def _picture(figure: Figure, box: tuple[float, float, float, float], image: Floats) -> Any:
+    axes: Any = figure.add_axes(box)
     axes.imshow(np.clip(image, 0, 1), interpolation="nearest", aspect="auto")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(color="#CCCCCC", linewidth=0.5)

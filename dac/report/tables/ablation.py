@@ -9,280 +9,271 @@ scene counting alike; the CSV has it in every row of the line (`pooled_`), besid
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dac.report.ablation import (
-    BASELINES,
     SETTINGS,
     Ablation,
-    Cells,
     Line,
-    Study,
+    Scene,
     ablation,
     setting_name,
     setting_texts,
 )
+from dac.report.columns import RUN, difference_columns
 from dac.report.methods import method_name, model_name
+from dac.report.notes import doubled, in_parentheses, of_few, unsure
 from dac.report.paper_values import AVERAGE, SLIPS, SYNTHETIC, ablation_psnr, main_scores
-from dac.report.rows import NUMBERS, SATURATED, Row, difference_columns, difference_numbers
-from dac.report.table_writers import (
-    ONE_SEED_NOTE,
-    ONE_VIEW_NOTE,
-    UNSURE,
-    PrintedTable,
-    best,
-    number,
-    with_interval,
-    write_csv,
-    write_printed,
-)
+from dac.report.rows import Row, minus
+from dac.report.statistics import Paired
+from dac.report.table import Column, Table, values_of
+from dac.report.table_files import write_csv, write_printed
 from dac.report.tables import Outputs, Settings
-from dac.report.text import MISSING, one_line
+from dac.report.text import MISSING, number, one_line, spread, with_interval
 
-
-def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: str) -> None:
-    """Write all files of the table."""
-    files = [outputs[kind] for kind in ("csv", "md", "tex", "html")]
-    write_ablation_table(study, records, *files, paper=settings["paper_values"])
-
-
-TITLES: dict[Study, str] = {
+TITLES = {
     "partitions": "The number of partitions",
     "schedule": "Distillation against fine-tuning",
     "division": "Divisions",
     "overlap": "Overlapping sectors",
 }
-COLUMNS = [
-    *("study", "scene", "setting", "reference", *NUMBERS),
-    *(*difference_columns("over_2x"), *difference_columns("over_reference")),
-    *difference_columns("pooled_over_reference"),
-]
+# What the paper prints -> where.
+IN_PAPER = {"partitions": "Table 3", "schedule": "Table 4, by the same shares"}
 
 
-def write_ablation_table(
-    study: Study,
-    records: Sequence[Path],
-    csv: Path,
-    markdown: Path,
-    latex: Path,
-    html: Path,
-    *,
-    paper: bool = False,
-) -> None:
-    """Write a study as CSV (a line for each scene and setting), Markdown, LaTeX and an HTML page.
+def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: str) -> None:
+    """Write a study: as CSV, a row for each scene and setting; else in the paper's layout.
 
     Args:
-        study: which.
         records: of DaC in every setting, and of the baselines; files or the folders that hold them.
-        csv, markdown, latex, html: files to write.
-        paper: put the paper's values beside ours.
+        outputs: the files to write.
+        settings: `paper_values`, whether to put the paper's values beside ours.
+        study: which.
 
     Raises:
         UserError: as `ablation`; the disk is full.
     """
-    table = ablation(study, records)
-    write_csv(ablation_numbers(table, paper=paper), csv)
-    write_printed(printed_ablation(table, paper=paper), markdown, latex, html)
+    table, paper = ablation(study, records), settings["paper_values"]
+    columns = _long_columns(table, paper)
+    write_csv(columns, values_of(columns, _long_rows(table)), outputs["csv"])
+    write_printed(printed_ablation(table, paper=paper), outputs)
 
 
-def ablation_numbers(table: Ablation, *, paper: bool = False) -> pd.DataFrame:
-    """Long form: one line for each scene and setting, the baselines first."""
-    lines = []
-    twice = table.baselines.get("baseline-2x", {})
-    named = [(method, None, cells) for method, cells in table.baselines.items()]
-    settings = [(setting_name(table.study, line.setting), line, line.cells) for line in table.lines]
-    for name, line, cells in [*named, *settings]:
-        against = None if line is None else table.reference_line(line.mode)
-        against = None if against is line else against
-        pooled = table.over_reference(line, cells)
-        for column in table.columns:
-            if column not in cells:
-                continue
-            row = cells[column]
-            over = None if column not in twice or row is twice[column] else row.minus(twice[column])
-            other = None if against is None else against.cells.get(column)
-            difference = None if other is None else row.minus(other)
-            numbers: dict[str, Any] = {"study": table.study, "setting": name}
-            numbers["reference"] = setting_name(table.study, table.reference)
-            numbers |= row.numbers() | difference_numbers(over, "over_2x")
-            numbers |= difference_numbers(difference, "over_reference")
-            numbers |= difference_numbers(pooled, "pooled_over_reference")
-            numbers["paper_psnr"] = _paper_psnr(table.study, line, row)
-            lines.append(numbers)
-    return pd.DataFrame(lines)[COLUMNS + (["paper_psnr"] if paper else [])]
+# --- The CSV: a row for each scene and line -------------------------------------------------------
 
 
-def printed_ablation(table: Ablation, *, paper: bool = False) -> PrintedTable:
-    """The study as text, in the paper's layout."""
-    modes = len({line.mode for line in table.lines}) > 1
-    left = modes + len(SETTINGS[table.study])
-    scenes = [one_line(name) for name in _scene_names(table)]
-    average = ["Avg"] if len(scenes) > 1 else []
-    head = [*["Mode"] * modes, *SETTINGS[table.study], *scenes, *average]
-    head += [f"− {setting_name(table.study, table.reference)}", "Steps"]
-    rows = []
-    for method, cells in table.baselines.items():
-        texts = [_baseline_name(table, method), *[""] * (left - 1)]
-        rows.append([*texts, *_cell_texts(table, None, cells, paper), *_ending(table, None, cells)])
-    for line in table.lines:
-        mode = [one_line(line.mode or MISSING)] * modes
-        texts = [*mode, *setting_texts(table.study, line.setting)]
-        ending = _ending(table, line, line.cells)
-        rows.append([*texts, *_cell_texts(table, line, line.cells, paper), *ending])
-    above = len(table.baselines)
-    changes = [
-        i for i in range(1, len(table.lines)) if table.lines[i].mode != table.lines[i - 1].mode
+@dataclass(frozen=True)
+class LongRow:
+    """A scene's runs in one line.
+
+    Attributes:
+        line: where they stand.
+        row: the runs.
+        over: their difference from the 2x baseline.
+        over_reference: from the line that all are compared with.
+        pooled: the line's, over all scenes.
+    """
+
+    line: Line
+    row: Row
+    over: Paired | None
+    over_reference: Paired | None
+    pooled: Paired | None
+
+
+def _long_columns(table: Ablation, paper: bool) -> list[Column[LongRow]]:
+    study = table.study
+
+    def name(each: LongRow) -> str:
+        return each.line.baseline or setting_name(study, each.line.setting)
+
+    return [
+        Column("study", lambda each: study),
+        Column("scene", lambda each: each.row.scene),
+        Column("setting", name),
+        Column("reference", lambda each: setting_name(study, table.reference)),
+        *RUN,
+        *difference_columns("over_2x", lambda each: each.over),
+        *difference_columns("over_reference", lambda each: each.over_reference),
+        *difference_columns("pooled_over_reference", lambda each: each.pooled),
+        *([Column("paper_psnr", lambda e: _paper(table, e.line, e.row))] if paper else []),
     ]
-    bold = set()
-    for place, values in enumerate(_columns_of_means(table)):
-        marks = best(values, 2)
-        bold |= {(above + row, left + place) for row, mark in enumerate(marks) if mark}
-    return PrintedTable(
+
+
+def _long_rows(table: Ablation) -> list[LongRow]:
+    found, twice = [], table.baseline("baseline-2x")
+    for line in table.lines:
+        reference = None if line.baseline else table.reference_of(line)
+        pooled = table.over_reference(line)
+        for scene in table.scenes:
+            if scene in line.cells:
+                row = line.cells[scene]
+                other = None if reference is None else reference.cells.get(scene)
+                over = minus(row, twice.get(scene))
+                found.append(LongRow(line, row, over, minus(row, other), pooled))
+    return found
+
+
+# --- The print: a row for each line, a column for each scene --------------------------------------
+
+
+def printed_ablation(table: Ablation, *, paper: bool = False) -> Table:
+    """The study as text, in the paper's layout."""
+    several_modes = len({line.mode for line in table.settings}) > 1
+    heads = [*["Mode"] * several_modes, *SETTINGS[table.study]]
+
+    def texts(line: Line) -> list[str]:
+        if line.baseline:
+            return [_baseline_name(table, line.baseline), *[""] * (len(heads) - 1)]
+        mode = [one_line(line.mode or MISSING)] * several_modes
+        return [*mode, *setting_texts(table.study, line.setting)]
+
+    def left(index: int) -> Column[Line]:
+        return Column(heading=heads[index], text=lambda v: texts(v["line"])[index], left=True)
+
+    columns: list[Column[Line]] = [
+        *map(left, range(len(heads))),
+        *(
+            _scene_column(table, scene, name, paper)
+            for scene, name in zip(table.scenes, _scene_names(table), strict=True)
+        ),
+        *([_average_column(table, paper)] if len(table.scenes) > 1 else []),
+        Column(
+            heading=f"− {setting_name(table.study, table.reference)}",
+            text=lambda v: _difference(table.over_reference(v["line"])),
+        ),
+        Column(heading="Steps", text=lambda v: _steps(v["line"])),
+    ]
+    return Table(
         title=TITLES[table.study],
-        head=head,
-        rows=rows,
-        bold=bold,
-        rules={above + row for row in (0, *changes)} - {0},
-        left=left,
+        columns=columns,
+        rows=values_of([Column("line", lambda line: line), *columns], table.lines),
+        contests=[None if line.baseline else "all" for line in table.lines],
+        parts=[(bool(line.baseline), line.mode) for line in table.lines],
         notes=_notes(table, paper),
     )
 
 
-# --- Texts ----------------------------------------------------------------------------------------
+def _scene_column(table: Ablation, scene: Scene, name: str, paper: bool) -> Column[Line]:
+    def mean(line: Line) -> float | None:
+        return line.cells[scene].mean("psnr") if scene in line.cells else None
+
+    def more(line: Line) -> str:
+        row = line.cells.get(scene)
+        if row is None:
+            return ""
+        return _more(row.spread("psnr"), _paper(table, line, row) if paper else None)
+
+    key = str(scene)
+    return Column(
+        key, mean, name, lambda v: number(v[key], 2), more=lambda v: more(v["line"]), best=2
+    )
+
+
+def _average_column(table: Ablation, paper: bool) -> Column[Line]:
+    synthetic = sorted(scene.lower() for scene, _ in table.scenes) == sorted(SYNTHETIC)
+
+    def more(line: Line) -> str:
+        theirs = None
+        if paper and synthetic and table.study in IN_PAPER and not line.baseline:
+            theirs = ablation_psnr(table.study, line.setting, AVERAGE)
+        return _more(_average(table, line)[1], theirs)
+
+    return Column(
+        "average",
+        lambda line: _average(table, line)[0],
+        "Avg",
+        lambda v: number(v["average"], 2),
+        more=lambda v: more(v["line"]),
+        best=2,
+    )
+
+
+def _more(deviation: float | None, theirs: float | None) -> str:
+    """What stands beside a mean: its standard deviation, and the paper's value."""
+    parts = [spread(deviation, 2), "" if theirs is None else f"({theirs:.2f})"]
+    return " ".join(part for part in parts if part)
+
+
+def _average(table: Ablation, line: Line) -> tuple[float | None, float | None]:
+    """Mean over all scenes, and its standard deviation over the seeds that all of them have."""
+    rows = [line.cells[scene] for scene in table.scenes if scene in line.cells]
+    if len(rows) < len(table.scenes):
+        return None, None
+    seeds = set.intersection(*(set(row.scores) for row in rows))
+    of_seeds = [
+        np.mean([run.mean.psnr for row in rows for run in row.runs if run.label.seed == seed])
+        for seed in sorted(seeds)
+    ]
+    mean = float(np.mean([row.mean("psnr") for row in rows]))
+    return mean, float(np.std(of_seeds, ddof=1)) if len(of_seeds) > 1 else None
+
+
+def _paper(table: Ablation, line: Line, row: Row) -> float | None:
+    """The paper's PSNR, dB."""
+    if line.baseline:
+        scores = main_scores(row.scene, row.label.method)
+        return None if scores is None else scores.psnr
+    return ablation_psnr(table.study, line.setting, row.scene) if table.study in IN_PAPER else None
+
+
+def _difference(found: Paired | None) -> str:
+    return MISSING if found is None else with_interval(found.mean, found.low, found.high)
+
+
+def _steps(line: Line) -> str:
+    """Of all runs that a cell builds on."""
+    steps = sorted({row.cost["total_steps"] for row in line.cells.values()})
+    return f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,}–{steps[-1]:,}"
 
 
 def _scene_names(table: Ablation) -> list[str]:
     """Scenes, with the model's name where a scene has several."""
-    scenes = [scene for scene, _ in table.columns]
+    scenes = [scene for scene, _ in table.scenes]
     return [
-        f"{scene} ({model_name(model)})" if scenes.count(scene) > 1 else scene
-        for scene, model in table.columns
+        one_line(f"{scene} ({model_name(model)})" if scenes.count(scene) > 1 else scene)
+        for scene, model in table.scenes
     ]
 
 
 def _baseline_name(table: Ablation, method: str) -> str:
-    models = {model for _, model in table.columns}
+    models = {model for _, model in table.scenes}
     return one_line(method_name(method, models.pop() if len(models) == 1 else "Baseline"))
-
-
-def _cell_texts(table: Ablation, line: Line | None, cells: Cells, paper: bool) -> list[str]:
-    """The scenes' cells and their average; `line` is None for a baseline."""
-    texts = []
-    for column in table.columns:
-        row = cells.get(column)
-        text = MISSING if row is None else number(row.mean("psnr"), 2, row.spread("psnr"))
-        theirs = None if row is None else _paper_psnr(table.study, line, row)
-        texts.append(f"{text} ({theirs:.2f})" if paper and theirs is not None else text)
-    if len(table.columns) == 1:
-        return texts
-    mean, spread = _average(table, cells)
-    text = number(mean, 2, spread)
-    synthetic = sorted(scene.lower() for scene, _ in table.columns) == sorted(SYNTHETIC)
-    if paper and synthetic and line is not None and table.study in ("partitions", "schedule"):
-        theirs = ablation_psnr(table.study, line.setting, AVERAGE)
-        text = text if theirs is None else f"{text} ({theirs:.2f})"
-    return [*texts, text]
-
-
-def _average(table: Ablation, cells: Cells) -> tuple[float | None, float | None]:
-    """Mean over all scenes, and its standard deviation over the seeds that all of them have."""
-    rows = [cells.get(column) for column in table.columns]
-    known = [row for row in rows if row is not None]
-    if len(known) < len(rows):
-        return None, None
-    seeds = set.intersection(*(set(row.scores) for row in known))
-    of_seeds = [
-        np.mean([run.mean.psnr for row in known for run in row.runs if run.label.seed == seed])
-        for seed in sorted(seeds)
-    ]
-    mean = float(np.mean([row.mean("psnr") for row in known]))
-    return mean, float(np.std(of_seeds, ddof=1)) if len(of_seeds) > 1 else None
-
-
-def _columns_of_means(table: Ablation) -> list[list[float | None]]:
-    """By column, what the lines contest: the scenes' means and their average."""
-    columns = [
-        [line.cells[column].mean("psnr") if column in line.cells else None for line in table.lines]
-        for column in table.columns
-    ]
-    if len(columns) > 1:
-        columns.append([_average(table, line.cells)[0] for line in table.lines])
-    return columns
-
-
-def _paper_psnr(study: Study, line: Line | None, row: Row) -> float | None:
-    if line is None:
-        scores = main_scores(row.scene, row.label.method)
-        return None if scores is None else scores.psnr
-    if study in ("partitions", "schedule"):
-        return ablation_psnr(study, line.setting, row.scene)
-    return None
-
-
-def _ending(table: Ablation, line: Line | None, cells: Cells) -> list[str]:
-    """The difference from the reference, and the steps of all runs that a cell builds on."""
-    difference = table.over_reference(line, cells)
-    steps = sorted({row.cost["total_steps"] for row in cells.values()})
-    text = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,}–{steps[-1]:,}"
-    if difference is None:
-        return [MISSING, text]
-    return [with_interval(difference.mean, difference.low, difference.high), text]
 
 
 def _notes(table: Ablation, paper: bool) -> list[str]:
     name = setting_name(table.study, table.reference)
-    several = len(table.columns) > 1
+    rows = [row for line in table.settings for row in line.cells.values()]
+    seeds = min(len(row.runs) for row in rows)
+    views = min(len(run.images) for row in rows for run in row.runs)
+    several = len(table.scenes) > 1
     notes = [
         "PSNR in dB, mean over the seeds"
-        + (" ± standard deviation" if _seeds(table) > 1 else "")
+        + (" ± standard deviation" if seeds > 1 else "")
         + f". − {name}: the mean difference from that line"
         + (", every scene counting alike" if several else "")
         + ", with its 95 % interval over views and seeds"
         + (" (of these scenes, not of others)" if several else "")
-        + f"; {UNSURE} the interval includes zero: no difference. Steps: of all runs that a cell "
-        "builds on."
+        + f"; {unsure('no difference.')} Steps: of all runs that a cell builds on.",
+        *in_parentheses(of_few([seeds], [views])),
+        _doubled(table),
     ]
-    if _seeds(table) == 1:
-        notes.append(ONE_SEED_NOTE)
-    if _views(table) == 1:
-        notes.append(ONE_VIEW_NOTE)
-    notes.append(_saturation(table))
-    if paper and table.study in ("partitions", "schedule"):
-        which = "Table 3" if table.study == "partitions" else "Table 4, by the same shares"
-        notes.append(f"In parentheses: the paper's values ({which}; baselines: Tables 1 and 2).")
-        if table.study in SLIPS:
-            notes.append(SLIPS[table.study])
+    if paper and table.study in IN_PAPER:
+        where = IN_PAPER[table.study]
+        notes.append(f"In parentheses: the paper's values ({where}; baselines: Tables 1 and 2).")
+        notes += [SLIPS[table.study]] if table.study in SLIPS else []
     return notes
 
 
-def _seeds(table: Ablation) -> int:
-    """The fewest of any cell."""
-    return min(len(row.runs) for line in table.lines for row in line.cells.values())
-
-
-def _views(table: Ablation) -> int:
-    """The fewest of any run."""
-    rows = [row for line in table.lines for row in line.cells.values()]
-    return min(len(run.images) for row in rows for run in row.runs)
-
-
-def _saturation(table: Ablation) -> str:
+def _doubled(table: Ablation) -> str:
     """What twice the steps give the baseline."""
-    once, twice = (table.baselines.get(method, {}) for method in BASELINES)
-    texts, fast = [], []
-    for column, name in zip(table.columns, _scene_names(table), strict=True):
-        both = column in once and column in twice
-        gain = twice[column].minus(once[column]) if both else None
+    once, twice = (table.baseline(f"baseline-{times}x") for times in (1, 2))
+    gains = []
+    for scene, name in zip(table.scenes, _scene_names(table), strict=True):
+        gain = twice[scene].minus(once[scene]) if scene in once and scene in twice else None
         if gain is not None:
-            texts.append(f"{one_line(name)} {with_interval(gain.mean, gain.low, gain.high)}")
-            fast += [one_line(name)] * (gain.mean > SATURATED)
-    if not texts:
-        return "Without both baselines, nothing says whether they have stopped learning."
-    text = f"Twice the steps give the baseline, dB: {', '.join(texts)}."
-    if fast:
-        text += f" Over {SATURATED} dB a comparison is about training speed: {', '.join(fast)}."
-    return text
+            gains.append((name, gain.mean, gain.low, gain.high))
+    return doubled(gains)

@@ -7,189 +7,114 @@ are K models, not one, and the oracle is none: they stand out of that contest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
+from dac.report.columns import (
+    PATH_NOTE,
+    RUN,
+    SCENE_AND_NAME,
+    TOOK,
+    TOOK_NOTE,
+    difference_columns,
+)
 from dac.report.controls import Controls, controls
 from dac.report.diagnosis import sentences
-from dac.report.rows import (
-    DECIMALS,
-    METRICS,
-    NUMBERS,
-    Row,
-    difference_columns,
-    difference_numbers,
-    row_names,
-)
+from dac.report.notes import ORACLE, in_parentheses, of_few, unsure
+from dac.report.rows import SEVERAL_MODELS, Row, minus, row_names
 from dac.report.statistics import Paired
-from dac.report.table_writers import (
-    ONE_SEED_NOTE,
-    ONE_VIEW_NOTE,
-    SCORES,
-    UNSURE,
-    PrintedTable,
-    best,
-    number,
-    share,
-    with_interval,
-    write_csv,
-    write_printed,
-)
+from dac.report.table import Column, Table, printed, values_of
+from dac.report.table_files import write_csv, write_printed
 from dac.report.tables import Outputs, Settings
-from dac.report.text import MISSING, one_line
+from dac.report.text import one_line
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table.
+
+    Attributes:
+        row: the runs.
+        name: as it is printed.
+        over: its difference from the 2x baseline.
+        ahead: DaC's from it.
+    """
+
+    row: Row
+    name: str
+    over: Paired | None
+    ahead: Paired | None
 
 
 def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: str) -> None:
-    """Write all files of the table."""
-    files = [outputs[kind] for kind in ("csv", "md", "tex", "html")]
-    divisions = {scene: (division, K) for scene, (division, K) in settings["divisions"].items()}
-    write_controls_table(records, files[0], files[1], files[2], files[3], divisions)
-
-
-HEAD = [
-    *("Scene", "Model", *SCORES.values(), "− 2x", "Won", "DaC −", "Won"),
-    *("Steps", "Seconds", "Path"),
-]
-COLUMNS = [
-    *("scene", "name", *NUMBERS),
-    *(*difference_columns("over_2x"), *difference_columns("dac_over")),
-]
-
-
-def write_controls_table(
-    records: Sequence[Path],
-    csv: Path,
-    markdown: Path,
-    latex: Path,
-    html: Path,
-    divisions: Mapping[str, tuple[str, int]],
-) -> None:
-    """Write the controls as CSV (plain numbers), Markdown, LaTeX and an HTML page.
-
-    The diagnosis is part of the Markdown and the page.
+    """Write the table's files; the diagnosis is part of the Markdown and the page.
 
     Args:
         records: `evaluation.json` files, or the folders that hold them; what is no control of the
             configured division is left out.
-        csv, markdown, latex, html: files to write.
-        divisions: scene -> the configured division and its K.
+        outputs, study: see `dac.report.tables`.
+        settings: `divisions`, scene -> the configured division and its K.
 
     Raises:
         UserError: as `controls`; two models to compare were scored on different views; the disk is
             full.
     """
-    every = controls(records, divisions)
-    scenes = [found for place, found in enumerate(every) if not _same_scene(found, every[:place])]
-    lines = [
-        (row, *_differences(_of_mode(row.label.mode, scene, every), row))
-        for scene in scenes
-        for row in scene.rows
+    every = controls(records, settings["divisions"])
+    lines = _lines(every)
+    columns: list[Column[Line]] = [
+        *SCENE_AND_NAME,
+        *RUN,
+        *difference_columns("over_2x", lambda line: line.over, "− 2x"),
+        *difference_columns("dac_over", lambda line: line.ahead, "DaC −"),
+        *TOOK,
     ]
-    names = row_names([row for row, _, _ in lines])
-    numbers = [
-        row.numbers()
-        | {"name": name}
-        | difference_numbers(over, "over_2x")
-        | difference_numbers(ahead, "dac_over")
-        for name, (row, over, ahead) in zip(names, lines, strict=True)
-    ]
-    write_csv(pd.DataFrame(numbers, columns=COLUMNS), csv)
-    rows = [
-        _texts(name, row, over, ahead)
-        for name, (row, over, ahead) in zip(names, lines, strict=True)
-    ]
-    differences = [d for line in lines for d in line[1:] if d is not None]
-    printed = PrintedTable(
+    values = values_of(columns, lines)
+    write_csv(columns, values, outputs["csv"])
+    scenes = [(line.row.scene, line.row.label.model) for line in lines]
+    several = [line.row.label.method in SEVERAL_MODELS for line in lines]
+    table = Table(
         title="Controls",
-        head=HEAD,
-        rows=rows,
-        bold=_best(scenes),
-        rules=_starts(scenes),
-        left=2,
+        columns=printed(columns),
+        rows=values,
+        contests=[None if out else scene for out, scene in zip(several, scenes, strict=True)],
+        parts=scenes,
         grouped=True,
-        notes=_notes([row for row, _, _ in lines], differences, every),
+        notes=_notes(lines, every),
         findings=sentences(every),
     )
-    write_printed(printed, markdown, latex, html)
+    write_printed(table, outputs)
 
 
-def _same_scene(found: Controls, others: Sequence[Controls]) -> list[Controls]:
-    """Those of the same scene and model, in other modes."""
-    return [o for o in others if (o.scene, o.model) == (found.scene, found.model)]
+def _lines(every: Sequence[Controls]) -> list[Line]:
+    """Each scene's rows, which all of its modes share, compared in the row's own mode."""
+    scenes: dict[tuple[str, str], list[Controls]] = {}
+    for found in every:
+        scenes.setdefault((found.scene, found.model), []).append(found)
+    pairs = [
+        (row, next((found for found in modes if found.mode == row.label.mode), modes[0]))
+        for modes in scenes.values()
+        for row in modes[0].rows
+    ]
+    return [
+        Line(row, name, minus(row, found.twice), minus(found.dac, row))
+        for name, (row, found) in zip(row_names([row for row, _ in pairs]), pairs, strict=True)
+    ]
 
 
-def _of_mode(mode: str | None, scene: Controls, every: Sequence[Controls]) -> Controls:
-    """The scene's controls in a row's mode; for a row without one, the first mode's."""
-    same = [found for found in _same_scene(scene, every) if found.mode == mode]
-    return same[0] if same else scene
-
-
-def _differences(scene: Controls, row: Row) -> tuple[Paired | None, Paired | None]:
-    """Over the 2x baseline, and DaC's over the row."""
-    over = None if scene.twice is None or scene.twice is row else row.minus(scene.twice)
-    ahead = None if scene.dac is None or scene.dac is row else scene.dac.minus(row)
-    return over, ahead
-
-
-def _texts(name: str, row: Row, over: Paired | None, ahead: Paired | None) -> list[str]:
-    scores = [number(row.mean(m), DECIMALS[m], row.spread(m)) for m in METRICS]
-    texts = [one_line(row.scene), name, *scores]
-    for difference in (over, ahead):
-        if difference is None:
-            texts += [MISSING, MISSING]
-        else:
-            texts.append(with_interval(difference.mean, difference.low, difference.high))
-            texts.append(share(difference.won, difference.views))
-    seconds = (row.cost["training_seconds"], row.cost["longest_path_seconds"])
-    return [*texts, f"{row.cost['total_steps']:,}", *(f"{value:,.0f}" for value in seconds)]
-
-
-def _starts(scenes: Sequence[Controls]) -> set[int]:
-    """The first rows of all scenes but the first."""
-    starts, place = set(), 0
-    for scene in scenes[:-1]:
-        place += len(scene.rows)
-        starts.add(place)
-    return starts
-
-
-def _best(scenes: Sequence[Controls]) -> set[tuple[int, int]]:
-    """(row, column) of each scene's best values, as printed."""
-    found, start = set(), 0
-    for scene in scenes:
-        for column, metric in enumerate(METRICS, start=2):
-            values = [
-                None if row.label.method in ("experts", "oracle") else row.mean(metric)
-                for row in scene.rows
-            ]
-            marks = best(values, DECIMALS[metric])
-            found |= {(start + place, column) for place, mark in enumerate(marks) if mark}
-        start += len(scene.rows)
-    return found
-
-
-def _notes(
-    rows: Sequence[Row], differences: Sequence[Paired], every: Sequence[Controls]
-) -> list[str]:
+def _notes(lines: Sequence[Line], every: Sequence[Controls]) -> list[str]:
     modes = sorted({found.mode for found in every if found.mode is not None})
     which = f" (in the row's mode; else {one_line(modes[0])})" if len(modes) > 1 else ""
+    differences = [d for line in lines for d in (line.over, line.ahead) if d is not None]
+    marks = [] if all(d.sure for d in differences) else [unsure("no difference.")]
+    marks += in_parentheses(of_few((d.seeds for d in differences), (d.views for d in differences)))
     notes = [
         f"− 2x: PSNR over the 2x baseline's; DaC −: DaC's PSNR{which} over the row's; dB, with "
-        "95 % intervals over views and seeds; Won: on how many test views. Steps and Seconds count "
-        "every run that the model builds on; Path: seconds with the experts side by side."
+        f"95 % intervals over views and seeds; Won: on how many test views. {TOOK_NOTE}; "
+        f"{PATH_NOTE}."
     ]
-    unsure = any(not difference.sure for difference in differences)
-    marks = [f"{UNSURE} the interval includes zero: no difference."] * unsure
-    marks += [ONE_SEED_NOTE] * any(difference.seeds == 1 for difference in differences)
-    marks += [ONE_VIEW_NOTE] * any(difference.views == 1 for difference in differences)
-    if marks:
-        notes.append(" ".join(marks))
-    if any(row.label.method == "oracle" for row in rows):
-        notes.append(
-            "Oracle: each test view by its best expert, which only the test view itself can tell: "
-            "a bound, not a method. Where experts are scored on a grid of pixels, the best "
-            "expert's lead is that on the grid."
-        )
+    notes += [" ".join(marks)] if marks else []
+    if any(line.row.label.method == "oracle" for line in lines):
+        grid = "Where experts are scored on a grid of pixels, the best expert's lead is that on the"
+        notes.append(f"{ORACLE} {grid} grid.")
     return notes

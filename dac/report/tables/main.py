@@ -10,209 +10,118 @@ contest. What the rows cost stands beside what they reach.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dac.errors import UserError
-from dac.report.paper_values import SLIPS, Scores, main_scores
-from dac.report.rows import (
-    DECIMALS,
-    METRICS,
-    NUMBERS,
-    SATURATED,
-    Row,
+from dac.report.columns import (
+    PATH_NOTE,
+    RUN,
+    SCENE_AND_NAME,
+    TOOK,
+    TOOK_NOTE,
+    Named,
     difference_columns,
-    difference_numbers,
-    load_rows,
-    reference_of,
-    row_names,
+    with_gains,
 )
-from dac.report.table_writers import (
-    ONE_SEED_NOTE,
-    ONE_VIEW_NOTE,
-    SCORES,
-    UNSURE,
-    PrintedTable,
-    best,
-    number,
-    share,
-    terminal_text,
-    with_interval,
-    write_csv,
-    write_printed,
-)
+from dac.report.notes import SATURATED, in_parentheses, of_few, still_learning, unsure
+from dac.report.paper_values import SLIPS, main_scores
+from dac.report.rows import METRICS, load_rows
+from dac.report.table import Column, Table, Values, nothing, numbered, printed, values_of
+from dac.report.table_files import terminal_text, write_csv, write_printed
 from dac.report.tables import Outputs, Settings
-from dac.report.text import one_line
+from dac.report.text import missing, number, one_line
+
+GAIN_NOTE = (
+    "Gain: dB over the 1x baseline for the 2x baseline and the experts, over the 2x baseline for "
+    "all else, with its 95 % interval over views and seeds; Won: on how many test views."
+)
+MORE_COST_NOTE = (
+    "; s/dB: further seconds for each dB of a sure gain; Memory: the most that one of the runs held"
+)
+PAPER_NOTE = (
+    "Paper: the PSNR that the paper prints; its scenes' images, budget and hardware differ."
+)
 
 
 def write(records: Sequence[Path], outputs: Outputs, settings: Settings, study: str) -> None:
-    """Write all files of the table."""
-    files = [outputs[kind] for kind in ("csv", "md", "tex", "html")]
-    write_main_table(records, *files, paper=settings["paper_values"])
-
-
-COLUMNS = [
-    *("scene", "name", *NUMBERS, *difference_columns("gain"), "gain_over", "seconds_per_db"),
-    *("test_views", "test_views_available", "mean_image_psnr"),
-    *("parameters", "memory_bytes", "rays_per_second"),
-]
-PAPER_COLUMNS = [f"paper_{metric}" for metric in METRICS]
-PRINTED = [
-    *("Scene", "Model", *SCORES.values(), "Gain", "Won"),
-    *("Steps", "Seconds", "Path", "s/dB", "Params", "Memory", "Mrays/s"),
-]
-TERMINAL = PRINTED[:10]  # what a screen is wide enough for
-
-
-def main_table(records: Sequence[Path], *, paper: bool = False) -> pd.DataFrame:
-    """The table as numbers, one row per scene and method, in the order of the paper.
+    """Write the table's files.
 
     Args:
         records: `evaluation.json` files, or the folders that hold them.
-        paper: add the paper's values.
+        outputs, study: see `dac.report.tables`.
+        settings: `paper_values`, whether to put the paper's values beside ours.
 
     Raises:
         UserError: no record, a damaged one, two of the same run, or two methods to compare that
-            were scored on different views.
+            were scored on different views; the disk is full.
     """
-    rows = load_rows(records)
-    lines = [_line(row, rows, paper) for row in rows]
-    table = pd.DataFrame(lines)
-    table["name"] = row_names(rows)
-    return table[COLUMNS + (PAPER_COLUMNS if paper else [])]
-
-
-def write_main_table(
-    records: Sequence[Path],
-    csv: Path,
-    markdown: Path,
-    latex: Path,
-    html: Path,
-    *,
-    paper: bool = False,
-) -> None:
-    """Write the table as CSV (plain numbers), Markdown, LaTeX (booktabs) and an HTML page.
-
-    Args:
-        records: `evaluation.json` files, or the folders that hold them.
-        csv, markdown, latex, html: files to write.
-        paper: put the paper's values beside ours.
-
-    Raises:
-        UserError: as `main_table`; the disk is full.
-    """
-    table = main_table(records, paper=paper)
-    write_csv(table, csv)
-    write_printed(printed_main_table(table), markdown, latex, html)
-
-
-def read_main_table(csv: Path) -> pd.DataFrame:
-    """Read what `write_main_table` wrote.
-
-    Raises:
-        UserError: the file is missing or is no such table.
-    """
-    try:
-        text = {"scene": str, "model": str, "name": str}
-        # A scene may be called NA or None: only what is empty doesn't exist.
-        table = pd.read_csv(csv, dtype=text, keep_default_na=False, na_values=[""])
-    except FileNotFoundError:
-        raise UserError(csv, "no such file", "run the workflow first") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(csv, f"is no table ({error})", "run the report again") from None
-    absent = [column for column in COLUMNS if column not in table]
-    if absent:
-        raise UserError(csv, f"has no column '{absent[0]}'", "run the report again")
-    return table
+    rows = with_gains(load_rows(records))
+    columns = _columns(settings["paper_values"])
+    values = values_of(columns, rows)
+    write_csv(columns, values, outputs["csv"])
+    write_printed(_table(printed(columns), values), outputs)
 
 
 def format_main_table(csv: Path) -> str:
     """The table for a terminal, best of each scene marked with *, and what the gains mean.
 
     Raises:
-        UserError: as `read_main_table`.
+        UserError: the file is missing or is no such table.
     """
-    return terminal_text(printed_main_table(read_main_table(csv), TERMINAL))
+    columns = printed(_columns())[:10]  # what a screen is wide enough for
+    narrow = ("ssim", "ms_ssim")
+    columns = [replace(c, more=nothing) if c.name in narrow else c for c in columns]
+    return terminal_text(_table(columns, read_main_table(csv)))
 
 
-def printed_main_table(table: pd.DataFrame, columns: Sequence[str] = PRINTED) -> PrintedTable:
-    """The table as text.
+def read_main_table(csv: Path) -> list[dict[str, Any]]:
+    """Read what `write` wrote.
 
-    Args:
-        table: what `main_table` gives.
-        columns: which of `PRINTED`; where there are values of the paper, and all are printed, they
-            come too.
+    Raises:
+        UserError: the file is missing or is no such table.
     """
-    cells = _cells(table)
-    head = list(columns)
-    if PAPER_COLUMNS[0] in table and columns == PRINTED:
-        head.insert(head.index("Gain"), "Paper")
-    if columns == TERMINAL:
-        for metric in ("ssim", "ms_ssim"):
-            cells[SCORES[metric]] = [number(value, DECIMALS[metric]) for value in table[metric]]
-    scenes = table["scene"]
-    return PrintedTable(
-        title="Main table",
-        head=head,
-        rows=[list(row) for row in zip(*(cells[name] for name in head), strict=True)],
-        bold={(row, head.index(SCORES[metric])) for row, metric in _best(table)},
-        rules={row for row in range(1, len(table)) if scenes.iloc[row] != scenes.iloc[row - 1]},
-        left=2,
-        grouped=True,
-        notes=_notes(table, head),
-    )
+    try:
+        text = dict.fromkeys(("scene", "model", "name"), str)
+        # A scene may be called NA or None: only what is empty doesn't exist.
+        table = pd.read_csv(csv, dtype=text, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise UserError(csv, "no such file", "run the workflow first") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(csv, f"is no table ({error})", "run the report again") from None
+    wanted = [column.name for column in _columns() if column.value is not None]
+    absent = [name for name in wanted if name not in table]
+    if absent:
+        raise UserError(csv, f"has no column '{absent[0]}'", "run the report again")
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _line(row: Row, rows: Sequence[Row], paper: bool) -> dict[str, Any]:
-    """One row's numbers."""
-    reference = reference_of(row, rows)
-    gain = None if reference is None else row.minus(reference)
-    over = None if gain is None or reference is None else reference.label.method
-    line = row.numbers() | difference_numbers(gain, "gain") | {"gain_over": over}
-    line["seconds_per_db"] = None
-    if reference is not None and gain is not None and gain.low > 0:
-        more = row.cost["training_seconds"] - reference.cost["training_seconds"]
-        line["seconds_per_db"] = more / gain.mean if more > 0 else None
-    line["test_views"] = max(len(run.images) for run in row.runs)
-    line["test_views_available"] = max(run.test_views for run in row.runs)
-    line["mean_image_psnr"] = sum(run.mean_image_psnr for run in row.runs) / len(row.runs)
-    if paper:
-        label = row.label
-        theirs = main_scores(row.scene, label.method, label.division)
-        line |= dict(zip(PAPER_COLUMNS, theirs or (None,) * len(Scores._fields), strict=True))
-    return line
+def _columns(paper: bool = False) -> list[Column[Named]]:
+    theirs = [Column[Named](heading="Paper", text=lambda v: number(v["paper_psnr"], 2))]
+    return [
+        *SCENE_AND_NAME,
+        *RUN,
+        *(theirs if paper else []),
+        *difference_columns("gain", lambda each: each.gain, "Gain"),
+        *TOOK,
+        Column("gain_over", lambda each: each.over),
+        numbered("seconds_per_db", _price, "s/dB"),
+        Column("test_views", lambda each: max(len(run.images) for run in each.row.runs)),
+        Column("test_views_available", lambda each: max(run.test_views for run in each.row.runs)),
+        Column("mean_image_psnr", _mean_image_psnr),
+        _cost("parameters", "Params", lambda value: f"{_millions(value)} M"),
+        _cost("memory_bytes", "Memory", lambda value: f"{value / 1e9:.1f} GB"),
+        _cost("rays_per_second", "Mrays/s", _millions),
+        *(map(_paper_column, METRICS) if paper else []),
+    ]
 
 
-def _cells(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The text of every cell, by column."""
-
-    def column(make: Any, *names: str) -> list[str]:
-        return [make(*values) for values in zip(*(table[name] for name in names), strict=True)]
-
-    cells = {"Scene": column(one_line, "scene"), "Model": column(one_line, "name")}
-    for metric, name in SCORES.items():
-        decimals = DECIMALS[metric]
-        cells[name] = column(
-            lambda mean, std, decimals=decimals: number(mean, decimals, std),
-            metric,
-            f"{metric}_std",
-        )
-    if PAPER_COLUMNS[0] in table:
-        cells["Paper"] = column(lambda psnr: number(psnr, 2), "paper_psnr")
-    return cells | {
-        "Gain": column(with_interval, "gain_psnr", "gain_low", "gain_high"),
-        "Won": column(share, "gain_won", "gain_views"),
-        "Steps": column("{:,.0f}".format, "total_steps"),
-        "Seconds": column("{:,.0f}".format, "training_seconds"),
-        "Path": column("{:,.0f}".format, "longest_path_seconds"),
-        "s/dB": column(lambda value: number(value, 0), "seconds_per_db"),
-        "Params": column(lambda value: f"{_millions(value)} M", "parameters"),
-        "Memory": column(lambda value: f"{value / 1e9:.1f} GB", "memory_bytes"),
-        "Mrays/s": column(_millions, "rays_per_second"),
-    }
+def _cost(name: str, heading: str, text: Callable[[float], str]) -> Column[Named]:
+    return Column(name, lambda each: each.row.cost[name], heading, lambda v: text(v[name]))
 
 
 def _millions(value: float) -> str:
@@ -220,72 +129,77 @@ def _millions(value: float) -> str:
     return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
 
 
-def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
-    """(row, metric) of each scene's best values, as printed."""
-    found = set()
-    for metric in METRICS:
-        values = table[metric].where(table["method"] != "experts")
-        for rows in table.groupby("scene", sort=False).indices.values():
-            marks = best([values.iloc[row] for row in rows], DECIMALS[metric])
-            found |= {(int(row), metric) for row, mark in zip(rows, marks, strict=True) if mark}
-    return found
+def _price(each: Named) -> float | None:
+    """Further seconds for each dB of a sure gain; None of one that took no longer."""
+    if each.reference is None or each.gain is None or not each.gain.low > 0:
+        return None
+    more = each.row.cost["training_seconds"] - each.reference.cost["training_seconds"]
+    return more / each.gain.mean if more > 0 else None
 
 
-GAIN_NOTE = (
-    "Gain: dB over the 1x baseline for the 2x baseline and the experts, over the 2x baseline for "
-    "all else, with its 95 % interval over views and seeds; Won: on how many test views."
-)
-UNSURE_NOTE = f"{UNSURE} the interval includes zero: not a gain."
-SATURATION_NOTE = (
-    f"The 2x baseline still gains over {SATURATED} dB, so that rows compare training speed, on: "
-)
-COST_NOTE = (
-    "Steps and Seconds count every run that the model builds on (DaC: all experts, distillation, "
-    "fine-tuning); Path: seconds with the experts side by side"
-)
-MORE_COST_NOTE = (
-    "; s/dB: further seconds for each dB of a sure gain; Memory: the most that one of the runs held"
-)
+def _mean_image_psnr(each: Named) -> float:
+    return sum(run.mean_image_psnr for run in each.row.runs) / len(each.row.runs)
 
 
-def _notes(table: pd.DataFrame, head: Sequence[str]) -> list[str]:
-    notes = _gain_notes(table)
-    notes.append(COST_NOTE + (MORE_COST_NOTE if "Memory" in head else "") + ".")
-    scenes = table.drop_duplicates("scene")
-    names = [one_line(scene) for scene in scenes["scene"]]
-    counts = zip(scenes["test_views"], scenes["test_views_available"], strict=True)
-    views = [f"{a}" if a == b else f"{a} of {b}" for a, b in counts]
-    notes.append(
-        "Test views: "
-        + ", ".join(f"{name} {count}" for name, count in zip(names, views, strict=True))
-        + ". PSNR of rendering every view with the training views' mean image: "
-        + ", ".join(
-            f"{name} {number(value, 2)} dB"
-            for name, value in zip(names, scenes["mean_image_psnr"], strict=True)
-        )
-        + "."
+def _paper_column(metric: str) -> Column[Named]:
+    def value(each: Named) -> float | None:
+        label = each.row.label
+        scores = main_scores(each.row.scene, label.method, label.division)
+        return None if scores is None else getattr(scores, metric)
+
+    return Column(f"paper_{metric}", value)
+
+
+def _table(columns: Sequence[Column[Named]], rows: Sequence[Values]) -> Table:
+    scenes = [row["scene"] for row in rows]
+    return Table(
+        title="Main table",
+        columns=columns,
+        rows=rows,
+        contests=[None if row["method"] == "experts" else row["scene"] for row in rows],
+        parts=scenes,
+        grouped=True,
+        notes=_notes(rows, {column.heading for column in columns}),
     )
-    if "Paper" in head:
-        notes.append(
-            "Paper: the PSNR that the paper prints; its scenes' images, budget and hardware differ."
-        )
-        notes += [SLIPS[scene] for scene in scenes["scene"].str.lower() if scene in SLIPS]
+
+
+def _notes(rows: Sequence[Values], headings: set[str]) -> list[str]:
+    cost = f"{TOOK_NOTE} (DaC: all experts, distillation, fine-tuning); {PATH_NOTE}"
+    notes = [*_gain_notes(rows), f"{cost}{MORE_COST_NOTE if 'Memory' in headings else ''}."]
+    scenes = {row["scene"]: row for row in reversed(rows)}
+    firsts = [(one_line(scene), scenes[scene]) for scene in dict.fromkeys(r["scene"] for r in rows)]
+    views = ", ".join(f"{name} {_views(row)}" for name, row in firsts)
+    psnr = ", ".join(f"{name} {number(row['mean_image_psnr'], 2)} dB" for name, row in firsts)
+    notes.append(
+        f"Test views: {views}. PSNR of rendering every view with the training views' mean image: "
+        f"{psnr}."
+    )
+    if "Paper" in headings:
+        slips = [SLIPS.get(row["scene"].lower()) for _, row in firsts]
+        notes += [PAPER_NOTE, *(slip for slip in slips if slip)]
     return notes
 
 
-def _gain_notes(table: pd.DataFrame) -> list[str]:
-    gains = table[table["gain_psnr"].notna()]
-    if gains.empty:
+def _views(row: Values) -> str:
+    scored, available = row["test_views"], row["test_views_available"]
+    return f"{scored}" if scored == available else f"{scored} of {available}"
+
+
+def _gain_notes(rows: Sequence[Values]) -> list[str]:
+    gains = [row for row in rows if not missing(row["gain_psnr"])]
+    if not gains:
         return []
-    notes = [GAIN_NOTE]
-    sure = (gains["gain_low"] > 0) | (gains["gain_high"] < 0)
-    marks = [UNSURE_NOTE] * bool((~sure).any())
-    marks += [ONE_SEED_NOTE] * bool((gains["gain_seeds"] == 1).any())
-    marks += [ONE_VIEW_NOTE] * bool((gains["gain_views"] == 1).any())
-    if marks:
-        notes.append(" ".join(marks))
-    doubled = gains[gains["method"] == "baseline-2x"]
-    fast = doubled["scene"][doubled["gain_psnr"] > SATURATED].drop_duplicates()
-    if len(fast):
-        notes.append(SATURATION_NOTE + ", ".join(one_line(scene) for scene in fast) + ".")
-    return notes
+    sure = [row["gain_low"] > 0 or row["gain_high"] < 0 for row in gains]
+    marks = [] if all(sure) else [unsure("not a gain.")]
+    few = of_few((row["gain_seeds"] for row in gains), (row["gain_views"] for row in gains))
+    marks += in_parentheses(few)
+    fast = [
+        one_line(row["scene"])
+        for row in gains
+        if row["method"] == "baseline-2x" and row["gain_psnr"] > SATURATED
+    ]
+    return [
+        GAIN_NOTE,
+        *([" ".join(marks)] if marks else []),
+        *([still_learning(list(dict.fromkeys(fast)))] if fast else []),
+    ]

@@ -1,38 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation
-from dac.report.figures.experts import expert_gains, experts_figure
-from dac.report.figures.points import points_figure
-from dac.report.figures.qualitative import (
-    Comparison,
-    choose_details,
-    choose_rows,
-    qualitative_figure,
-)
+from dac.report.figures import experts, points, qualitative
+from dac.report.figures.experts import expert_gains
+from dac.report.figures.qualitative import choose_details, choose_rows
 from dac.report.point_scores import point_scores
+from dac.report.renders import Renders
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
-
-
-def _points(study: Path, count: int = 300) -> Path:
-    """Points on the toy's sphere."""
-    rng = np.random.default_rng(0)
-    xyz = rng.normal(size=(count, 3))
-    xyz = (0.8 * xyz / np.linalg.norm(xyz, axis=1, keepdims=True)).astype(np.float32)
-    Points(
-        xyz=xyz,
-        rgb=np.zeros((count, 3), np.uint8),
-        offsets=np.zeros(count + 1, np.int64),
-        views=np.zeros(0, np.int32),
-        error=np.zeros(count, np.float32),
-    ).save(study / "points.npz")
-    return study / "points.npz"
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -57,7 +40,7 @@ def test_details_are_the_slow_loops(seed: int) -> None:
 
 
 def test_rows_say_who_is_ahead(study: Path) -> None:
-    rows = choose_rows(Comparison(study / "scene", study / "reference", study / "ours"), 2)
+    rows = choose_rows(study / "scene", study / "reference", study / "ours", 2)
     assert len(rows) == 2
     for row in rows:
         assert row.ahead[0] and row.details[0][1] < 12
@@ -72,14 +55,14 @@ def test_rows_say_who_is_ahead(study: Path) -> None:
 
 def test_points_get_the_errors_of_their_pixels(study: Path) -> None:
     scene = Scene.load(study / "scene")
-    xyz = Points.load(_points(study)).xyz.astype(np.float64)
-    scores = point_scores(scene, xyz, [study / "reference", study / "ours"])
+    xyz = Points.load(study / "points.npz").xyz.astype(np.float64)
+    scores = point_scores(scene, xyz, [Renders(study / "reference"), Renders(study / "ours")])
     facing = np.zeros(len(xyz), np.int64)
     for view in scene.test:
         away = xyz - scene.cameras.centres[view].numpy()
         facing += np.linalg.norm(away, axis=1) <= float(np.float16(3.3)) * 1.1
-    seen = scores.views > 0
-    assert (scores.views == facing).all()  # all of the sphere is inside every image
+    seen = scores.seen > 0
+    assert (scores.seen == facing).all()  # all of the sphere is inside every image
     assert np.isnan(scores.psnr[:, ~seen]).all() and seen.sum() > 100
     assert scores.psnr[0, seen] == pytest.approx(-20 * np.log10(0.2), abs=0.2)
     low, high = scores.psnr[1, seen].min(), scores.psnr[1, seen].max()
@@ -98,52 +81,56 @@ def test_expert_gains(study: Path) -> None:
     assert gains.oracle[1] == pytest.approx(gains.gain[1] + 3)
 
 
-def _draw(study: Path, kind: str, png: Path, pdf: Path) -> None:
-    reference, ours = study / "reference", study / "ours"
+Drawn = Callable[..., dict[str, Path]]
+
+
+def _inputs(study: Path, kind: str) -> dict[str, list[Path]]:
+    """What the rule of a figure gives it."""
+
+    def record(name: str) -> list[Path]:
+        return [study / name / "evaluation.json"]
+
+    scene = [study / "scene" / "scene.json"]
+    reference, ours = record("reference"), record("ours")
     if kind == "qualitative":
-        comparison = Comparison(study / "scene", reference, ours)
-        qualitative_figure([comparison, comparison], 2, png, pdf, dpi=100)
-    elif kind.startswith("points"):
-        ours = study / "experts" if kind == "points of experts" else ours
-        points_figure(study / "scene", _points(study), reference, ours, png, pdf)
-    else:
-        experts_figure(study / "experts", reference, png, pdf)
+        return {"scenes": scene * 2, "baselines": reference * 2, "ours": ours * 2}
+    if kind == "experts":
+        return {"experts": record("experts"), "baseline": reference}
+    ours = record("experts") if kind == "points of experts" else ours
+    return {"scene": scene, "points": [study / "points.npz"], "baseline": reference, "ours": ours}
 
 
 @pytest.mark.parametrize("kind", ["qualitative", "points", "points of experts", "experts"])
-def test_figures_are_written_alike_twice(study: Path, tmp_path: Path, kind: str) -> None:
-    for name in ("one", "two"):
-        _draw(study, kind, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
-    for suffix in ("png", "pdf"):
-        one, two = (tmp_path / f"{name}.{suffix}" for name in ("one", "two"))
-        assert one.read_bytes() == two.read_bytes() and one.stat().st_size > 5000
+def test_figures(study: Path, drawn: Drawn, kind: str) -> None:
+    module = {"qualitative": qualitative, "experts": experts}.get(kind, points)
+    settings = {"report": {"crops": 2, "dpi": 100}}
+    files = drawn(module, settings=settings, **_inputs(study, kind))
+    with Image.open(files["png"]) as picture:
+        assert picture.size[0] == 7.0 * (100 if kind == "qualitative" else 300)
+    assert files["png"].stat().st_size > 20_000
 
 
-def test_a_scene_without_points_has_a_picture_that_says_so(study: Path, tmp_path: Path) -> None:
-    none = Points(
+def test_a_scene_without_points_has_a_picture_that_says_so(study: Path, drawn: Drawn) -> None:
+    inputs = _inputs(study, "points")
+    Points(
         xyz=np.empty((0, 3), np.float32),
         rgb=np.empty((0, 3), np.uint8),
         offsets=np.zeros(1, np.int64),
         views=np.empty(0, np.int32),
         error=np.empty(0, np.float32),
-    )
-    none.save(tmp_path / "points.npz")
-    png, pdf = tmp_path / "p.png", tmp_path / "p.pdf"
-    points_figure(
-        study / "scene", tmp_path / "points.npz", study / "reference", study / "ours", png, pdf
-    )
-    assert png.stat().st_size > 1000 and pdf.stat().st_size > 1000
+    ).save(inputs["points"][0])
+    with Image.open(drawn(points, **inputs)["png"]) as picture:
+        assert picture.size == (2100, 180) and picture.convert("L").getextrema()[0] < 100
 
 
-def test_missing_and_damaged_renders(study: Path, tmp_path: Path) -> None:
-    targets = (tmp_path / "a.png", tmp_path / "a.pdf")
-    comparison = Comparison(study / "scene", study / "reference", study / "ours")
+def test_missing_and_damaged_renders(study: Path, tmp_path: Path, drawn: Drawn) -> None:
+    inputs, settings = _inputs(study, "qualitative"), {"report": {"crops": 1, "dpi": 50}}
     (study / "ours" / "renders.npy").write_bytes(b"not an array")
     with pytest.raises(UserError, match="is damaged"):
-        qualitative_figure([comparison], 1, *targets)
+        drawn(qualitative, settings=settings, **inputs)
     (study / "ours" / "renders.npy").unlink()
     with pytest.raises(UserError, match="no such file"):
-        qualitative_figure([comparison], 1, *targets)
+        drawn(qualitative, settings=settings, **inputs)
     with pytest.raises(UserError, match="no record of routed experts"):
-        experts_figure(study / "ours", study / "reference", *targets)
-    assert not targets[0].exists() and not targets[1].exists()
+        drawn(experts, **(_inputs(study, "experts") | {"experts": inputs["ours"]}))
+    assert not list(tmp_path.glob("*.p*"))

@@ -5,19 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dac.cameras import Cameras
 from dac.divide.covisibility import covisibility
 from dac.divide.divide import partition_scene
 from dac.divide.partition import Partition
+from dac.divide.routing import owners_of_points, owners_of_views
 from dac.report.figures.partition import (
     _Oblique,
     _sector_edges,
     _unwrapped,
     partition_figure,
 )
-from dac.report.partition_geometry import frusta
+from dac.report.partition_view import frusta, partition_view
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene, Space
 from dac.settings import DivideSettings
@@ -114,11 +116,35 @@ def test_equal_partitions_give_equal_files(tmp_path: Path) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_one_view_and_points_without_tracks(tmp_path: Path) -> None:
+def test_one_view_and_points_without_tracks(tmp_path: Path, figures: list[Figure]) -> None:
     scene = ring_scene(1, "contraction")
     partition = partition_scene(scene, "single", 1, LOOSE, None)
-    drawn(tmp_path, scene, partition, points_with(np.ones((3, 3)), [[], [], []]))
-    drawn(tmp_path, scene, partition, points_with(np.zeros((0, 3)), []))
+    near = scene.cameras.centres.numpy() * np.array([[0.8], [0.9], [1.1]])
+    for points, dots in ((near, 3), (near[:0], 0)):
+        drawn(tmp_path, scene, partition, points_with(points, [[] for _ in points]))
+        left, right = figures[-1].axes
+        assert sum(len(each.get_offsets()) for each in left.collections[2:]) == dots
+        assert right.name == "polar"  # without tracks there is no covisibility to show
+        (legend,) = figures[-1].legends
+        assert [text.get_text() for text in legend.get_texts()] == ["group 0: 1 view"]
+
+
+def test_what_is_drawn_of_a_partition() -> None:
+    scene, points = ring_scene(12), random_points(12)
+    partition = partition_scene(scene, "azimuth-overlap", 3, LOOSE, None)
+    view = partition_view(scene, partition, points, 100)
+    assert view.owner.tolist() == owners_of_views(scene, partition)[list(scene.train)].tolist()
+    owned = np.bincount(view.owner).tolist()
+    assert view.sizes == [
+        f"{len(views)} views" + (f", owns {n}" if n != len(views) else "")
+        for views, n in zip(partition.groups, owned, strict=True)
+    ]
+    # The point far away is not one of the 299; those drawn are 100 of them, in their own colours.
+    assert view.available == len(points.xyz) - 1 and len(view.xyz) == len(view.groups) == 100
+    index = [np.flatnonzero((points.xyz == xyz).all(axis=1)).item() for xyz in view.xyz]
+    assert view.groups.tolist() == owners_of_points(scene, points, view.owner, 3)[index].tolist()
+    assert view.light == pytest.approx(points.rgb[index].mean(axis=1))
+    assert partition_view(scene, partition, None, 100).available == 0
 
 
 def test_the_oblique_view_is_a_rotation_that_keeps_up_up() -> None:

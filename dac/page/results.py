@@ -24,7 +24,7 @@ from dac.scenes.scene import Scene
 _CONTROLS = ("single", "random")
 
 
-class Schedule(NamedTuple):
+class Setup(NamedTuple):
     """Which DaC: its division into K groups, and the steps of its two phases."""
 
     division: str
@@ -34,16 +34,16 @@ class Schedule(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class SceneResults:
     """The parts of one scene's results that the page shows; None or empty for what isn't there.
 
     Attributes:
         folder: the scene's, `results/{scene}`.
         scene: as it was imported.
         points: the sparse model.
-        partition: of the schedule's division.
-        schedule: of the DaC that the page is about.
-        choices: how many schedules there were.
+        partition: of the setup's division.
+        setup: of the DaC that the page is about.
+        choices: how many setups there were.
         controls: the picked rows, for each mode of the conquer phase; once where there is no DaC.
             The first mode by name is the headline's, whatever it scores.
         evaluations: label of a run -> the folder of its evaluation.
@@ -55,7 +55,7 @@ class Found:
     scene: Scene
     points: Points | None
     partition: Partition | None
-    schedule: Schedule | None
+    setup: Setup | None
     choices: int
     controls: tuple[Controls, ...]
     evaluations: dict[Label, Path]
@@ -90,7 +90,7 @@ class Found:
         return self.evaluations[row.runs[0].label]
 
 
-def find(results: Path, scene: str) -> Found:
+def load_results(results: Path, scene: str) -> SceneResults:
     """Look through a results folder.
 
     Args:
@@ -106,88 +106,93 @@ def find(results: Path, scene: str) -> Found:
         raise UserError(folder, "holds no evaluation yet", "run the workflow first")
     variants = load_scenes(files)
     rows = max(variants, key=lambda one: sum(len(row.runs) for row in one.rows))
-    schedules = _schedules(rows.rows)
-    schedule = _choose(schedules, rows.rows)
+    setups = _setups(rows.rows)
+    setup = _choose(setups, rows.rows)
     imported = Scene.load(folder / "scene")
     points = folder / "points" / "points.npz"
-    return Found(
+    return SceneResults(
         folder=folder,
         scene=imported,
         points=Points.load(points) if points.is_file() else None,
-        partition=_partition(folder, imported, schedule, rows.rows),
-        schedule=schedule,
-        choices=len(schedules),
-        controls=_pick(rows, schedule),
+        partition=_partition(folder, imported, setup, rows.rows),
+        setup=setup,
+        choices=len(setups),
+        controls=_pick(rows, setup),
         evaluations={Evaluation.load(file).label: file.parent for file in files},
         model=rows.model,
         other_models=tuple(one.model for one in variants if one is not rows),
     )
 
 
-def _schedules(rows: Sequence[Row]) -> dict[Schedule, int]:
-    """Every schedule of DaC but the controls', and how many runs it has; theirs, if that is all."""
-    runs: dict[Schedule, int] = {}
+def _setups(rows: Sequence[Row]) -> dict[Setup, int]:
+    """Every setup of DaC but the controls', and how many runs it has; theirs, if that is all."""
+    runs: dict[Setup, int] = {}
     for row in rows:
         label = row.label
         if label.method == "dac" and label.division is not None and label.K is not None:
-            schedule = Schedule(label.division, label.K, label.distill_steps, label.steps)
-            runs[schedule] = runs.get(schedule, 0) + len(row.runs)
-    own = {
-        schedule: count for schedule, count in runs.items() if schedule.division not in _CONTROLS
-    }
+            setup = Setup(label.division, label.K, label.distill_steps, label.steps)
+            runs[setup] = runs.get(setup, 0) + len(row.runs)
+    own = {setup: count for setup, count in runs.items() if setup.division not in _CONTROLS}
     return own or runs
 
 
-def _choose(schedules: dict[Schedule, int], rows: Sequence[Row]) -> Schedule | None:
+def _choose(setups: dict[Setup, int], rows: Sequence[Row]) -> Setup | None:
     """See the module's text; the first in the tables' order, of equals."""
     scored = {(row.label.division, row.label.K) for row in rows if row.label.method == "experts"}
     expert = next((row.label.steps for row in rows if row.label.method == "baseline-1x"), 0)
 
-    def merit(schedule: Schedule) -> tuple[int, bool, int]:
-        off = abs((schedule.distill_steps or 0) - expert)
-        return schedules[schedule], (schedule.division, schedule.K) in scored, -off
+    def merit(setup: Setup) -> tuple[int, bool, int]:
+        off = abs((setup.distill_steps or 0) - expert)
+        return (
+            setups[setup],
+            (setup.division, setup.K) in scored,
+            -off,
+        )
 
-    return max(schedules, key=merit, default=None)
+    return max(setups, key=merit, default=None)
 
 
-def _pick(rows: SceneRows, schedule: Schedule | None) -> tuple[Controls, ...]:
-    """The rows of each mode of a schedule; where there is no DaC, those of no mode."""
-    if schedule is None:
+def _pick(rows: SceneRows, setup: Setup | None) -> tuple[Controls, ...]:
+    """The rows of each mode of a setup; where there is no DaC, those of no mode."""
+    if setup is None:
         experts = rows.select("experts")
         label = experts[0].label if experts else rows.rows[0].label
         return (controls_of(rows, label.division or "", label.K or 0),)
-    kept = [row for row in rows.rows if _belongs(row.label, schedule)]
+    kept = [row for row in rows.rows if _belongs(row.label, setup)]
     scene = SceneRows(rows.scene, rows.model, rows.several_models, kept)
-    division, K = schedule.division, schedule.K
+    division, K = setup.division, setup.K
     ours = scene.select("dac", division=division, K=K)
     modes = sorted({row.label.mode for row in ours}, key=str)
     return tuple(controls_of(scene, division, K, mode) for mode in modes)
 
 
-def _belongs(label: Label, schedule: Schedule) -> bool:
-    """Whether a row is of this schedule, or is one of its rivals or controls."""
-    ours = (label.division, label.K) == (schedule.division, schedule.K)
+def _belongs(label: Label, setup: Setup) -> bool:
+    """Whether a row is of this setup, or is one of its rivals or controls."""
+    ours = (label.division, label.K) == (setup.division, setup.K)
     if label.method == "dac":
-        same = (label.distill_steps, label.steps) == (schedule.distill_steps, schedule.steps)
+        same = (label.distill_steps, label.steps) == (
+            setup.distill_steps,
+            setup.steps,
+        )
         return same and (ours or label.division in _CONTROLS)
     if label.method == "distilled":
-        same = schedule.distill_steps in (None, label.steps)
+        same = setup.distill_steps in (None, label.steps)
         return same and (ours or label.division in _CONTROLS)
     return label.method != "experts" or ours
 
 
 def _partition(
-    folder: Path, scene: Scene, schedule: Schedule | None, rows: Sequence[Row]
+    folder: Path, scene: Scene, setup: Setup | None, rows: Sequence[Row]
 ) -> Partition | None:
-    """Of the schedule; where there is no DaC, of the scored experts, or the only one.
+    """Of the setup; where there is no DaC, of the scored experts, or the only one.
 
     Raises:
         UserError: it is damaged, or of another scene.
     """
     files = sorted(folder.glob("*/partition.json"))
     wanted = [(row.label.division, row.label.K) for row in rows if row.label.method == "experts"]
-    if schedule is not None:
-        wanted = [(schedule.division, schedule.K)]
+    if setup is not None:
+        wanted = [(setup.division, setup.K)]
     if wanted:
         division, K = wanted[0]
         files = [file for file in files if file.parent.name == f"{division}-{K}"]

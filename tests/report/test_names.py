@@ -5,32 +5,39 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jinja2
-import numpy as np
 import pytest
 import toy
 from docutils.core import publish_parts
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from dac.evaluation.pictures import picture_name
-from dac.report.figures.convergence import convergence_figure
-from dac.report.figures.experts import experts_figure
-from dac.report.figures.losses import losses_figure
+from dac.report.figures import (
+    controls as controls_figure,
+)
+from dac.report.figures import (
+    convergence,
+    convergence_study,
+    experts,
+    losses,
+    overlap,
+    points,
+    qualitative,
+)
 from dac.report.figures.partition import partition_figure
-from dac.report.figures.points import points_figure
-from dac.report.figures.qualitative import Comparison, qualitative_figure
-from dac.report.runs import SceneRuns
-from dac.report.tables.ablation import write_ablation_table
-from dac.report.tables.controls import write_controls_table
-from dac.report.tables.main import format_main_table, read_main_table, write_main_table
+from dac.report.tables import ablation, controls, main
+from dac.report.tables.main import format_main_table, read_main_table
 from dac.report.text import for_figure, one_line
-from dac.scenes.points import Points
 from dac.scenes.scene import Scene
+
+Record = Callable[..., Path]
+Drawn = Callable[..., dict[str, Path]]
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [
@@ -91,34 +98,74 @@ def _everywhere(study: Path, name: str) -> None:
         file.write_text(json.dumps(record))
 
 
+def _study_of(record: Record, name: str) -> list[Path]:
+    """Runs for every figure of records, where scene, model and mode are called so."""
+    routed = {"groups": (0, 0, 1), "expert_psnr": [(30.0, 29.0)] * 3, "division": "azimuth", "K": 2}
+    kept = {"model": name, "mode": name, "distill_steps": 50}
+    records = [record(name, f"baseline-{i}x", 20.0 + i, model=name, steps=100 * i) for i in (1, 2)]
+    records += [record(name, "experts", 21.0, model=name, **routed)]
+    for division, K in (("azimuth", 2), ("azimuth-overlap", 3)):
+        for mode in (name, "paper"):
+            more = kept | {"mode": mode, "division": division, "K": K}
+            records.append(record(name, "dac", 21.0, **more))
+    return records
+
+
+HOSTILE = [
+    "$x^{2$ \x1b\u202eשלום\n\\",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:4] + NAMES[8:15]),
+]
+
+
+def _shows(figures: list[Figure], name: str) -> bool:
+    """Whether the newest figure shows the beginning of a name, and never takes it for mathematics.
+
+    What is set as mathematics on purpose are bold numbers.
+    """
+    texts = [text.get_text() for text in figures[-1].findobj(Text)]
+    shown = [text for text in texts if for_figure(name)[:5] in text]
+    for text in shown:
+        ours = re.sub(r"\$\\bf\{[\d.]+\}\$", "", text)
+        assert not Text(0, 0, ours)._preprocess_math(ours)[1], text
+    return bool(shown)
+
+
 @pytest.mark.filterwarnings("ignore:Glyph")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "$x^{2$ \x1b\u202eשלום\n\\",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:4] + NAMES[8:15]),
-    ],
-)
-def test_figures(study: Path, runs: SceneRuns, name: str) -> None:
+@pytest.mark.parametrize("name", HOSTILE)
+def test_figures(
+    study: Path, curves: dict[str, list[Path]], drawn: Drawn, figures: list[Figure], name: str
+) -> None:
     _everywhere(study, name)
-    scene = Scene.load(study / "scene")
-    count, seen = 50, np.tile(np.arange(4, dtype=np.int32), 50)
-    xyz = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32) / 2
-    offsets = np.arange(0, 201, 4)
-    grey, no_error = np.zeros((count, 3), np.uint8), np.zeros(count, np.float32)
-    points = Points(xyz, grey, offsets, seen, no_error)
-    points.save(study / "points.npz")
-    files = [(study / f"{i}.png", study / f"{i}.pdf") for i in range(6)]
-    comparison = Comparison(study / "scene", study / "reference", study / "ours")
-    qualitative_figure([comparison], 1, *files[0], dpi=50)
-    points_figure(
-        study / "scene", study / "points.npz", study / "reference", study / "ours", *files[1]
+    scene, sparse = [study / "scene" / "scene.json"], [study / "points.npz"]
+    reference, ours, routed = (
+        [study / run / "evaluation.json"] for run in ("reference", "ours", "experts")
     )
-    experts_figure(study / "experts", study / "reference", *files[2])
-    convergence_figure(replace(runs, scene=name), *files[3])
-    losses_figure(replace(runs, scene=name), *files[4])
-    partition_figure(scene, toy.halves(scene), None, *files[5])
-    assert all(file.stat().st_size > 1000 for pair in files for file in pair)
+    report = {"report": {"crops": 1, "dpi": 50}}
+    drawn(qualitative, settings=report, scenes=scene, baselines=reference, ours=ours)
+    assert _shows(figures, name)
+    drawn(points, scene=scene, points=sparse, baseline=reference, ours=ours)
+    assert _shows(figures, name)
+    drawn(experts, experts=routed, baseline=reference)
+    assert _shows(figures, name)
+    for module in (convergence, losses):
+        drawn(module, called=name, **curves)
+        assert _shows(figures, name)
+    loaded = Scene.load(study / "scene")
+    partition_figure(loaded, toy.halves(loaded), None, study / "p.png", study / "p.pdf")
+    assert _shows(figures, name)
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("name", [*HOSTILE, "x" * 3000])
+@pytest.mark.parametrize("module", [controls_figure, convergence_study, overlap])
+def test_figures_of_records(
+    record: Record, drawn: Drawn, figures: list[Figure], module: Any, name: str
+) -> None:
+    records = _study_of(record, name)
+    if module is controls_figure:  # which takes one division
+        records = [file for file in records if "azimuth-overlap" not in file.read_text()]
+    drawn(module, records=records)
+    assert _shows(figures, name)
 
 
 class _Tags(HTMLParser):
@@ -137,70 +184,63 @@ class _Tags(HTMLParser):
             self.heads.append("")
 
     def handle_data(self, data: str) -> None:
-        if self.cells and self.tags[-1] in ("td", "b"):
+        if self.cells and self.tags[-1] in ("td", "strong"):
             self.cells[-1] += data
         if self.heads and self.tags[-1] == "th":
             self.heads[-1] += data
 
 
-def _main(records: list[Path], files: list[Path], name: str) -> None:
-    write_main_table(records, *files, paper=True)
-    assert list(read_main_table(files[0])["scene"]) == [name] * 4 + ["zoo"]
-    format_main_table(files[0])
+TABLES = [main, ablation, controls]
 
 
-def _ablation(records: list[Path], files: list[Path], name: str) -> None:
-    write_ablation_table("division", records, *files, paper=True)
-
-
-def _controls(records: list[Path], files: list[Path], name: str) -> None:
-    write_controls_table(records, *files, {name: (name, 3), "zoo": (name, 3)})
-
-
-Writer = Callable[[list[Path], list[Path], str], None]
-WRITERS = [_main, _ablation, _controls]
-
-
-def _tables(
-    write: Writer, record: Callable[..., Path], folder: Path, name: str, mode: str
-) -> dict[str, str]:
-    """A table's files where scene, model, division and mode are called `name`, as text."""
+def _table(
+    module: Any, record: Record, written: Callable[..., Any], name: str, mode: str = "other"
+) -> Any:
+    """A table's files where scene, model, division and mode are called `name`."""
     divided = {"division": name, "K": 3, "mode": name, "distill_steps": 50}
     records = [record(name, f"baseline-{i}x", 20.0 + i, model=name) for i in (1, 2)]
     records += [record(name, "dac", 20.0, model=name, **divided)]
     records += [record(name, "dac", 20.0, model=name, **(divided | {"mode": mode}))]
     records += [record("zoo", "dac", 20.0, **divided)]
-    files = [folder / f"table.{kind}" for kind in ("csv", "md", "tex", "html")]
-    write(records, files, name)
-    return {file.suffix: file.read_text(encoding="utf-8") for file in files}
+    divisions = {name: [name, 3], "zoo": [name, 3]}
+    return written(module, records, "division", paper_values=True, divisions=divisions)
 
 
-@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("module", TABLES)
 @pytest.mark.parametrize("name", NAMES)
-def test_tables(write: Writer, record: Callable[..., Path], tmp_path: Path, name: str) -> None:
-    texts = _tables(write, record, tmp_path, name, "other")
-    plain = _tables(write, record, tmp_path, "plain", "other")
-    page, usual = _Tags(texts[".html"]), _Tags(plain[".html"])
+def test_tables(module: Any, record: Record, written: Callable[..., Any], name: str) -> None:
+    plain = _table(module, record, written, "plain")
+    table = _table(module, record, written, name)
+    page, usual = _Tags(table.html), _Tags(plain.html)
     assert page.tags == usual.tags
     assert one_line(name) in (*page.cells, *page.heads)
-    for suffix, cell in ((".md", r"(?<!\\)(?:\\\\)*\|"), (".tex", r"(?<!\\)(?:\\\\)*&")):
-        lines, expected = texts[suffix].splitlines(), plain[suffix].splitlines()
+    for kind, cell in (("md", r"(?<!\\)(?:\\\\)*\|"), ("tex", r"(?<!\\)(?:\\\\)*&")):
+        lines, expected = getattr(table, kind).splitlines(), getattr(plain, kind).splitlines()
         assert len(lines) == len(expected)
         for line, other in zip(lines, expected, strict=True):
             assert len(re.findall(cell, line)) == len(re.findall(cell, other))
-    rows = [line for line in texts[".tex"].splitlines() if "&" in line]
+    rows = [line for line in table.tex.splitlines() if "&" in line]
     assert not any(row.lstrip().startswith(("[", "*")) for row in rows)
-    for line in texts[".tex"].splitlines():
+    for line in table.tex.splitlines():
         assert set(re.findall(r"\\[a-zA-Z]+", line)) <= LATEX_COMMANDS
     for sign in ("$", "&", "<", "`"):
         unescaped = rf"(?<!\\){re.escape(sign)}"
-        assert not re.search(unescaped, texts[".md"].replace("| ", ""))
+        assert not re.search(unescaped, table.md.replace("| ", ""))
+    assert list(table.csv["scene"]).count(name) == 4
+    if module is main:
+        assert [row["scene"] for row in read_main_table(table.files["csv"])] == [name] * 4 + ["zoo"]
+        assert one_line(name) in format_main_table(table.files["csv"])
 
 
-def test_scenes_called_like_missing_values(record: Callable[..., Path], tmp_path: Path) -> None:
-    for name in ("NA", "None", "nan", "null", "007"):
-        for write in WRITERS:
-            _tables(write, record, tmp_path, name, "other")
+@pytest.mark.parametrize("name", ["NA", "None", "nan", "null", "007"])
+@pytest.mark.parametrize("module", TABLES)
+def test_scenes_called_like_missing_values(
+    module: Any, record: Record, written: Callable[..., Any], name: str
+) -> None:
+    table = _table(module, record, written, name)
+    assert list(table.csv["scene"]).count(name) == 4 and f"{name} " in table.md
+    if module is main:
+        assert f"{name}  " in format_main_table(table.files["csv"])
 
 
 def test_names_of_pictures_are_plain_and_short() -> None:

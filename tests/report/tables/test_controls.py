@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from dac.errors import UserError
@@ -12,9 +12,10 @@ from dac.report.controls import controls, oracle
 from dac.report.diagnosis import sentences, verdict
 from dac.report.rows import load_rows
 from dac.report.statistics import Paired
-from dac.report.tables.controls import write_controls_table
+from dac.report.tables import controls as module
 
 Recorder = Callable[..., Path]
+Written = Callable[..., Any]
 AZIMUTH = {"zoo": ("azimuth", 4)}
 CONQUERED = {"division": "azimuth", "K": 4, "mode": "corrected"}
 
@@ -44,16 +45,11 @@ def _all(record: Recorder, scene: str = "zoo", **psnr: float) -> list[Path]:
     ]
 
 
-def _files(folder: Path) -> list[Path]:
-    return [folder / f"controls.{kind}" for kind in ("csv", "md", "tex", "html")]
-
-
-def test_rows_in_their_order(record: Recorder, tmp_path: Path) -> None:
+def test_rows_in_their_order(record: Recorder, written: Written) -> None:
     other = CONQUERED | {"division": "louvain", "K": 3}
     records = [*_all(record), record("zoo", "dac", 35.0, **other)]
-    csv, markdown, latex, html = _files(tmp_path)
-    write_controls_table(records[::-1], csv, markdown, latex, html, AZIMUTH)
-    table = pd.read_csv(csv)
+    written_table = written(module, records[::-1], divisions=AZIMUTH)
+    table = written_table.csv
     assert table["name"].tolist() == [
         "KPlanes (1x)",
         "KPlanes (2x)",
@@ -74,13 +70,13 @@ def test_rows_in_their_order(record: Recorder, tmp_path: Path) -> None:
     ahead = table["dac_over_psnr"].round(6)
     assert ahead[:3].tolist() == [1.2, 0.7, 0.2] and ahead[11:13].isna().all()
     assert table["dac_over_won"][:11].tolist() == [3, 3, 3, 3, 3, 1, 3, 3, 3, 3, 3]
-    assert "DaC's PSNR (in the row's mode; else corrected)" in markdown.read_text()
-    rows = markdown.read_text().splitlines()
+    assert "DaC's PSNR (in the row's mode; else corrected)" in written_table.md
+    rows = written_table.md.splitlines()
     assert "| **30.20** |" in rows[14] and "**" not in rows[7]  # the oracle's 31.73 is no model's
     assert "| 31.73 | -- | -- |" in rows[7]
-    assert "- zoo, corrected mode: DaC over the 2x baseline: ahead" in markdown.read_text()
-    assert html.read_text().count("<li>") == 12 + 3
-    text = latex.read_text()
+    assert "- zoo, corrected mode: DaC over the 2x baseline: ahead" in written_table.md
+    assert written_table.html.count("<li>") == 12 + 3
+    text = written_table.tex
     assert text.startswith(r"\begin{tabular}{llrrrrrrrrrr}") and "ahead, " not in text
     assert {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")} == {11}
 
@@ -171,19 +167,18 @@ def test_the_verdict_goes_by_the_interval() -> None:
     assert of(-0.01, 0.5) == of(0.0, 0.5) == of(-0.5, 0.0) == "no difference"
 
 
-def test_of_one_view_nothing_is_sure(record: Recorder, tmp_path: Path) -> None:
+def test_of_one_view_nothing_is_sure(record: Recorder, written: Written) -> None:
     one = {"spread": [0.0]}
     records = [record("zoo", "baseline-2x", 29.5, seed=seed, **one) for seed in (0, 1)]
     records += [record("zoo", "dac", 30.0, seed=seed, **CONQUERED, **one) for seed in (0, 1)]
-    csv, markdown, *others = _files(tmp_path)
-    write_controls_table(records, csv, markdown, *others, AZIMUTH)
-    table = pd.read_csv(csv)
+    written_table = written(module, records, divisions=AZIMUTH)
+    table = written_table.csv
     assert table["over_2x_psnr"][1] == 0.5
     assert table[["over_2x_low", "over_2x_high"]].isna().all(axis=None)
-    assert r"| +0.50 \[--\]† | 1/1 |" in markdown.read_text()
-    assert "of one test view there is no interval" in markdown.read_text()
-    assert r"no difference, +0.50 dB \[--\], ahead on 1/1 views" in markdown.read_text()
-    assert not any(word in csv.read_text() for word in ("nan", "inf"))
+    assert r"| +0.50 \[--\]† | 1/1 |" in written_table.md
+    assert "of one test view there is no interval" in written_table.md
+    assert r"no difference, +0.50 dB \[--\], ahead on 1/1 views" in written_table.md
+    assert not any(word in written_table.files["csv"].read_text() for word in ("nan", "inf"))
 
 
 def test_controls_share_the_mode_and_the_schedule_of_dac(record: Recorder) -> None:
@@ -203,25 +198,16 @@ def test_controls_share_the_mode_and_the_schedule_of_dac(record: Recorder) -> No
     assert found.distilled is not None and found.distilled.label.steps == 900
 
 
-def test_scenes_apart(record: Recorder, tmp_path: Path) -> None:
+def test_scenes_apart(record: Recorder, written: Written) -> None:
     records = _all(record) + _all(record, "ant", dac=40.0)
     divisions = AZIMUTH | {"ant": ("random", 4)}
-    csv, markdown, latex, html = _files(tmp_path)
-    write_controls_table(records, csv, markdown, latex, html, divisions)
-    assert latex.read_text().count(r"\midrule") == 2
-    assert html.read_text().count('<tr class="ruled">') == 1
+    written_table = written(module, records, divisions=divisions)
+    assert written_table.tex.count(r"\midrule") == 2
+    assert written_table.html.count('<tr class="ruled">') == 1
     # Where chance is the configured division, it is no control of itself.
     zoo, _, ant = controls(records, divisions)  # DaC of a random division has one mode
     assert zoo.random is not None and ant.random is None
     assert ant.dac is not None and ant.dac.label.division == "random"
-
-
-def test_equal_inputs_give_equal_bytes(record: Recorder, tmp_path: Path) -> None:
-    records = _all(record)
-    for name in ("one", "two"):
-        write_controls_table(records, *_files(tmp_path / name), AZIMUTH)
-    for one, two in zip(_files(tmp_path / "one"), _files(tmp_path / "two"), strict=True):
-        assert one.read_bytes() == two.read_bytes()
 
 
 def test_mistakes(record: Recorder) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,9 @@ from numpy.typing import NDArray
 
 from dac.errors import UserError
 from dac.evaluation.pictures import to_uint8
-from dac.evaluation.records import Evaluation
 from dac.evaluation.truth import truth_image
-from dac.page.found import Found
-from dac.report.renders import load_array
+from dac.page.results import SceneResults
+from dac.report.renders import Renders, common_views
 from dac.report.text import one_line, signed
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
@@ -36,7 +34,7 @@ _COVER, _THUMBNAIL = 720, 112
 
 
 @dataclass(frozen=True)
-class View:
+class ComparedView:
     """One test view.
 
     Attributes:
@@ -57,7 +55,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Views:
+class Comparison:
     """The compared views.
 
     Attributes:
@@ -66,7 +64,7 @@ class Views:
         rule: how the views were chosen, and what was done to the pictures: the caption.
     """
 
-    views: tuple[View, ...]
+    views: tuple[ComparedView, ...]
     width: int
     height: int
     rule: str
@@ -102,55 +100,55 @@ def cover(scene: Scene, points: Points | None) -> Cover:
     return Cover(uri, one_line(scene.names[view]), picture.shape[0] > picture.shape[1])
 
 
-def views(found: Found) -> Views | None:
+def comparison(results: SceneResults) -> Comparison | None:
     """The views to compare; None where the 2x baseline or DaC has no pictures.
 
     Raises:
         UserError: a picture file is damaged.
     """
-    rows = (found.main.twice, found.main.dac)
-    if any(row is None for row in rows):
+    twice, dac = results.main.twice, results.main.dac
+    if twice is None or dac is None:
         return None
-    seeds = [{run.label.seed: run for run in row.runs} for row in rows if row is not None]
-    common = sorted(set(seeds[0]) & set(seeds[1]))
-    if not common:
+    seeds = sorted(set(twice.scores) & set(dac.scores))
+    if not seeds:
         return None
-    records = [of[common[0]] for of in seeds]
-    folders = [found.evaluations[record.label] for record in records]
+    labels = [replace(row.label, seed=seeds[0]) for row in (twice, dac)]
+    folders = [results.evaluations[label] for label in labels]
     if not all((folder / "renders.npy").is_file() for folder in folders):
         return None
-    chosen = choose(records[0], records[1])
-    triples = _pictures(found.scene, [name for name, _, _ in chosen], records, folders)
+    methods = [Renders(folder) for folder in folders]
+    chosen = choose(*methods)
+    triples = _pictures(results.scene, [name for name, _, _ in chosen], methods)
     encoded, note = _encoded(triples)
-    seed = f"seed {common[0]}" if len(found.main.dac.runs if found.main.dac else ()) > 1 else ""
-    return Views(
+    seed = f" (seed {seeds[0]})" if len(dac.runs) > 1 else ""
+    return Comparison(
         views=tuple(
-            _view(name, why, gain, uris, triple, records)
+            _view(name, why, gain, uris, triple, methods)
             for (name, why, gain), uris, triple in zip(chosen, encoded, triples, strict=True)
         ),
         width=triples[0][0].shape[1],
         height=triples[0][0].shape[0],
         rule=f"Chosen by rule, not by eye: ranked by DaC’s gain over the 2x baseline on each of "
-        f"{len(records[1].images)} test views{f' ({seed})' if seed else ''}, the largest gain, the "
-        f"quartiles, and the smallest. {note}",
+        f"{len(methods[1].index)} test views{seed}, the largest gain, the quartiles, and the "
+        f"smallest. {note}",
     )
 
 
-def choose(baseline: Evaluation, ours: Evaluation) -> list[tuple[str, str, float]]:
+def choose(baseline: Renders, ours: Renders) -> list[tuple[str, str, float]]:
     """Views at the quartiles of the gain, from the largest to the smallest.
 
     Returns:
         For each view its name, its rank in words, and the gain in dB.
     """
-    theirs = {image.name: image.psnr for image in baseline.images}
-    gains = {i.name: i.psnr - theirs[i.name] for i in ours.images if i.name in theirs}
+    common = common_views([ours, baseline])
+    gains = {name: ours.score(name).psnr - baseline.score(name).psnr for name in common}
     ranked = sorted(gains, key=lambda name: -gains[name])
     last = len(ranked) - 1
     words = ("largest gain", "upper quartile", "median", "lower quartile", "smallest gain")
-    places = {round(i * last / 4): i for i in (2, 1, 3, 4, 0)}  # of few views, the ends stay
+    ranks = {round(i * last / 4): i for i in (2, 1, 3, 4, 0)}  # of few views, the ends stay
     return [
-        (ranked[place], _rank(words[i], gains[ranked[place]]), gains[ranked[place]])
-        for place, i in sorted(places.items())
+        (ranked[rank], _rank(words[i], gains[ranked[rank]]), gains[ranked[rank]])
+        for rank, i in sorted(ranks.items())
     ]
 
 
@@ -162,26 +160,23 @@ def _rank(word: str, gain: float) -> str:
 
 
 def _pictures(
-    scene: Scene, names: Sequence[str], records: Sequence[Evaluation], folders: Sequence[Path]
+    scene: Scene, names: Sequence[str], methods: Sequence[Renders]
 ) -> list[list[Picture]]:
     """Truth, baseline and DaC (H, W, 3) of each view.
 
     Raises:
         UserError: pictures are damaged, or of another scene.
     """
-    renders = [load_array(folder, "renders.npy") for folder in folders]
     size = scene.images.shape[1:3]
-    for array, record, folder in zip(renders, records, folders, strict=True):
-        if array.shape != (len(record.images), *size, 3) or not set(names) <= set(scene.names):
+    for method in methods:
+        expected = (len(method.index), *size, 3)
+        if method.images.shape != expected or not set(names) <= set(scene.names):
             what = "holds other pictures than those of the scene's test views"
-            raise UserError(folder / "renders.npy", what, "run the evaluation again")
-    places = [{image.name: i for i, image in enumerate(record.images)} for record in records]
+            raise UserError(method.folder / "renders.npy", what, "run the evaluation again")
+    truths = [to_uint8(truth_image(scene, view)) for view in scene.indices(list(names))]
     return [
-        [
-            to_uint8(truth_image(scene, scene.indices([name])[0])),
-            *(np.asarray(r[p[name]]) for r, p in zip(renders, places, strict=True)),
-        ]
-        for name in names
+        [truth, *(method.image(name) for method in methods)]
+        for name, truth in zip(names, truths, strict=True)
     ]
 
 
@@ -191,10 +186,10 @@ def _view(
     gain: float,
     uris: Sequence[str],
     triple: Sequence[Picture],
-    records: Sequence[Evaluation],
-) -> View:
-    scores = [next(i.psnr for i in record.images if i.name == name) for record in records]
-    return View(
+    methods: Sequence[Renders],
+) -> ComparedView:
+    scores = [method.score(name).psnr for method in methods]
+    return ComparedView(
         name=one_line(name),
         why=why,
         pictures=tuple(uris),
