@@ -7,6 +7,8 @@ division, K) and may override any stage's section for itself under `settings`.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -241,3 +243,44 @@ def resolve(settings: Settings, name: str, source: str = "config") -> ResolvedSc
         data[section] = merge(base, entry.settings.get(section, {}))
         validate(SECTIONS[section], data[section], f"{where}.settings.{section}")
     return validate(ResolvedScene, data, where)
+
+
+class NotConfiguredError(Exception):
+    """A path names what the configuration doesn't have."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a workflow was asked for.
+
+    Attributes:
+        settings: as they are written.
+        scenes: by name, each with all sections resolved.
+    """
+
+    settings: Settings
+    scenes: Mapping[str, ResolvedScene]
+
+    @classmethod
+    def checked(cls, data: dict[str, Any], source: str = "config") -> Configuration:
+        """Check plain data.
+
+        Raises:
+            UserError: names the file and the key at fault.
+        """
+        settings = parse(data, source)
+        return cls(settings, {e.name: resolve(settings, e.name) for e in settings.scenes})
+
+    def path(self, pattern: str, **values: object) -> str:
+        """A path in the results folder, from its pattern below it."""
+        return f"{self.settings.results}/{pattern.format(**values)}"
+
+    def scene(self, name: str) -> ResolvedScene:
+        """The settings of the scene that a path names.
+
+        Raises:
+            NotConfiguredError: there is no such scene.
+        """
+        if name not in self.scenes:
+            raise NotConfiguredError(f"no scene '{name}' in the configuration")
+        return self.scenes[name]

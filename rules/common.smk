@@ -6,13 +6,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
 
+from dac.configuration import Configuration, NotConfiguredError
 from dac.errors import UserError
 from dac.runs import VALUES, Run, pattern, whole_names
-from dac.storage.yaml_files import read_yaml
 from dac.storage.provenance import source_digest
 from dac.storage.states import forget_finished
+from dac.storage.yaml_files import read_yaml
 from dac.workflow import inputs, layout, preflight
-from dac.workflow.configuration import Configuration, NotConfiguredError
 from dac.workflow.frozen import frozen_file, modules_of, settings_to_freeze
 from dac.workflow.logs import errors_since
 from dac.workflow.plan import planned

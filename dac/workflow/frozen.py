@@ -6,7 +6,7 @@ meanwhile, and only the stages that a change reaches run again.
 
 from __future__ import annotations
 
-from dac.workflow.configuration import Configuration, NotConfiguredError
+from dac.configuration import Configuration, NotConfiguredError
 from dac.workflow.stages import REPORT_STAGES, STAGES, Scope, Values
 
 _FILES: dict[Scope, str] = {

@@ -13,11 +13,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from dac.configuration import ResolvedScene
+from dac.configuration import Configuration, ResolvedScene
 from dac.errors import UserError
 from dac.runs import Run
 from dac.storage.artifacts import read_json
-from dac.workflow.configuration import Configuration
 from dac.workflow.studies import all_trainings
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dac.configuration import Configuration
 from dac.runs import Run
 from dac.settings import Study
-from dac.workflow.configuration import Configuration
 from dac.workflow.layout import GROUPS, POINTS, SCENE_FILES
 from dac.workflow.studies import baseline, dac, experts, record, records
 

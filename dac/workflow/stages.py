@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dac.configuration import ResolvedScene
+from dac.configuration import Configuration, ResolvedScene
 from dac.settings import Section
-from dac.workflow.configuration import Configuration
 from dac.workflow.inputs import data_set
 
 Scope = Literal["scene", "model", "mode"]

@@ -11,10 +11,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from dac.configuration import ResolvedScene, Settings
+from dac.configuration import Configuration, ResolvedScene, Settings
 from dac.runs import Run
 from dac.settings import Study
-from dac.workflow.configuration import Configuration
 
 
 def scored_runs(study: Study, settings: Settings, scene: ResolvedScene) -> list[Run]:

@@ -237,7 +237,7 @@ def test_an_orphan_is_waited_for(
     if long:
         pytest.skip("the short form shows it")
     traced = undisturbed
-    run = "object/kplanes/seed0/baseline-12000"
+    run = "object/kplanes/seed0/baseline-6000"
     driver, said = traced.start(f"results/{run}/model.json")
     while not any(what == "step" and run in log for what, log, _ in traced.trace()):
         assert driver.poll() is None, said.read_text()
@@ -249,7 +249,7 @@ def test_an_orphan_is_waited_for(
     again, said = traced.start(f"results/{run}/model.json")
     assert again.wait(timeout=300) == 0, said.read_text()
     steps = [number for what, log, number in traced.trace() if what == "step" and run in log]
-    assert steps == list(range(1, 12001))
+    assert steps == list(range(1, 6001))
     assert re.search(r"waiting for another process .*: process \d+ on ", said.read_text())
     assert "finished before; its result is taken from" in said.read_text()
     figure("orphan of a killed driver", "steps trained twice", 0)

@@ -17,6 +17,7 @@ from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from dac.cli import export, render
+from dac.configuration import Configuration
 from dac.divide.covisibility import covisibility
 from dac.divide.divide import partition_scene
 from dac.export.camera import stacked
@@ -33,7 +34,6 @@ from dac.settings import GRAPH_DIVISIONS, DivideSettings, SceneSettings, VideoSe
 from dac.storage.yaml_files import read_yaml
 from dac.workflow import inputs as workflow_inputs
 from dac.workflow import preflight
-from dac.workflow.configuration import Configuration
 
 
 class NotOursError(Exception):

@@ -9,11 +9,11 @@ from typing import Any, get_args
 import pytest
 from project import TINY
 
+from dac.configuration import Configuration, NotConfiguredError
 from dac.runs import Run
 from dac.settings import Study
 from dac.storage.provenance import PACKAGE, closure
 from dac.workflow import inputs
-from dac.workflow.configuration import Configuration, NotConfiguredError
 from dac.workflow.frozen import frozen_file, modules_of, settings_to_freeze
 from dac.workflow.logs import errors_since
 from dac.workflow.reports import FIGURES, TABLES, figures_wanted, tables_wanted

@@ -22,20 +22,19 @@ DISTILL = "dac/conquer/distill.py"
 
 def test_words_change_nothing(finished) -> None:
     """Documents, docstrings, comments, and the limits of settings."""
-    with finished.edited(DISTILL, '"""', '"""Other words. '):
+    notes = [finished.folder / folder / "notes.md" for folder in ("docs", "results")]
+    for file in notes:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("More.\n")
+    with (
+        finished.edited(DISTILL, '"""', '"""Other words. '),
+        finished.edited(DISTILL, "\nfrom ", "\n# A comment.\nfrom "),
+        finished.edited("dac/settings.py", "Positive = Annotated", "\n\nPositive = Annotated"),
+        finished.edited("README.md", "\n", "\nMore.\n"),
+    ):
         assert finished.planned() == {}
-    with finished.edited(DISTILL, "\nfrom ", "\n# A comment.\nfrom "):
-        assert finished.planned() == {}
-    with finished.edited("dac/settings.py", "Positive = Annotated", "\n\nPositive = Annotated"):
-        assert finished.planned() == {}
-    with finished.edited("README.md", "\n", "\nMore.\n"):
-        assert finished.planned() == {}
-    for folder in ("docs", "results"):
-        notes = finished.folder / folder / "notes.md"
-        notes.parent.mkdir(exist_ok=True)
-        notes.write_text("More.\n")
-        assert finished.planned() == {}
-        notes.unlink()
+    for file in notes:
+        file.unlink()
 
 
 def test_finetuning_settings_reach_finetuning(finished) -> None:

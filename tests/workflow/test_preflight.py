@@ -9,13 +9,12 @@ import pytest
 import toy
 from PIL import Image
 
-from dac.configuration import ResolvedScene, parse, resolve
+from dac.configuration import Configuration, ResolvedScene, parse, resolve
 from dac.errors import UserError
 from dac.fields.model import build_model
 from dac.scenes.scene import Space
 from dac.settings import EvaluateSettings, ModelSettings
 from dac.workflow import preflight
-from dac.workflow.configuration import Configuration
 from dac.workflow.preflight import check, disk_space, parameters, small_disk
 
 BOX = Space("box", ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)), 2.0, 6.0)
