@@ -1,9 +1,8 @@
-"""The whole steps that `bench.run` times, and what all its cases share.
+"""What `bench.run` times.
 
-Every case is built for each of the bodies `native`, `reference` and `plain`. The first two go
-through the package's own code, as a run of the workflow does, with the backend chosen by
-`dac.ops.backend.using`; `plain` is `bench.plain`. All start from one trained model, each with its
-own copy, and train on while they are timed.
+Every case is built for the bodies `native` and `reference`: the package's own code, as a run of the
+workflow goes through it, with the backend chosen by `dac.ops.backend.using`. All start from one
+trained model, each with its own copy, and train on while they are timed.
 """
 
 from __future__ import annotations
@@ -17,20 +16,24 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch import Tensor
 
-from bench import plain
 from bench.scene import divide, make_scene
 from bench.timing import Body
-from dac.conquer import distill
+from dac.conquer.lessons import TaughtRays
+from dac.conquer.objective import DistillObjective
 from dac.evaluation.render import render_view
 from dac.evaluation.truth import background_colour
+from dac.export.mesh import field_colour, field_density
 from dac.fields.model import Model, build_model
 from dac.ops.backend import using
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, ModelSettings, TrainSettings
 from dac.training.batches import RayBatch, RayBatches
-from dac.training.images import ImageSteps, image_optimizer
-from dac.training.loop import Step
+from dac.training.checkpoints import make_optimizer
+from dac.training.images import ImageObjective
+from dac.training.objective import Part, split
+from dac.training.update import KernelAdam, Update, autograd_update, make_update
 
 _BATCHES = 16  # prepared ahead and used in turn
 _FAR = 6000  # a step at which annealing and the cadence's ramp are over
@@ -47,10 +50,8 @@ class Sizes:
         view: side of the rendered view, pixels.
         views: of the scene.
         trained: steps that the common model has behind it, so that densities are not trivial.
-        chunk: rays rendered at once, as `EvaluateSettings` has it and, but for a digit, the public
-            K-Planes code.
-        small_chunk: with which plain PyTorch is fastest on a CPU: fewer intermediates leave the
-            cache.
+        chunk: rays rendered at once, as `EvaluateSettings` has it.
+        grid: side of the slab of points at which a mesh's density is asked for.
     """
 
     model: ModelSettings
@@ -59,7 +60,7 @@ class Sizes:
     views: int
     trained: int
     chunk: int
-    small_chunk: int
+    grid: int
 
 
 SIZES = Sizes(
@@ -77,17 +78,16 @@ SIZES = Sizes(
     views=20,
     trained=60,
     chunk=8192,
-    small_chunk=1024,
+    grid=256,
 )
 
 
 @dataclass(frozen=True)
 class Case:
-    """A name, its bodies, how many threads it has (None: as the run), rays a repetition."""
+    """A name, its bodies, rays a repetition."""
 
     name: str
     bodies: dict[str, Body]
-    threads: int | None = None
     rays: int | None = None
 
 
@@ -134,7 +134,7 @@ class Setting:
         return self._batches(step)
 
 
-def ours(make: Callable[[], Callable[[], object]]) -> dict[str, Body]:
+def both(make: Callable[[], Callable[[], object]]) -> dict[str, Body]:
     """Bodies of both backends, each made and run under its own."""
     bodies = {}
     for name in ("native", "reference"):
@@ -144,13 +144,10 @@ def ours(make: Callable[[], Callable[[], object]]) -> dict[str, Body]:
     return bodies
 
 
-# Whole steps
-
-
-def dac_step(model: Model, scene: Scene, train: TrainSettings) -> Step:
-    """The step that `training.images.fit` runs."""
-    optimizer = image_optimizer(model, train, train.learning_rate)
-    return ImageSteps(model, scene, scene.train, train, seed=0).updates(optimizer, 1)
+def dac_step(model: Model, scene: Scene, train: TrainSettings) -> Update:
+    """The step that a baseline runs."""
+    objective = ImageObjective(model, scene, scene.train, train, seed=0)
+    return make_update(objective, make_optimizer(model, eps=train.adam_eps), 1)
 
 
 def _counted(step: Callable[[int], object]) -> Callable[[], object]:
@@ -183,40 +180,20 @@ def _train_case(setting: Setting, *, learn: bool) -> Case:
     if not learn:
         train = train.model_copy(update={"proposal_update_every": 10**9, "proposal_update_ramp": 0})
     batches = [setting.batches(step) for step in range(_BATCHES)]
-    bodies = ours(lambda: _train_body(setting, train))
-    bodies["plain"] = _plain_train_body(
-        setting, train, learn, lambda step: batches[step % len(batches)]
-    )
+    bodies = both(lambda: _train_body(setting, train))
     name = "train_step" if learn else "train_step_no_proposal"
     return Case(name, _prepared(bodies, RayBatches, batches), rays=train.rays)
 
 
 def _loop_case(setting: Setting) -> Case:
-    """A step with the making of its batch, each in its own way."""
-    bodies = ours(lambda: _train_body(setting, setting.train))
-    table = plain.RayTable(setting.scene)
-    bodies["plain"] = _plain_train_body(
-        setting, setting.train, True, lambda _step: table.draw(setting.train.rays)
-    )
+    """A step with the making of its batch."""
+    bodies = both(lambda: _train_body(setting, setting.train))
     return Case("train_loop", bodies, rays=setting.train.rays)
 
 
 def _train_body(setting: Setting, train: TrainSettings) -> Callable[[], object]:
     step = dac_step(setting.copy(), setting.scene, train)
     return _counted(lambda number: step(number, train.learning_rate))
-
-
-def _plain_train_body(
-    setting: Setting, train: TrainSettings, learn: bool, batches: Callable[[int], RayBatch]
-) -> Body:
-    model = plain.from_model(setting.model)
-    optimizer = plain.make_optimizer(model, train)
-
-    def step(number: int) -> None:
-        terms = plain.train_terms(model, batches(number), train, anneal=1.0, learn=learn)
-        plain.update(optimizer, terms, train.learning_rate)
-
-    return Body(_counted(step))
 
 
 def _distill_case(setting: Setting) -> Case:
@@ -230,54 +207,77 @@ def _distill_case(setting: Setting) -> Case:
 
     def make() -> Callable[[], object]:
         student = setting.disturbed(_TEACHERS)
-        optimizer = image_optimizer(student, train, train.learning_rate)
-        step = distill.DistillSteps(
+        objective = DistillObjective(
             student, teachers, scene, partition, train, settings, mode="corrected", seed=0
-        ).updates(optimizer, 1)
+        )
+        step = make_update(objective, make_optimizer(student, eps=train.adam_eps), 1)
         return _counted(lambda number: step(number, train.learning_rate))
 
-    source = distill._Batches(scene, partition, train, settings, seed=0, device=torch.device("cpu"))
+    source = TaughtRays(scene, partition, train, settings, seed=0, device=torch.device("cpu"))
     batches = [source(step) for step in range(_BATCHES)]
-    student = plain.from_model(setting.disturbed(_TEACHERS))
-    optimizer = plain.make_optimizer(student, train)
-    experts = [plain.from_model(teacher) for teacher in teachers]
-
-    def theirs(number: int) -> None:
-        batch = batches[number % len(batches)]
-        terms = plain.distill_terms(
-            student,
-            experts,
-            batch.origins,
-            batch.directions,
-            batch.counts,
-            batch.background,
-            train,
-            settings,
-            mode="corrected",
-            anneal=1.0,
-        )
-        plain.update(optimizer, terms, train.learning_rate)
-
-    bodies = {**ours(make), "plain": Body(_counted(theirs))}
-    return Case("distill_step", _prepared(bodies, distill._Batches, batches), rays=train.rays)
+    bodies = both(make)
+    return Case("distill_step", _prepared(bodies, TaughtRays, batches), rays=train.rays)
 
 
 def _render_case(setting: Setting) -> Case:
     """A whole view, in chunks."""
     scene, sizes = setting.scene, setting.sizes
-    model, other = setting.model, plain.from_model(setting.model)
     picture = (scene.cameras, scene.test[0], background_colour(scene))
-    bodies = ours(lambda: partial(render_view, model, *picture, sizes.chunk))
-    chunks = {"plain": sizes.chunk, "plain_small_chunks": sizes.small_chunk}
-    for name, chunk in chunks.items():
-        bodies[name] = Body(partial(plain.render_view, other, *picture, chunk))
+    bodies = both(lambda: partial(render_view, setting.model, *picture, sizes.chunk))
     return Case("render_view", bodies, rays=setting.sizes.view**2)
 
 
-STEPS: dict[str, Callable[[Setting], Case]] = {
+def _mesh_density_case(setting: Setting) -> Case:
+    """A slab of the grid that a mesh is made of."""
+    side = torch.linspace(-1, 1, setting.sizes.grid)
+    plane = torch.cartesian_prod(side, side)
+    points = torch.cat([torch.full((len(plane), 1), 0.3), plane], dim=1)
+    return Case("mesh_density", both(lambda: partial(field_density(setting.model), points)))
+
+
+def _mesh_colour_case(setting: Setting) -> Case:
+    """Vertices of a mesh: their colours, along a short piece of a ray each."""
+    g = torch.Generator().manual_seed(0)
+    points = torch.rand(setting.sizes.grid**2 // 16, 3, generator=g) - 0.5
+    normals = torch.nn.functional.normalize(points, dim=-1)
+    return Case("mesh_colour", both(lambda: partial(field_colour(setting.model), points, normals)))
+
+
+def _adam_tv_case(setting: Setting) -> Case:
+    """A step on the planes' total variation alone: its gradient, and Adam."""
+    train = setting.train
+
+    def make() -> Callable[[], object]:
+        model = setting.copy()
+        optimizer = make_optimizer(model, eps=train.adam_eps)
+        if model.kernel_model() is not None:
+            adam = KernelAdam(model, optimizer, train.model_dump())
+
+            def apply() -> None:
+                adam.apply(
+                    adam.rates(train.learning_rate, proposals_learn=True), proposals_learn=True
+                )
+                adam.count(proposals_learn=True)
+
+            return apply
+
+        def terms(_step: int, _part: Part) -> dict[str, Tensor]:
+            field, levels = model.plane_tv()
+            return {"plane_tv": train.plane_tv * field, "proposal_tv": train.proposal_tv * levels}
+
+        step = autograd_update(terms, optimizer, split(1, 1))
+        return lambda: step(0, train.learning_rate)
+
+    return Case("adam_tv", both(make))
+
+
+CASES: dict[str, Callable[[Setting], Case]] = {
     "train_step": partial(_train_case, learn=True),
     "train_step_no_proposal": partial(_train_case, learn=False),
     "train_loop": _loop_case,
     "distill_step": _distill_case,
     "render_view": _render_case,
+    "mesh_density": _mesh_density_case,
+    "mesh_colour": _mesh_colour_case,
+    "adam_tv": _adam_tv_case,
 }

@@ -19,8 +19,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dac.evaluation.evaluate import scored_views
 from dac.evaluation.metrics import psnr
 from dac.evaluation.render import render_view
@@ -31,12 +29,12 @@ from dac.scenes.importer import import_scene
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, SceneSettings, TrainSettings
 from dac.storage.artifacts import read_json, write_json
-from dac.training.checkpoints import Checkpoints, run_tensors
+from dac.training.checkpoints import Checkpoints, make_optimizer, run_tensors
 from dac.training.curve import Progress
-from dac.training.images import ImageSteps, image_optimizer
-from dac.training.keys import Use, mix
-from dac.training.loop import Plan, train
-from dac.training.run import make_probe
+from dac.training.images import ImageObjective
+from dac.training.keys import Stream, mix
+from dac.training.loop import LoopSettings, train
+from dac.training.probe import make_probe
 from dac.training.schedules import learning_rate
 
 POINTS = (200, 400, 800, 1500, 3000, 6000, 10_000)
@@ -105,13 +103,13 @@ def _train(
     done = {point["step"]: point for point in found}
     seed = identity["seed"]
     model = build_model(settings, scene.space, seed)
-    optimizer = image_optimizer(model, options, options.learning_rate)
-    steps = ImageSteps(model, scene, scene.train, options, mix(seed, Use.GROUP, 0))
-    probe = make_probe(model, scene, count=options.curve_rays, device=torch.device("cpu"))
+    optimizer = make_optimizer(model, eps=options.adam_eps)
+    objective = ImageObjective(model, scene, scene.train, options, mix(seed, Stream.GROUP, 0))
+    probe = make_probe(model, scene, count=options.curve_rays)
     checkpoints = Checkpoints(out.with_suffix(".state"), digest)
     progress = Progress()
     for point in points:
-        plan = Plan(
+        loop = LoopSettings(
             label=f"{identity['backend']} seed {seed}",
             steps=point,
             rate=learning_rate(
@@ -123,7 +121,7 @@ def _train(
         loaded = checkpoints.load()
         if loaded is not None and loaded[1]["step"] >= point and point in done:
             continue
-        progress = train(model, optimizer, steps, probe, plan, checkpoints, progress)
+        progress = train(objective, optimizer, probe, loop, checkpoints, progress)
         checkpoints.save(progress.step, run_tensors(model, optimizer), asdict(progress))
         done[point] = {
             "step": point,

@@ -6,7 +6,7 @@
 Builds the library with its CUDA kernels; holds every operation to its twin (tests/cuda); measures
 the rates that bound a step: a copy's, that of rows gathered and of rows added at random (see
 gpu_probe.cu), a matrix product's; works out from them how long a step takes at least (the *floor*);
-times the step, captured in a graph and not, against it and against plain PyTorch's. Writes
+times the step, captured in a graph and not, against it and against plain torch's. Writes
 results/bench_gpu.json. Exits with 1 where a check fails. See docs/gpu.md.
 """
 
@@ -27,7 +27,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import plain
 from dac.errors import UserError
 from dac.fields.model import Model, build_model
 from dac.ops import build
@@ -37,6 +36,10 @@ from dac.scenes.scene import Space
 from dac.settings import EvaluateSettings, ModelSettings, SceneSettings, TrainSettings
 from dac.storage.artifacts import write_json
 from dac.training.batches import RayBatch
+from dac.training.images import image_optimizer
+from dac.training.loop import autograd_step
+from dac.training.losses import photometric_loss, regularisers
+from dac.training.parts import Part, split
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = Path("results/bench_gpu.json")
@@ -102,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _require_gpu() -> None:
     if not torch.cuda.is_available():
         raise UserError("bench.gpu", "torch sees no GPU here", "run it on a machine with one")
-    build.make_plan(cuda=True)
+    build.make_recipe(cuda=True)
 
 
 def _checks_fail() -> bool:
@@ -227,6 +230,7 @@ def native_step(model: Model, rays: Tensor, target: Tensor, *, learn: bool) -> C
     parameters = [parameter.detach() for parameter in model.parameters()]
     gradients = kernels.new_gradients(parameters)
     half = _halves(parameters, gradients.shape[1])
+    given = kernels.KernelModel([*parameters, half], model.shape)
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
     tv = [1e-4 if p.dim() == 4 else 0.0 for p in parameters]
     proposal = [name.startswith("proposal") for name, _ in model.named_parameters()]
@@ -234,13 +238,11 @@ def native_step(model: Model, rays: Tensor, target: Tensor, *, learn: bool) -> C
     rates = torch.tensor([[1e-3, 1.0]] * len(parameters), device="cuda")
     background, anneal = torch.rand(3, device="cuda"), torch.ones(1, device="cuda")
     key = torch.zeros(1, dtype=torch.int64, device="cuda")
+    batch = kernels.StepRays(rays, background, key, anneal)
 
     def step() -> Tensor:
         key.add_(1)
-        terms = kernels.train_rays(
-            [*parameters, half], gradients, model.shape, rays, target, background, key, anneal,
-            learn, WEIGHTS,
-        )  # fmt: skip
+        terms = kernels.train_rays(given, gradients, batch, target, learn, WEIGHTS)
         kernels.adam_step(
             [*parameters, half], first, second, gradients, tv, active, rates, (0.9, 0.999), 1e-15,
         )  # fmt: skip
@@ -258,17 +260,23 @@ def _halves(parameters: list[Tensor], length: int) -> Tensor:
     return half
 
 
-def plain_step(model: Model, batch: RayBatch, *, learn: bool) -> Callable[[], object]:
-    """What `bench.plain` does of the same."""
-    theirs = plain.from_model(model).cuda()
-    train_settings = TrainSettings(rays=RAYS)
-    optimizer = plain.make_optimizer(theirs, train_settings)
+def reference_step(model: Model, batch: RayBatch, *, learn: bool) -> Callable[[], object]:
+    """What plain torch does of the same: the package's losses, autograd, Adam."""
+    settings = TrainSettings(rays=RAYS)
+    optimizer = image_optimizer(model, settings, settings.learning_rate)
 
-    def step() -> None:
-        terms = plain.train_terms(theirs, batch, train_settings, anneal=1.0, learn=learn)
-        plain.update(optimizer, terms, 1e-3)
+    def losses(step: int, _part: Part) -> dict[str, Tensor]:
+        rays = model.make_rays(batch.origins, batch.directions)
+        seen = model.render(rays, key=step, proposal_grad=learn)
+        return {
+            "photometric": photometric_loss(seen, batch.rgb, batch.background),
+            **regularisers(
+                model, settings, seen.s, seen.weights, seen.proposals, proposals_learn=learn
+            ),
+        }
 
-    return step
+    step = autograd_step(optimizer, losses, split(RAYS, 1))
+    return lambda: step(0, 1e-3)
 
 
 def captured(step: Callable[[], object]) -> Callable[[], None]:
@@ -297,12 +305,13 @@ def time_step(rates: Rates, rounds: int, *, learn: bool) -> dict[str, Any]:
         step = native_step(model, rays, target, learn=learn)
         eager = seconds(step, rounds)
         graph = seconds(captured(step), rounds)
-    theirs = seconds(plain_step(model, batch, learn=learn), max(rounds // 3, 5))
+    with using("reference"):
+        theirs = seconds(reference_step(model, batch, learn=learn), max(rounds // 3, 5))
     least = floor(work_of(MODEL, RAYS, learn=learn), rates)
     name = "train_step" if learn else "train_step_no_proposal"
     print(
         f"{name}: floor {least * 1e3:.2f} ms, graph {graph * 1e3:.2f} ms ({graph / least:.2f} of "
-        f"the floor), calls {eager * 1e3:.2f} ms, plain {theirs * 1e3:.2f} ms "
+        f"the floor), calls {eager * 1e3:.2f} ms, reference {theirs * 1e3:.2f} ms "
         f"({theirs / graph:.1f} x)",
         flush=True,
     )
@@ -311,9 +320,9 @@ def time_step(rates: Rates, rounds: int, *, learn: bool) -> dict[str, Any]:
         "floor_ms": least * 1e3,
         "graph_ms": graph * 1e3,
         "calls_ms": eager * 1e3,
-        "plain_ms": theirs * 1e3,
+        "reference_ms": theirs * 1e3,
         "step_over_floor": graph / least,
-        "plain_over_step": theirs / graph,
+        "reference_over_step": theirs / graph,
     }
 
 

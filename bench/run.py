@@ -1,4 +1,4 @@
-"""`make bench`: the native kernels against the plain-torch backend and against plain PyTorch.
+"""`make bench`: the native kernels against plain torch.
 
 One process, the bodies in turns, medians; see docs/benchmarks.md for what is compared and what the
 figures mean. Writes results/bench.json and prints a table.
@@ -18,13 +18,11 @@ from typing import Any
 import torch
 
 from bench import memory
-from bench.cases import SIZES, STEPS, Case, Setting
-from bench.op_cases import OPERATIONS
+from bench.cases import CASES, SIZES, Case, Setting
 from bench.timing import Times, interleave
 from dac.storage.artifacts import write_json
 
 OUT = Path("results/bench.json")
-CASES = {**STEPS, **OPERATIONS}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -72,11 +70,10 @@ def time_case(
     Returns:
         One for each body but native; above a ratio of 1 native is faster.
     """
-    count = case.threads or threads
-    with _threads(count):
+    with _threads(threads):
         times = interleave(case.bodies, rounds=rounds, warmup=warmup, turn_seconds=turn_seconds)
     ours = times.pop("native")
-    return [_entry(case, against, ours, theirs, count) for against, theirs in times.items()]
+    return [_entry(case, against, ours, theirs, threads) for against, theirs in times.items()]
 
 
 def _entry(case: Case, against: str, ours: Times, theirs: Times, threads: int) -> dict[str, Any]:

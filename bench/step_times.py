@@ -19,10 +19,12 @@ from typing import Any
 
 import torch
 
-from bench.cases import SIZES, STEPS, Setting, Sizes
+from bench.cases import CASES, SIZES, Setting, Sizes
 from bench.timing import interleave
-from dac.settings import ModelSettings, merge, parse, read_yaml, resolve
+from dac.configuration import merge, parse, resolve
+from dac.settings import ModelSettings
 from dac.storage.artifacts import write_json
+from dac.storage.yaml_files import read_yaml
 from dac.workflow.plan import StepTimes, read_step_times
 
 OUT = Path("docs/results/step_times.json")
@@ -64,7 +66,7 @@ def measure(sizes: Sizes, device: str, rounds: int) -> StepTimes:
     """Time one size: medians of interleaved rounds."""
     setting = Setting(sizes)
     names = ("train_step", "train_step_no_proposal", "distill_step")
-    bodies = {name: STEPS[name](setting).bodies["native"] for name in names}
+    bodies = {name: CASES[name](setting).bodies["native"] for name in names}
     times = interleave(bodies, rounds=rounds, warmup=1)
     learn, rest, distillation = (times[name].cpu_median for name in names)
     training = (learn + (_EVERY - 1) * rest) / _EVERY

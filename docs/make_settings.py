@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from dac.settings import SECTIONS, SceneEntry, Section, Settings, StudySettings
+from dac.configuration import SECTIONS, SceneEntry, Settings, StudySettings
+from dac.settings import Section
 
 ROOT = Path(__file__).parent.parent
 HEAD = """# Settings

@@ -13,14 +13,15 @@ import sys
 from pathlib import Path
 
 from dac import settings
-from dac.conquer.distill import DistillSteps
+from dac.conquer.objective import DistillObjective
 from dac.divide.divide import partition_scene
 from dac.errors import UserError
-from dac.fields.model import Model, build_model, default_device
+from dac.fields.model import build_model, default_device
 from dac.scenes.importer import import_scene
-from dac.training.images import ImageSteps, image_optimizer
-from dac.training.loop import Phase, Plan, train
-from dac.training.run import make_probe
+from dac.training.checkpoints import make_optimizer
+from dac.training.images import ImageObjective
+from dac.training.loop import LoopSettings, train
+from dac.training.probe import make_probe
 from dac.training.schedules import learning_rate
 
 LIGHTHOUSE = Path(__file__).parents[1] / "scenes" / "pocket-lighthouse"
@@ -44,26 +45,26 @@ def main() -> None:
     taught = settings.DistillSettings(rays=512)
     rate = learning_rate(RATE, warmup=given.steps // 10, horizon=given.steps)
 
-    def learn(name: str, model: Model, phase: Phase) -> None:
-        probe = make_probe(model, scene, count=20_000, device=device)
+    def learn(name: str, objective: ImageObjective | DistillObjective) -> None:
+        optimizer = make_optimizer(objective.model, eps=learning.adam_eps)
+        probe = make_probe(objective.model, scene, count=20_000)
         before = probe()
-        optimizer = image_optimizer(model, learning, RATE)
-        end = train(model, optimizer, phase, probe, Plan(name, given.steps, rate))
+        end = train(objective, optimizer, probe, LoopSettings(name, given.steps, rate))
         print(f"{name}: {before:.2f} dB before, {end.curve.psnr[-1]:.2f} dB after", flush=True)
 
     # Experts begin with the same weights, and each sees the images of its group.
     experts = [build_model(SMALL, scene.space, seed=0).to(device) for _ in halves.groups]
     for group, (expert, names) in enumerate(zip(experts, halves.groups, strict=True)):
-        phase = ImageSteps(expert, scene, scene.indices(names), learning, seed=group)
-        learn(f"field {group} ({len(names)} views)", expert, phase)
+        images = ImageObjective(expert, scene, scene.indices(names), learning, seed=group)
+        learn(f"field {group} ({len(names)} views)", images)
 
     # The student sees no image: for each ray it asks the expert whose group owns the ray's view.
     student = build_model(SMALL, scene.space, seed=1).to(device)
     teachers = [expert.requires_grad_(False) for expert in experts]
-    lessons = DistillSteps(
+    lessons = DistillObjective(
         student, teachers, scene, halves, learning, taught, mode="corrected", seed=0
     )
-    learn("student of both", student, lessons)
+    learn("student of both", lessons)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dac.errors import UserError
 from dac.evaluation.pictures import save_png, to_uint8
 from dac.evaluation.truth import background_colour
 from dac.export.camera import stacked
-from dac.export.paths import orbit, vertical_fov
+from dac.export.paths import median_fov, orbit
 from dac.export.video import render_frame
 from dac.fields.model import default_device, load_model
 from dac.scenes.scene import Scene
@@ -41,7 +41,7 @@ def main() -> None:
 
     # The circle that fits the training cameras: see dac.export.paths.
     training = scene.cameras.select(scene.train)
-    path = orbit(training.world_from_camera.numpy(), vertical_fov(training), given.frames)
+    path = orbit(training.world_from_camera.numpy(), median_fov(training), given.frames)
     cameras = stacked(path.poses, path.fov_degrees, (training.width, training.height))
 
     given.out.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else 
 
 from dac.errors import UserError
 from dac.runs import VALUES, Run, pattern, whole_names
-from dac.settings import read_yaml
+from dac.storage.yaml_files import read_yaml
 from dac.storage.provenance import source_digest
 from dac.storage.states import forget_finished
 from dac.workflow import inputs, layout, preflight

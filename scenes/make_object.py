@@ -1028,7 +1028,7 @@ def split_poses(name: str) -> list[Array]:
     count, seed = SPLITS[name]
     candidates = views.hemisphere_candidates(CANDIDATES, RADIUS, seed)
     chosen = candidates[views.farthest_point_sampling(candidates, count, seed)]
-    return [views.look_at(centre, (0.0, 0.0, 0.0), (0.0, 0.0, 1.0)) for centre in chosen]
+    return [views.opengl_look_at(centre, (0.0, 0.0, 0.0), (0.0, 0.0, 1.0)) for centre in chosen]
 
 
 def main() -> None:
@@ -1046,7 +1046,7 @@ def main() -> None:
         wide, high = round(1200 * options.scale), round(800 * options.scale)
         start_scene((wide, high), options.samples, True, look, exposure)
         build()
-        pose = load_viewpoints().look_at((-1.05, -3.85, 0.95), (0.0, 0.0, -0.02), (0, 0, 1))
+        pose = load_viewpoints().opengl_look_at((-1.05, -3.85, 0.95), (0.0, 0.0, -0.02), (0, 0, 1))
         image = on_backdrop(render(pose, 0.87 * wide))
         save(image, options.hero, quality=88, optimize=True)
         return

@@ -1642,7 +1642,7 @@ def build() -> None:
 
 def walk() -> list[Array]:
     """Camera-to-world poses (4, 4) of a walk around the square, hand-held, metres."""
-    look_at = load_viewpoints().look_at
+    look_at = load_viewpoints().opengl_look_at
     rng = np.random.default_rng(SEED + 1)
     poses = []
     for step in range(PHOTOS):
@@ -1691,7 +1691,7 @@ def main() -> None:
             exposure,
         )
         build()
-        pose = load_viewpoints().look_at((-7.5, -4.5, 2.7), (1.2, 0.9, 2.75), (0, 0, 1))
+        pose = load_viewpoints().opengl_look_at((-7.5, -4.5, 2.7), (1.2, 0.9, 2.75), (0, 0, 1))
         image = render(pose, 0.70 * 1200 * options.scale)
         save(image, options.hero, quality=86, optimize=True)
         return

@@ -23,14 +23,13 @@ from dac.fields.model import build_model
 from dac.fields.protocol import Rays, Rendering, over
 from dac.fields.whole_rays import model_shape
 from dac.ops.backend import using
-from dac.ops.rays import DistillWeights, Lesson, TrainWeights
+from dac.ops.rays import DistillWeights, KernelModel, Lesson, StepRays, TrainWeights
 from dac.scenes.scene import Space
 from dac.settings import ModelSettings
 from dac.training.losses import interlevel_loss
 
 BOX = Space("box", ((-1.0, -1.2, -1.0), (1.0, 1.0, 0.8)), 0.5, 6.0)
 OPEN = Space("contraction", BOX.box, 0.05, 1000.0)
-RENDERED = ("rgb", "accumulation", "depth", "s", "t", "alpha", "weights", "colours")
 BACKGROUND = torch.tensor([0.2, 0.5, 0.9])
 TRAIN_WEIGHTS = TrainWeights(1.0, 0.05, 0.8)
 DISTILL_WEIGHTS = DistillWeights(0.5, 2.0, 0.3, 1.5, 0.1, 0.02, 0.7)
@@ -45,7 +44,7 @@ class Kind(NamedTuple):
     precise: bool = False
 
 
-def _settings(**changes: Any) -> ModelSettings:
+def small_settings(**changes: Any) -> ModelSettings:
     values: dict[str, Any] = {
         "resolution": 9, "scales": (1, 2), "channels": 8, "proposal_resolutions": (7, 12),
         "proposal_samples": (40, 36), "samples": 20, "hidden": 32, "colour_layers": 1, **changes,
@@ -59,12 +58,14 @@ _ODD: dict[str, Any] = {
     "geometry_features": 7, "samples": 33, "proposal_samples": (64, 31),
 }  # fmt: skip
 KINDS = {
-    "small": Kind(_settings(), BOX),
-    "open": Kind(_settings(), OPEN),
-    "wide": Kind(_settings(**_WIDE, colour_layers=2, proposal_channels=16, scales=(1, 2, 3)), BOX),
-    "widest": Kind(_settings(**_WIDE, scales=(1, 2, 3, 4)), BOX),
-    "float32": Kind(_settings(), OPEN, float32=True, precise=True),
-    "odd": Kind(_settings(**_ODD), BOX, precise=True),
+    "small": Kind(small_settings(), BOX),
+    "open": Kind(small_settings(), OPEN),
+    "wide": Kind(
+        small_settings(**_WIDE, colour_layers=2, proposal_channels=16, scales=(1, 2, 3)), BOX
+    ),
+    "widest": Kind(small_settings(**_WIDE, scales=(1, 2, 3, 4)), BOX),
+    "float32": Kind(small_settings(), OPEN, float32=True, precise=True),
+    "odd": Kind(small_settings(**_ODD), BOX, precise=True),
 }
 
 
@@ -77,11 +78,12 @@ class Subject:
         rays: in float64; `flat` (R, 8) the same in float32.
 
     Args:
+        name: of `KINDS`; or a kind.
         key: None places the samples evenly.
     """
 
-    def __init__(self, name: str, *, key: int | None = 5, anneal: float = 0.7) -> None:
-        self.name, self.kind = name, KINDS[name]
+    def __init__(self, name: str | Kind, *, key: int | None = 5, anneal: float = 0.7) -> None:
+        self.kind = KINDS[name] if isinstance(name, str) else name
         self.key, self.anneal = key, anneal
         self.settings, where = self.kind.settings, self.kind.space
         self.model = build_model(self.settings, where, 3)
@@ -95,6 +97,7 @@ class Subject:
                 if not self.kind.precise:  # both sides see numbers that halves can hold
                     parameter.copy_(parameter.half().float())
         self.parameters = [p.detach().clone() for p in self.model.parameters()]
+        self.kernel_model = KernelModel(self.parameters, self.shape)
         origins = torch.nn.functional.normalize(torch.randn(21, 3, generator=g), dim=-1) * 3
         targets = torch.rand(21, 3, generator=g) * 2 - 1
         targets[-1] = 40
@@ -104,6 +107,12 @@ class Subject:
         self.rays = Rays(*(x.double() for x in (origins, directions, single.near, single.far)))
         self.target = torch.rand(21, 3, generator=g)
         self.model.double()
+
+    def step_rays(self) -> StepRays:
+        """The rays as a step's, in float32."""
+        assert self.key is not None
+        key, anneal = torch.tensor([self.key]), torch.tensor([self.anneal])
+        return StepRays(self.flat, BACKGROUND, key, anneal)
 
     def gradients(self) -> Tensor:
         """A flat buffer of zeros."""
@@ -124,7 +133,7 @@ class Subject:
         error = (got.cpu().double() - expected).norm() / expected.norm().clamp_min(1e-30)
         assert error < bound, f"{what}: {error:.2e}"
 
-    def close_gradients(self, flat: Tensor, terms: list[Tensor]) -> None:
+    def close_gradients(self, flat: Tensor, terms: list[Tensor], slack: float = 2) -> None:
         """The flat gradient against that of the terms' sum."""
         named = dict(self.model.named_parameters())
         total = torch.stack(terms).sum()
@@ -136,7 +145,27 @@ class Subject:
             norms = got.double().norm() * slope.norm()
             cosine = torch.dot(got.flatten().double(), slope.flatten()) / norms
             assert cosine > (0.999999 if self.kind.precise else 0.999), f"{name}: {cosine:.7f}"
-            self.close(name, got, slope, slack=2)
+            self.close(name, got, slope, slack)
+
+    def points(self, count: int, rays: int | None) -> tuple[Tensor, Tensor | None]:
+        """Points inside and outside of the box, and directions for `rays` groups of them."""
+        g = torch.Generator().manual_seed(6)
+        points = torch.rand(count, 3, generator=g) * 3 - 1.5
+        if rays is None:
+            return points, None
+        return points, torch.nn.functional.normalize(torch.randn(rays, 3, generator=g), dim=-1)
+
+    def close_query(
+        self, points: Tensor, directions: Tensor | None, sigma: Tensor, colours: Tensor | None
+    ) -> None:
+        """The field at points against plain torch."""
+        wide = None if directions is None else directions.double()
+        with using("reference"):
+            twin = self.model.query_points(points.double(), wide)
+        self.close("sigma", sigma, twin[0])
+        assert (colours is None) == (twin[1] is None)
+        if colours is not None and twin[1] is not None:
+            self.close("colours", colours, twin[1])
 
     # ---- The twin ----
 

@@ -14,7 +14,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each may import those above it and itself. `dac` alone is the package's own `__init__.py`.
 ROOMS = (
     *("dac", "dac.errors", "dac.version", "dac.process", "dac.storage", "dac.settings"),
-    *("dac.cameras", "dac.ops", "dac.scenes", "dac.fields", "dac.divide", "dac.training"),
+    *(
+        "dac.configuration",
+        "dac.cameras",
+        "dac.ops",
+        "dac.scenes",
+        "dac.fields",
+        "dac.divide",
+        "dac.training",
+    ),
     *("dac.conquer", "dac.evaluation", "dac.runs", "dac.catalogue", "dac.export", "dac.report"),
     *("dac.page", "dac.viewer", "dac.workflow", "dac.cli", "dac.__main__"),
 )

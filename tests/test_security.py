@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from dac.configuration import merge, parse
 from dac.errors import UserError
-from dac.settings import merge, parse
 from dac.storage.artifacts import read_json
 from dac.storage.files import files_under, inside, is_file, read_bytes, read_text
-from dac.storage.plain_data import read_yaml
+from dac.storage.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]

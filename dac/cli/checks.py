@@ -42,10 +42,10 @@ def results_of(name: str, check: Check) -> list[Result]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a broken library may even leave the program
-        what = f"can't be checked ({type(error).__name__}: {one_line(error)})"
+        what = f"can't be checked ({type(error).__name__}: {error_text(error)})"
         return [Result("warn", name, what, "mend the red lines first, then look again")]
 
 
-def one_line(error: object, most: int = 200) -> str:
+def error_text(error: object, most: int = 200) -> str:
     """An error's text, fit for a line."""
     return printable(" ".join(str(error).split()))[:most]

@@ -44,7 +44,7 @@ SizeOption = Annotated[
     str | None, typer.Option(help="Pixels, as 640x480; default: the training views'.")
 ]
 
-LARGEST_SIDE = 16_384
+_LARGEST_PICTURE = 16_384
 
 
 def choose(
@@ -100,7 +100,7 @@ def parse_size(size: str | None) -> tuple[int, int] | None:
     if size is None:
         return None
     match = re.fullmatch(r"([1-9]\d{0,6})x([1-9]\d{0,6})", size)
-    if match is None or max(int(match[1]), int(match[2])) > LARGEST_SIDE:
-        fix = f"write WIDTHxHEIGHT in pixels, sides up to {LARGEST_SIDE}, as 640x480"
+    if match is None or max(int(match[1]), int(match[2])) > _LARGEST_PICTURE:
+        fix = f"write WIDTHxHEIGHT in pixels, sides up to {_LARGEST_PICTURE}, as 640x480"
         raise UserError(f"--size {size}", "is no size", fix)
     return int(match[1]), int(match[2])

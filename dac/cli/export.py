@@ -127,7 +127,7 @@ def mesh(
     source = choose_source(file, results, scene, model)
     net, space = source.model, source.model.space
     level = default_threshold(space.box) if threshold is None else threshold
-    density, colour = field_density(net, space), field_colour(net)
+    density, colour = field_density(net), field_colour(net)
     with deferred() as stop:
         made = make_mesh(density, colour, space.box, resolution, level, components, stop)
         similarity = _similarity(source.world_from_data, in_data)

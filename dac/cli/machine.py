@@ -8,7 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from dac.cli.checks import Result, one_line
+from dac.cli.checks import Result, error_text
 from dac.cli.packages import ROOT
 from dac.errors import UserError
 from dac.storage.artifacts import existing_folder, free_space
@@ -101,7 +101,7 @@ def check_kernels(*, build: bool) -> list[Result]:
             return [Result("ok", name, f"compiled, and they load: {library()}")]
         except UserError as error:
             fix = "export DAC_BACKEND=reference (plain torch, several times slower)"
-            return [Result("fail" if find_compiler()[0] else "warn", name, one_line(error), fix)]
+            return [Result("fail" if find_compiler()[0] else "warn", name, error_text(error), fix)]
     if built is not None:
         return [Result("ok", name, f"compiled: {built}")]
     if find_compiler()[0] is None:

@@ -142,8 +142,9 @@ def _write(proposal: Proposal, out: Path) -> None:
     Raises:
         UserError: it would not; the disk.
     """
-    from dac.settings import merge, parse, read_yaml
+    from dac.configuration import merge, parse
     from dac.storage.artifacts import write_file
+    from dac.storage.yaml_files import read_yaml
 
     def write(temporary: Path) -> None:
         temporary.write_text(proposal.configuration(out), encoding="utf-8")

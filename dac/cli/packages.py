@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dac.cli.checks import Mark, Result, one_line
+from dac.cli.checks import Mark, Result, error_text
 from dac.storage.provenance import PACKAGE
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def faults_of(modules: Sequence[str]) -> dict[str, str]:
         for line in said.splitlines():
             name, _, text = line.partition(" ")
             if name in left:
-                faults[name] = "" if text == "works" else one_line(text)
+                faults[name] = "" if text == "works" else error_text(text)
         if left[-1] not in faults:  # the process ended in the first that it says nothing of
             faults[next(name for name in left if name not in faults)] = end
     return faults

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Render stills and videos of a trained scene.")
 
-What = Literal["rgb", "depth", "normals", "accumulation"]
-WhatOption = Annotated[What, typer.Option(help="What the pictures show.")]
+WhatOption = Annotated[
+    Literal["rgb", "depth", "normals", "accumulation"], typer.Option(help="What the pictures show.")
+]
 
 
 @app.command()
@@ -70,7 +71,7 @@ def video(
             made = interpolate(keyframes, frames)
         else:
             training = source.training
-            poses, fov = training.world_from_camera.numpy(), paths.vertical_fov(training)
+            poses, fov = training.world_from_camera.numpy(), paths.median_fov(training)
             if path == "orbit":
                 made = paths.orbit(poses, fov, frames)
             else:

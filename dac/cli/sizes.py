@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dac.settings import RenderSettings, read_yaml
+from dac.settings import RenderSettings
+from dac.storage.yaml_files import read_yaml
 
 SizeName = Literal["small", "paper"]
 BOXED = ("blender", "blend")  # formats of objects in a box; those of others are real places

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dac.cli.checks import Result, one_line
+from dac.cli.checks import Result, error_text
 
 PROFILE = Path("profiles/slurm/profile.v9+.yaml")
 _NAME = "Slurm"
@@ -51,10 +51,10 @@ def _output_of(command: list[str]) -> tuple[int, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, one_line(error)
+        return 1, error_text(error)
     if done.returncode == 0:
         return 0, done.stdout
-    return done.returncode, one_line((done.stderr.strip() or "it says nothing").splitlines()[-1])
+    return done.returncode, error_text((done.stderr.strip() or "it says nothing").splitlines()[-1])
 
 
 def _cluster(output: str) -> Cluster:
@@ -83,7 +83,7 @@ def _profile(cluster: Cluster) -> Iterator[Result]:
         rules: dict[str, dict[str, Any]] = profile.get("set-resources") or {}
         jobs = [common, *({**common, **(own or {})} for own in rules.values())]
     except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        yield Result("fail", "profile", f"{PROFILE}: {one_line(error)}", f"mend {PROFILE}")
+        yield Result("fail", "profile", f"{PROFILE}: {error_text(error)}", f"mend {PROFILE}")
         return
     faults = dict.fromkeys(fault for job in jobs if (fault := _fault(cluster, job)))
     for what, fix in faults:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dac import ops
 from dac.fields.protocol import Histogram
 from dac.training.losses import interlevel_loss
 
@@ -23,7 +22,7 @@ def alpha_loss(student: Tensor, expert: Tensor) -> Tensor:
     Args:
         student, expert: alpha, (R, S).
     """
-    return ops.alpha_loss(student, expert)
+    return (student - expert.detach()).square().mean()
 
 
 def colour_loss(student: Tensor, expert: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -35,7 +34,10 @@ def colour_loss(student: Tensor, expert: Tensor, weights: Tensor | None = None) 
             expert's w, (R, S), for the sum along each ray of w times the difference, mean over
             rays, which asks for colour only where there is something to see.
     """
-    return ops.colour_loss(student, expert, weights)
+    squared = (student - expert.detach()).square().mean(dim=-1)
+    if weights is None:
+        return squared.mean()
+    return (weights.detach() * squared).sum(dim=-1).mean()
 
 
 def proposal_histogram_loss(s: Tensor, mass: Tensor, proposals: Sequence[Histogram]) -> Tensor:

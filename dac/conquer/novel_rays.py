@@ -20,7 +20,7 @@ from dac import ops
 from dac.divide.partition import Partition
 from dac.divide.routing import UNOWNED, owners_of_views, pose_distances
 from dac.scenes.scene import Scene
-from dac.training.keys import Use, mix
+from dac.training.keys import Stream, mix
 from dac.training.pixel_rays import Floats, Indices, pixel_rays
 
 Doubles = NDArray[np.float64]
@@ -43,7 +43,7 @@ class NovelRays:
         self._seed = seed
         self._cast = pixel_rays(scene.cameras)
         self._size = (scene.cameras.height, scene.cameras.width)
-        owners = owners_of_views(scene, partition).numpy()
+        owners = owners_of_views(scene, partition)
         self._views = np.flatnonzero(owners != UNOWNED)
         self._owners = owners[self._views]
         groups = [scene.indices(group) for group in partition.groups]
@@ -59,7 +59,7 @@ class NovelRays:
 
     def __call__(self, step: int) -> tuple[Floats, Floats, Indices]:
         """The rays of a step: origins (R, 3), unit directions (R, 3), and each one's group (R,)."""
-        chances = ops.jitter(mix(self._seed, Use.NOVEL_RAYS, step), 0, 5, self.rays).numpy()
+        chances = ops.jitter(mix(self._seed, Stream.NOVEL_RAYS, step), 0, 5, self.rays).numpy()
         counts = np.array([len(self._views), _NEIGHBOURS, *self._size], np.float64)
         first, other, row, column = (chances[:4] * counts[:, None]).astype(np.int64)
         u = chances[4][:, None]
@@ -87,8 +87,8 @@ def _neighbours(scene: Scene, view: int, group: list[int]) -> list[int]:
     if not others:
         return [view] * _NEIGHBOURS
     order = np.argsort(pose_distances(scene, [view], others)[0], kind="stable")
-    nearest = [others[int(place)] for place in order[:_NEIGHBOURS]]
-    return [nearest[place % len(nearest)] for place in range(_NEIGHBOURS)]
+    nearest = [others[int(i)] for i in order[:_NEIGHBOURS]]
+    return [nearest[i % len(nearest)] for i in range(_NEIGHBOURS)]
 
 
 def _relative(poses: Doubles, view: int, others: list[int]) -> tuple[Doubles, Doubles]:

@@ -2,7 +2,8 @@
 
 An evaluation's folder holds `evaluation.json` (see `records`), `renders.npy` (V, H, W, 3) uint8 and
 `depth.npy` (V, H, W) float16 of the V scored views, and some of them as PNG under `renders/` and
-`depth/`. It appears whole or not at all; until then, each view that is done is kept (see `views`).
+`depth/`. It appears whole or not at all; until then, each view that is done is kept (see
+`view_store`).
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from dac.errors import UserError
 from dac.evaluation import pictures
 from dac.evaluation.metrics import psnr
 from dac.evaluation.records import Cost, Evaluation, Label, git_commit, mean_of, versions
-from dac.evaluation.render import Rendered
 from dac.evaluation.scoring import Scorer, Truth
 from dac.evaluation.truth import mean_image
-from dac.evaluation.views import ScoredView, ViewStore
+from dac.evaluation.view_store import ScoredView, ViewStore
 from dac.fields.model import default_device, load_model
 from dac.ops.backend import backend
+from dac.ops.rays import Rendered
 from dac.process.progress import with_progress
 from dac.process.signals import deferred
 from dac.scenes.scene import SCENE_FILES, Scene
@@ -48,23 +49,23 @@ class _Task:
     Attributes:
         scene_dir: the scene's folder.
         runs: whose models are scored.
-        partition: partition.json, where the models are experts.
-        earlier, side_by_side: runs that these build on; see `evaluate_model`.
         settings: of the evaluation.
         label: what the record calls the run.
         out: the evaluation's folder.
         state: the folder for what a killed evaluation needs.
+        partition: partition.json, where the models are experts.
+        earlier, side_by_side: runs that these build on; see `evaluate_model`.
     """
 
     scene_dir: Path
     runs: Sequence[Path]
-    partition: Path | None
-    earlier: Sequence[Path]
-    side_by_side: Sequence[Path]
     settings: EvaluateSettings
     label: Label
     out: Path
     state: Path
+    partition: Path | None = None
+    earlier: Sequence[Path] = ()
+    side_by_side: Sequence[Path] = ()
 
     def inputs(self) -> dict[str, Path]:
         """The inputs that the record names."""
@@ -123,7 +124,7 @@ def evaluate_model(
     owner = dict.fromkeys(scene.test, 0)
     scorer = Scorer(scene, [model], owner, None, settings.chunk_rays)
     task = _Task(
-        scene_dir, [run], None, list(earlier), list(side_by_side), settings, named, out, state
+        scene_dir, [run], settings, named, out, state, earlier=earlier, side_by_side=side_by_side
     )
     return _evaluate(task, scorer, _training_cost([*earlier, run], side_by_side))
 
@@ -161,7 +162,7 @@ def evaluate_experts(
     models = [load_model(expert, str(default_device())) for expert in experts]
     owner = {view: owner_of_camera(scene, groups, view) for view in scene.test}
     scorer = Scorer(scene, models, owner, settings.expert_stride, settings.chunk_rays)
-    task = _Task(scene_dir, list(experts), partition, [], [], settings, named, out, state)
+    task = _Task(scene_dir, experts, settings, named, out, state, partition=partition)
     return _evaluate(task, scorer, _training_cost([], experts))
 
 
@@ -247,10 +248,10 @@ def _score_views(scorer: Scorer, views: Sequence[int], store: ViewStore, picture
     scene, missing = scorer.scene, store.missing
     shown = set(scored_views(range(len(views)), pictured)) if pictured else set()
     blank = mean_image(scene)
-    before = len(views) - len(missing)
+    done = len(views) - len(missing)
     backend(default_device().type)  # compiles the kernels, and may be told to go meanwhile
     with deferred() as stop:
-        for position in with_progress(missing, f"{scene.name} test views", before):
+        for position in with_progress(missing, f"{scene.name} test views", done):
             view = views[position]
             truth = Truth.of(scene, view)
             start = time.perf_counter()

@@ -83,9 +83,9 @@ def depth_picture(
     picture = np.full((*disparity.shape, 3), 255, np.uint8)
     if opaque.any():
         low, high = limits or disparity_limits([(depth, accumulation)])
-        place = np.clip((disparity[opaque] - low) / max(high - low, 1e-9), 0, 1)
+        shade = np.clip((disparity[opaque] - low) / max(high - low, 1e-9), 0, 1)
         stops = np.linspace(0, 1, len(_RAMP))
-        colours = [np.interp(place, stops, _RAMP[:, channel]) for channel in range(3)]
+        colours = [np.interp(shade, stops, _RAMP[:, channel]) for channel in range(3)]
         picture[opaque] = np.stack(colours, axis=-1).round().astype(np.uint8)
     return picture
 

@@ -1,4 +1,4 @@
-"""Rendering whole views in bounded memory.
+"""Rendering whole views over a background, in bounded memory.
 
 Rays are made, rendered and let go in chunks; sampling is deterministic (no jitter), so the chunk
 size doesn't change the picture. A routed ensemble is rendered by calling `render_view` with the
@@ -9,7 +9,6 @@ chunks once a signal came.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,15 +16,8 @@ from torch import Tensor
 from dac.cameras import Cameras
 from dac.fields.model import Model
 from dac.fields.protocol import over
+from dac.ops.rays import Rendered
 from dac.process.signals import Stop
-
-
-class Rendered(NamedTuple):
-    """Colours over the background (..., 3), expected depth (...,) and accumulation (...,)."""
-
-    rgb: Tensor
-    depth: Tensor
-    accumulation: Tensor
 
 
 def render_rays(

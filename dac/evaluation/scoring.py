@@ -11,9 +11,10 @@ from torch import Tensor
 from dac.errors import UserError
 from dac.evaluation.metrics import psnr, score
 from dac.evaluation.records import ImageScore
-from dac.evaluation.render import Rendered, render_pixels, render_view
+from dac.evaluation.render import render_pixels, render_view
 from dac.evaluation.truth import background_colour, truth_image, usable_pixels
 from dac.fields.model import Model
+from dac.ops.rays import Rendered
 from dac.process.signals import Stop
 from dac.scenes.scene import Scene
 

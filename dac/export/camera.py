@@ -67,16 +67,8 @@ class Camera:
 
     def cameras(self) -> Cameras:
         """The same as a set of one camera, which the renderer takes."""
-        pose = torch.from_numpy(np.array(self.world_from_camera, np.float64))
-        lens = [self.focal, self.focal, self.width / 2, self.height / 2]
-        return Cameras(
-            "perspective",
-            self.width,
-            self.height,
-            torch.tensor([lens], dtype=torch.float64),
-            torch.zeros(1, 6, dtype=torch.float64),
-            pose[None],
-        )
+        pose = np.array(self.world_from_camera, np.float64)
+        return _pinholes(pose[None], [self.focal], (self.width, self.height))
 
 
 def focal_of(fov_degrees: float, height: int) -> float:
@@ -146,11 +138,12 @@ def stacked(poses: Array, fov_degrees: Sequence[float] | Array, size: tuple[int,
         fov_degrees: (F,) vertical fields of view.
         size: width and height.
     """
+    return _pinholes(poses, [focal_of(float(fov), size[1]) for fov in fov_degrees], size)
+
+
+def _pinholes(poses: Array, focal: Sequence[float], size: tuple[int, int]) -> Cameras:
     width, height = size
-    lenses = [
-        [focal, focal, width / 2, height / 2]
-        for focal in (focal_of(float(fov), height) for fov in fov_degrees)
-    ]
+    lenses = [[value, value, width / 2, height / 2] for value in focal]
     return Cameras(
         "perspective",
         width,

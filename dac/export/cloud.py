@@ -17,9 +17,9 @@ from torch import Tensor
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.evaluation.render import Rendered
 from dac.export.extras import extra
 from dac.export.pictures import surface, view_normals
+from dac.ops.rays import Rendered
 from dac.process.progress import with_progress
 from dac.scenes.scene import Space
 from dac.storage.artifacts import write_file

@@ -22,19 +22,16 @@ from dac import ops
 from dac.errors import UserError
 from dac.export.extras import extra
 from dac.fields.model import Model
-from dac.fields.protocol import Rays
-from dac.fields.space import cube_from_world
 from dac.process.signals import Stop
 from dac.scenes.normalise import rotation_between
-from dac.scenes.scene import Space
 from dac.storage.artifacts import write_file
 
 Array = NDArray[np.float64]
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
-Density = Callable[[Tensor], Tensor]
-Colour = Callable[[Tensor, Tensor], Tensor]
+DensityField = Callable[[Tensor], Tensor]
+ColourField = Callable[[Tensor, Tensor], Tensor]
 
-FORMATS = (".ply", ".glb")
+SUFFIXES = (".ply", ".glb")
 _CHUNK_POINTS, _CHUNK_VERTICES = 2**18, 2**14
 _RIM = 1e-3  # of h: how far outside of the box the density is taken for 0
 _RAY, _RAY_BINS = (-0.5, 1.5), 12  # what of a ray gives a vertex its colour, in layers (`_layer`)
@@ -51,8 +48,8 @@ def _layer(box: Box) -> float:
 
 
 def make_mesh(
-    density: Density,
-    colour: Colour,
+    density: DensityField,
+    colour: ColourField,
     box: Box,
     resolution: int,
     threshold: float,
@@ -93,7 +90,7 @@ def make_mesh(
 
 
 def _sampled(
-    density: Density, box: Box, resolution: int, stop: Stop | None
+    density: DensityField, box: Box, resolution: int, stop: Stop | None
 ) -> tuple[list[Array], NDArray[np.float32]]:
     """Coordinates of a grid's planes along each axis, and the density at its points.
 
@@ -129,7 +126,7 @@ def _largest(mesh: Any, components: int) -> Any:
     return mesh
 
 
-def _colours(colour: Colour, mesh: Any) -> NDArray[np.uint8]:
+def _colours(colour: ColourField, mesh: Any) -> NDArray[np.uint8]:
     """(V, 4) uint8 RGBA, opaque."""
     points = torch.from_numpy(np.array(mesh.vertices)).float()
     normals = torch.from_numpy(np.array(mesh.vertex_normals)).float()
@@ -140,18 +137,13 @@ def _colours(colour: Colour, mesh: Any) -> NDArray[np.uint8]:
     return colours
 
 
-def field_density(model: Model, space: Space) -> Density:
+def field_density(model: Model) -> DensityField:
     """A model's density in the scene's world, points on any device."""
     device = next(model.parameters()).device
-
-    @torch.no_grad()
-    def density(points: Tensor) -> Tensor:
-        return model.field.geometry(cube_from_world(space, points.to(device)))[0]
-
-    return density
+    return lambda points: model.query_points(points.to(device))[0]
 
 
-def field_colour(model: Model) -> Colour:
+def field_colour(model: Model) -> ColourField:
     """A model's colour at points of a surface, looking along the inward normal.
 
     Just where the density passes the threshold, the field may never have learnt a colour, since
@@ -164,12 +156,15 @@ def field_colour(model: Model) -> Colour:
     @torch.no_grad()
     def colour(points: Tensor, normals: Tensor) -> Tensor:
         origins, directions = points.to(device), -normals.to(device)
-        none = torch.zeros_like(origins[:, 0])
         t = torch.linspace(before, behind, _RAY_BINS + 1, device=device)
-        t = t.expand(len(origins), -1).contiguous()
-        sigma, colours = model.query(Rays(origins, directions, none, none), t)
-        _, weights = ops.volume_weights(sigma, t.diff(dim=-1))
-        return ops.composite(weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-6), colours)
+        middle = (t[1:] + t[:-1])[:, None] / 2
+        along = origins[:, None] + middle * directions[:, None]
+        sigma, colours = model.query_points(along.view(-1, 3), directions)
+        assert colours is not None
+        shape = (len(origins), _RAY_BINS)
+        _, weights = ops.volume_weights(sigma.view(shape), t.diff().expand(shape))
+        shares = weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-6)
+        return ops.composite(shares, colours.view(*shape, 3))
 
     return colour
 
@@ -207,6 +202,6 @@ def require_mesh(path: Path) -> None:
     Raises:
         UserError: another suffix; scikit-image or trimesh is missing.
     """
-    if path.suffix not in FORMATS:
-        raise UserError(path, f"the name of a mesh ends in {' or '.join(FORMATS)}", "change --out")
+    if path.suffix not in SUFFIXES:
+        raise UserError(path, f"the name of a mesh ends in {' or '.join(SUFFIXES)}", "change --out")
     extra("trimesh"), extra("skimage.measure")

@@ -26,9 +26,10 @@ from torch import Tensor
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.evaluation.render import Rendered, render_view
+from dac.evaluation.render import render_view
 from dac.export.camera import Camera
 from dac.fields.model import Model, build_model, default_device
+from dac.ops.rays import Rendered
 from dac.scenes.photos.images import MOST_PIXELS
 from dac.scenes.scene import Space
 from dac.scenes.views import LARGEST_NUMBER, SMALLEST_NUMBER, rigid
@@ -54,7 +55,7 @@ _DAMAGED = "copy or export it again"
 _VIEWS = "views."
 _VIEW_SHAPES = {"intrinsics": (4,), "distortion": (6,), "world_from_camera": (3, 4)}
 
-Colour = Annotated[float, Field(ge=0, le=1)]
+Intensity = Annotated[float, Field(ge=0, le=1)]
 Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 Matrix = tuple[Row, Row, Row, Row]
 Text = Annotated[str, Field(max_length=1024)]
@@ -166,7 +167,7 @@ class Contents(Section):
     version: Literal[1, 2]
     settings: ModelSettings
     space: SpaceContents
-    background: tuple[Colour, Colour, Colour]
+    background: tuple[Intensity, Intensity, Intensity]
     world_from_data: Annotated[Matrix, AfterValidator(_similarity)]
     camera: CameraContents
     views: ViewsContents | None = None

@@ -24,7 +24,7 @@ _SAME = 1e-6
 _WIDEST_OF_FISHEYES = 120.0  # degrees, of what their pictures become
 
 
-def vertical_fov(cameras: Cameras) -> float:
+def median_fov(cameras: Cameras) -> float:
     """Median field of view of some cameras, cut to what a path may have; a fisheye's further."""
     half = float(np.median(cameras.height / (2 * cameras.intrinsics[:, 1].numpy())))
     if cameras.model == "fisheye":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dac.cameras import Cameras
 from dac.evaluation.pictures import OPAQUE, Limits, depth_picture, to_uint8
-from dac.evaluation.render import Rendered
+from dac.ops.rays import Rendered
 
 What = Literal["rgb", "depth", "normals", "accumulation"]
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.evaluation.pictures import Limits, disparity_limits
-from dac.evaluation.render import Rendered, render_view
+from dac.evaluation.render import render_view
 from dac.export.extras import extra
 from dac.export.model_file import CHUNK_RAYS
 from dac.export.pictures import What, picture
 from dac.fields.model import Model
+from dac.ops.rays import Rendered
 from dac.process.progress import with_progress
 from dac.process.signals import Stop
 from dac.storage.artifacts import write_file

@@ -26,9 +26,9 @@ def _plane(resolution: int, channels: int, low: float, high: float) -> nn.Parame
 
 def _network(widths: Sequence[int]) -> nn.ParameterList:
     """Weights (out, in) of a network without biases, Xavier-uniform."""
-    layers = pairwise(widths)
     return nn.ParameterList(
-        nn.init.xavier_uniform_(torch.empty(after, before)) for before, after in layers
+        nn.init.xavier_uniform_(torch.empty(outputs, inputs))
+        for inputs, outputs in pairwise(widths)
     )
 
 
@@ -45,7 +45,8 @@ class ProposalField(nn.Module):
 
     def density(self, points: Tensor) -> Tensor:
         """Points (N, 3) in [-1, 1] -> sigma (N,)."""
-        return ops.density(list(self.planes), list(self.decoder), points)
+        features = ops.triplane(list(self.planes), points)
+        return ops.truncated_exp(ops.network(features, list(self.decoder))[:, 0] - 1)
 
 
 class _Planes(nn.Module):

@@ -21,7 +21,7 @@ from dac.fields import sampling, space, whole_rays
 from dac.fields.kplanes import ExplicitField, HybridField, ProposalField
 from dac.fields.protocol import Histogram, Rays, Rendering
 from dac.ops import memory
-from dac.ops.rays import Rendered, Sampled
+from dac.ops.rays import KernelModel, Rendered, Sampled, query_points, render_rays, sample_rays
 from dac.scenes.scene import Space
 from dac.settings import ModelSettings, validate
 from dac.storage.artifacts import read_json, write_json
@@ -40,6 +40,11 @@ class Model(nn.Module):
         self.field = HybridField(settings) if hybrid else ExplicitField(settings)
         self.shape = whole_rays.model_shape(settings, where)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        return next(self.parameters()).device
+
     def make_rays(self, origins: Tensor, directions: Tensor) -> Rays:
         """Rays (R, 3), (R, 3; unit) with near and far clipped to the space."""
         return Rays(origins, directions, *space.clip(self.space, origins, directions))
@@ -53,13 +58,13 @@ class Model(nn.Module):
         return space.cube_from_world(self.space, points)
 
     def proposals(
-        self, rays: Rays, *, key: int | None = None, before: int = 0, anneal: float = 1.0
+        self, rays: Rays, *, key: int | None = None, first_ray: int = 0, anneal: float = 1.0
     ) -> tuple[Histogram, ...]:
         """The proposal levels, coarse to fine, with gradient into their fields.
 
         Args:
             key: jitters the edges (see `ops.jitter`); None places them evenly.
-            before: rays of the same key that come before these.
+            first_ray: the number of the first in the batch that the key is for.
             anneal: exponent of the weights that the next level is drawn from.
         """
         kind = self.space.kind
@@ -68,9 +73,11 @@ class Model(nn.Module):
         for field, samples in zip(fields, self.settings.proposal_samples, strict=True):
             if levels:
                 last, level = levels[-1], len(levels)
-                s = sampling.next_edges(last.s, last.weights, samples, anneal, key, level, before)
+                s = sampling.next_edges(
+                    last.s, last.weights, samples, anneal, key, level, first_ray
+                )
             else:
-                s = sampling.first_edges(len(rays), samples, rays.near, key, before)
+                s = sampling.first_edges(len(rays), samples, rays.near, key, first_ray)
             t = sampling.t_from_s(kind, s, rays.near, rays.far)
             sigma = field.density(self._points(rays, t)).view(len(rays), samples)
             _, weights = ops.volume_weights(sigma, t.diff(dim=-1))
@@ -96,7 +103,7 @@ class Model(nn.Module):
         rays: Rays,
         *,
         key: int | None = None,
-        before: int = 0,
+        first_ray: int = 0,
         anneal: float = 1.0,
         proposal_grad: bool = True,
     ) -> Rendering:
@@ -105,15 +112,15 @@ class Model(nn.Module):
         Args:
             key: jitters the samples at every level (see `ops.jitter`); None is deterministic.
                 Independent of `train()` and `eval()`.
-            before: rays of the same key that come before these.
+            first_ray: the number of the first in the batch that the key is for.
             anneal: exponent of the proposals' weights before resampling.
             proposal_grad: False computes the proposals without gradient.
         """
         with torch.set_grad_enabled(proposal_grad and torch.is_grad_enabled()):
-            proposals = self.proposals(rays, key=key, before=before, anneal=anneal)
+            proposals = self.proposals(rays, key=key, first_ray=first_ray, anneal=anneal)
         last, level = proposals[-1], len(proposals)
         samples = self.settings.samples
-        s = sampling.next_edges(last.s, last.weights, samples, anneal, key, level, before)
+        s = sampling.next_edges(last.s, last.weights, samples, anneal, key, level, first_ray)
         t = sampling.t_from_s(self.space.kind, s, rays.near, rays.far)
         sigma, colours = self.query(rays, t)
         alpha, weights = ops.volume_weights(sigma, t.diff(dim=-1))
@@ -133,35 +140,68 @@ class Model(nn.Module):
             proposals=proposals,
         )
 
-    @property
-    def whole_rays(self) -> bool:
-        """Whether the whole-ray kernels run this model (see `fields.whole_rays`)."""
-        return whole_rays.whole_rays(self, self.settings)
+    def kernel_model(self) -> KernelModel | None:
+        """The model as the whole-ray kernels take it; None where they don't run it as it is.
+
+        Raises:
+            UserError: the native backend is asked for and can't be had.
+        """
+        parameters = [parameter.detach() for parameter in self.parameters()]
+        if not whole_rays.served(self.settings, parameters[0]):
+            return None
+        return KernelModel(parameters, self.shape)
 
     @torch.no_grad()
     def picture(self, rays: Rays) -> Rendered:
-        """What rays show, without gradient or jitter."""
-        if self.whole_rays:
-            return whole_rays.picture(self, self.shape, rays)
+        """What rays show, without background, gradient or jitter."""
+        model = self.kernel_model()
+        if model is not None:
+            packed = rays.packed()
+            return render_rays(model, packed, None, packed.new_ones(1))
         seen = self.render(rays)
-        return Rendered(seen.rgb, seen.accumulation, seen.depth)
+        return Rendered(seen.rgb, seen.depth, seen.accumulation)
 
     @torch.no_grad()
     def sample(
-        self, rays: Rays, *, key: int | None = None, before: int = 0
+        self, rays: Rays, *, key: int | None = None, first_ray: int = 0
     ) -> tuple[Rendered, Sampled]:
-        """What rays show, and the field's samples, without gradient.
+        """What rays show, without background, and the field's samples; without gradient.
 
         Args:
-            key, before: as of `render`.
+            key, first_ray: as of `render`.
         """
-        if self.whole_rays:
-            return whole_rays.sample(self, self.shape, rays, key, before)
-        seen = self.render(rays, key=key, before=before)
+        model = self.kernel_model()
+        if model is not None:
+            packed = rays.packed()
+            jitter = None if key is None else torch.tensor([key], device=packed.device)
+            return sample_rays(model, packed, jitter, packed.new_ones(1), first_ray)
+        seen = self.render(rays, key=key, first_ray=first_ray)
         return (
-            Rendered(seen.rgb, seen.accumulation, seen.depth),
+            Rendered(seen.rgb, seen.depth, seen.accumulation),
             Sampled(seen.s, seen.t, seen.alpha, seen.weights, seen.colours),
         )
+
+    @torch.no_grad()
+    def query_points(
+        self, points: Tensor, directions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The field at given points, without gradient.
+
+        Args:
+            points: (N, 3) world.
+            directions: (R, 3) unit, each for N / R points that follow one another; None asks for no
+                colours.
+
+        Returns:
+            sigma (N,), and colours (N, 3) or None.
+        """
+        model = self.kernel_model()
+        if model is not None:
+            return query_points(model, points, directions)
+        sigma, features = self.field.geometry(space.cube_from_world(self.space, points))
+        if directions is None:
+            return sigma, None
+        return sigma, self.field.colour(features, self.field.direction_code(directions))
 
     def plane_tv(self) -> tuple[Tensor, Tensor]:
         """Total variation of the field's planes and of the proposals', each summed over planes."""

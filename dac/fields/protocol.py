@@ -12,8 +12,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dac.ops.rays import Rendered
-
 
 @dataclass
 class Rays:
@@ -84,6 +82,16 @@ class Rendering:
     proposals: tuple[Histogram, ...]
 
 
+class Seen(Protocol):
+    """What rays show without a background: rgb (R, 3), accumulation (R,)."""
+
+    @property
+    def rgb(self) -> Tensor: ...
+
+    @property
+    def accumulation(self) -> Tensor: ...
+
+
 class DensityField(Protocol):
     """Density in space; what a proposal level needs."""
 
@@ -108,8 +116,8 @@ class RadianceField(Protocol):
         ...
 
 
-def over(rendering: Rendering | Rendered, background: Tensor) -> Tensor:
-    """The rendering over a background.
+def over(seen: Seen, background: Tensor) -> Tensor:
+    """What rays show over a background.
 
     Args:
         background: (3,) or (R, 3).
@@ -117,4 +125,4 @@ def over(rendering: Rendering | Rendered, background: Tensor) -> Tensor:
     Returns:
         (R, 3) rgb.
     """
-    return rendering.rgb + (1 - rendering.accumulation)[:, None] * background
+    return seen.rgb + (1 - seen.accumulation)[:, None] * background

@@ -4,8 +4,9 @@ Notation: s in [0, 1] is uniform in g(t) between g(near) and g(far). Box: g(t) =
 g(t) = t / 2 up to t = 1 and 1 - 1 / (2 t) beyond, so that half the samples lie uniformly within
 distance 1 and half are uniform in disparity (nerfstudio's piecewise sampler).
 
-Randomness is an argument: a key jitters (see `ops.jitter`), None gives the bins' middles; `before`
-is how many rays of the same key come before these. Nothing here knows of training or evaluation.
+Randomness is an argument: a key jitters (see `ops.jitter`), None gives the bins' middles.
+Rays may be part of a batch of one key, in which the first of them has the number `first_ray`.
+Nothing here knows of training or evaluation.
 """
 
 from __future__ import annotations
@@ -55,16 +56,18 @@ def s_from_t(kind: Kind, t: Tensor, near: Tensor, far: Tensor) -> Tensor:
 
 
 def _strata(
-    rays: int, count: int, like: Tensor, key: int | None, before: int, level: int
+    rays: int, count: int, like: Tensor, key: int | None, level: int, first_ray: int
 ) -> Tensor:
     """(rays, count) ascending levels in [0, 1), one in each of `count` equal strata."""
     strata = torch.arange(count, dtype=like.dtype, device=like.device)
     if key is None:
         return ((strata + 0.5) / count).expand(rays, count)
-    return (strata + ops.jitter(key, level, rays, count, like.device, before)) / count
+    return (strata + ops.jitter(key, level, rays, count, like.device, first_ray)) / count
 
 
-def first_edges(rays: int, samples: int, like: Tensor, key: int | None, before: int = 0) -> Tensor:
+def first_edges(
+    rays: int, samples: int, like: Tensor, key: int | None, first_ray: int = 0
+) -> Tensor:
     """Edges of level 0: even, or each moved at random within half a bin on either side.
 
     Args:
@@ -76,7 +79,7 @@ def first_edges(rays: int, samples: int, like: Tensor, key: int | None, before: 
     even = torch.linspace(0, 1, samples + 1, dtype=like.dtype, device=like.device)
     if key is None:
         return even.expand(rays, samples + 1)
-    jitter = ops.jitter(key, 0, rays, samples + 1, like.device, before)
+    jitter = ops.jitter(key, 0, rays, samples + 1, like.device, first_ray)
     return (even + (jitter - 0.5) / samples).clamp(0, 1)
 
 
@@ -87,12 +90,12 @@ def next_edges(
     anneal: float,
     key: int | None,
     level: int,
-    before: int = 0,
+    first_ray: int = 0,
 ) -> Tensor:
     """Edges of the next level, drawn from a level's weights and detached.
 
     Args:
-        s: (R, P+1) edges of the level before; they are not among the new ones.
+        s: (R, P+1) that level's edges; they are not among the new ones.
         weights: (R, P).
         anneal: exponent of the weights: 0 samples evenly, 1 by weight (mip-NeRF 360, Eq. 18).
         level: the new one, from 1.
@@ -103,5 +106,5 @@ def next_edges(
     weights = weights.detach()
     if anneal != 1:
         weights = weights.pow(anneal)
-    u = _strata(len(s), samples + 1, s, key, before, level)
+    u = _strata(len(s), samples + 1, s, key, level, first_ray)
     return ops.resample(s, weights, u)

@@ -1,37 +1,34 @@
-"""A model's rays through the whole-ray kernels, where these serve it.
+"""Which models the whole-ray kernels serve, and how these know one.
 
-They serve the hybrid decoder in float32 on the native backend; other models, and plain torch, go
-operation by operation.
+They serve the hybrid decoder in float32 on the native backend; other models go operation by
+operation in plain torch.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dac.fields import space
-from dac.fields.protocol import Rays
-from dac.ops import rays as kernels
 from dac.ops.backend import backend, library
-from dac.ops.rays import ModelShape, Rendered, Sampled
+from dac.ops.rays import ModelShape
 from dac.scenes.scene import Space
 from dac.settings import ModelSettings
 
 _MOST_SCALES = _MOST_COLOUR_LAYERS = 8  # of csrc/common/model.h
 
 
-def whole_rays(model: nn.Module, settings: ModelSettings) -> bool:
-    """Whether the whole-ray kernels run this model, as it is and where it lies.
+def served(settings: ModelSettings, parameter: Tensor) -> bool:
+    """Whether the kernels run a model, in the number format and on the device of its parameter.
 
     Raises:
         UserError: the native backend is asked for and can't be had.
     """
-    first = next(model.parameters())
-    if settings.decoder != "hybrid" or first.dtype != torch.float32:
+    if settings.decoder != "hybrid" or parameter.dtype != torch.float32:
         return False
     if len(settings.scales) > _MOST_SCALES or settings.colour_layers > _MOST_COLOUR_LAYERS:
         return False
-    if backend(first.device.type) == "reference":
+    if backend(parameter.device.type) == "reference":
         return False
     library()
     return True
@@ -55,24 +52,3 @@ def model_shape(settings: ModelSettings, where: Space) -> ModelShape:
         ),
         space=(*centre.tolist(), *half.tolist()),
     )
-
-
-def sample(
-    model: nn.Module, shape: ModelShape, rays: Rays, key: int | None, before: int
-) -> tuple[Rendered, Sampled]:
-    """Render rays (R), and the field's samples."""
-    return kernels.sample_rays(*_arguments(model, shape, rays, key), before)
-
-
-def picture(model: nn.Module, shape: ModelShape, rays: Rays) -> Rendered:
-    """Render rays (R), not jittered."""
-    return kernels.render_rays(*_arguments(model, shape, rays, None))
-
-
-def _arguments(
-    model: nn.Module, shape: ModelShape, rays: Rays, key: int | None
-) -> tuple[list[Tensor], ModelShape, Tensor, Tensor | None, Tensor]:
-    packed = rays.packed()
-    parameters = [parameter.detach() for parameter in model.parameters()]
-    jitter = None if key is None else torch.tensor([key], device=packed.device)
-    return parameters, shape, packed, jitter, packed.new_ones(1)

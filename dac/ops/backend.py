@@ -1,9 +1,9 @@
-"""Which body of an operation runs: plain torch (`reference`) or the native library (`native`).
+"""What runs whole rays: plain torch (`reference`) or the native library's kernels (`native`).
 
 `DAC_BACKEND` names one; without it, native runs where its library is there or can be compiled, and
-plain torch elsewhere, with one line in the log that says so. The choice is made once a process, at
-the first operation, never on import; a library that is missing is compiled then. A GPU's operations
-are native where the library holds CUDA kernels.
+plain torch elsewhere, with one line in the log that says so. The choice is made once a process,
+when it is first asked for, never on import; a library that is missing is compiled then. On a GPU,
+native needs a library that holds CUDA kernels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
 
 from dac.errors import UserError
 from dac.ops import build
@@ -30,7 +29,7 @@ _chosen: list[Backend] = []  # what `using` asks for, innermost last
 
 
 def backend(device: str = "cpu") -> Backend:
-    """The backend of operations on a device.
+    """The backend on a device.
 
     Args:
         device: a type of device, "cpu" or "cuda".
@@ -39,35 +38,6 @@ def backend(device: str = "cpu") -> Backend:
         UserError: `DAC_BACKEND` is unknown, or native and can't be had here; it doesn't compile.
     """
     return _chosen[-1] if _chosen else _decide(device)
-
-
-def runs_natively(operation: str, *tensors: Tensor) -> bool:
-    """Whether an operation on these tensors is the native one.
-
-    Raises:
-        UserError: it would be, but the tensors are none that it takes.
-    """
-    device = tensors[0].device.type
-    if backend(device) == "reference" or not _has_kernel(operation, device):
-        return False
-    for tensor in tensors:
-        if tensor.dtype not in (torch.float32, torch.bfloat16) and tensor.is_floating_point():
-            raise UserError(
-                "DAC_BACKEND",
-                f"the native operations take float32 and bfloat16, not {tensor.dtype}",
-                "choose plain torch with DAC_BACKEND=reference",
-            )
-    return True
-
-
-@cache
-def _has_kernel(operation: str, device: str) -> bool:
-    """Whether the library holds an operation for a device; logs once where it doesn't."""
-    library()
-    held: bool = torch._C._dispatch_has_kernel_for_dispatch_key(f"dac::{operation}", device.upper())
-    if not held:
-        _log.info("%s on %s in plain torch: there is no native kernel for it", operation, device)
-    return held
 
 
 @contextmanager
@@ -103,9 +73,6 @@ def library() -> Path:
         raise UserError(
             path, f"can't be loaded ({error})", "delete it to compile it anew"
         ) from None
-    from dac.ops import native
-
-    native.register()
     return path
 
 

@@ -74,7 +74,7 @@ class Compiler:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Recipe:
     """What a library is made of. `key` names its folder."""
 
     sources: tuple[Path, ...]
@@ -189,7 +189,7 @@ def cuda_archs() -> tuple[str, ...]:
     return ALL_ARCHS
 
 
-def make_plan(*, cuda: bool | None = None) -> Plan:
+def make_recipe(*, cuda: bool | None = None) -> Recipe:
     """What would be built here.
 
     Args:
@@ -208,7 +208,7 @@ def make_plan(*, cuda: bool | None = None) -> Plan:
     if cuda and nvcc is None:
         fix = "install CUDA's toolkit, or say where it is in CUDA_HOME"
         raise UserError("native kernels", "no nvcc answers", fix)
-    return Plan(sources(cuda=nvcc is not None), compiler, nvcc, cuda_archs() if nvcc else ())
+    return Recipe(sources(cuda=nvcc is not None), compiler, nvcc, cuda_archs() if nvcc else ())
 
 
 def folder() -> Path:
@@ -219,9 +219,9 @@ def folder() -> Path:
     return (Path(cached) if cached else Path.home() / ".cache") / "dac"
 
 
-def library_path(plan: Plan) -> Path:
-    """Where the plan's library lies, or will."""
-    return folder() / plan.key / "dac.so"
+def library_path(recipe: Recipe) -> Path:
+    """Where the recipe's library lies, or will."""
+    return folder() / recipe.key / "dac.so"
 
 
 def find_built(*, gpu: bool = False, like: Mapping[str, str] | None = None) -> Path | None:
@@ -265,24 +265,24 @@ def obtain() -> Path:
     gpu = torch.cuda.is_available()
     if find_compiler()[0] is None and (built := find_built(gpu=gpu) or find_built()):
         return built
-    plan = make_plan()
-    if gpu and (plan.cuda is None or not library_path(plan).is_file()):
+    recipe = make_recipe()
+    if gpu and (recipe.cuda is None or not library_path(recipe).is_file()):
         # Made ahead on a machine without this GPU, or with nvcc, which this one may lack.
-        like = plan.description() if plan.cuda else {}
+        like = recipe.description() if recipe.cuda else {}
         like.pop("archs", None)
         if built := find_built(gpu=True, like=like):
             return built
-    return build(plan)
+    return build(recipe)
 
 
 def describe(library: Path) -> dict[str, str]:
-    """What a library was made of: the `Plan.description` beside it."""
+    """What a library was made of: the `Recipe.description` beside it."""
     known: dict[str, str] = read_json(library.with_name("build.json"))
     return known
 
 
-def build(plan: Plan, *, force: bool = False) -> Path:
-    """Compile the plan's library unless it is there; of several processes only one compiles.
+def build(recipe: Recipe, *, force: bool = False) -> Path:
+    """Compile the recipe's library unless it is there; of several processes only one compiles.
 
     Returns:
         The library's path.
@@ -290,23 +290,23 @@ def build(plan: Plan, *, force: bool = False) -> Path:
     Raises:
         UserError: it doesn't compile (the full log's path is in the message), or the disk.
     """
-    library = library_path(plan)
+    library = library_path(recipe)
     if library.is_file() and not force:
         return library
     with explained_disk_errors(library), _locked(library.parent):
         if library.is_file() and not force:
             return library
-        units = len(plan.sources)
+        units = len(recipe.sources)
         workers = min(
             units, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         )
-        slow = sum(file.suffix == ".cu" for file in plan.sources)
+        slow = sum(file.suffix == ".cu" for file in recipe.sources)
         seconds = 5 * round((6 * (units - slow) + 30 * slow) / workers / 5 + 1)
         _log.warning("compiling the native kernels (once, about %d s) ...", seconds)
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=".part-", dir=library.parent) as scratch:
-            made = _compile(plan, Path(scratch), workers)
-            write_json(library.parent / "build.json", plan.description())
+            made = _compile(recipe, Path(scratch), workers)
+            write_json(library.parent / "build.json", recipe.description())
             made.chmod(0o755)
             made.replace(library)
         _log.info("compiled %s in %.0f s", library, time.monotonic() - began)
@@ -314,10 +314,10 @@ def build(plan: Plan, *, force: bool = False) -> Path:
 
 
 @contextmanager
-def _locked(place: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Hold a folder's lock; where the file system has none, renaming alone keeps things whole."""
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / "lock").open("w") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
         try:
             import fcntl
 
@@ -327,22 +327,22 @@ def _locked(place: Path) -> Iterator[None]:
                 _log.warning("waiting for another process that compiles the native kernels ...")
                 fcntl.flock(file, fcntl.LOCK_EX)
         except (ImportError, OSError) as error:
-            _log.info("no lock on %s (%s)", place, error)
+            _log.info("no lock on %s (%s)", folder, error)
         yield  # closing the file frees the lock
 
 
-def _compile(plan: Plan, scratch: Path, workers: int) -> Path:
+def _compile(recipe: Recipe, scratch: Path, workers: int) -> Path:
     """Compile and link in a scratch folder."""
     commands, objects = [], []
-    for source in plan.sources:
+    for source in recipe.sources:
         out = scratch / f"{source.parent.name}-{source.stem}.o"
         objects.append(str(out))
-        commands.append([*_unit_command(plan, source), "-c", str(source), "-o", str(out)])
+        commands.append([*_unit_command(recipe, source), "-c", str(source), "-o", str(out)])
     library = scratch / "dac.so"
     with ThreadPoolExecutor(workers) as pool, Programs() as compilers:
         results = list(pool.map(compilers.run, commands))
         if not any(status for status, _ in results):
-            results.append(compilers.run(_link_command(plan, objects, library)))
+            results.append(compilers.run(_link_command(recipe, objects, library)))
     if any(status for status, _ in results):
         log = scratch.parent / "failed.log"
         log.write_text("\n".join(text for _, text in results))
@@ -352,38 +352,38 @@ def _compile(plan: Plan, scratch: Path, workers: int) -> Path:
         )
         raise UserError(
             "native kernels",
-            f"don't compile: {said[0].strip() if said else plan.compiler.version}",
+            f"don't compile: {said[0].strip() if said else recipe.compiler.version}",
             f"the whole log is {log}; try another compiler (CXX), {REFERENCE}",
         )
     return library
 
 
-def _unit_command(plan: Plan, source: Path) -> list[str]:
+def _unit_command(recipe: Recipe, source: Path) -> list[str]:
     include = Path(torch.__file__).parent / "include"
     where = [f"-I{CSRC}", f"-I{CSRC / 'common'}", "-isystem", str(include)]
-    if plan.cuda is None or source.suffix != ".cu":
-        own = ["-DDAC_CUDA"] if plan.cuda else []
-        return [*plan.compiler.command, *_FLAGS, *_machine_flags(), *own, *where]
+    if recipe.cuda is None or source.suffix != ".cu":
+        own = ["-DDAC_CUDA"] if recipe.cuda else []
+        return [*recipe.compiler.command, *_FLAGS, *_machine_flags(), *own, *where]
     archs = []
-    for arch in plan.archs:
+    for arch in recipe.archs:
         archs += ["-gencode", f"arch=compute_{arch},code=sm_{arch}"]
     # nvcc takes no compiler with arguments of its own (a cache, say): the last word is the program.
-    host = ["-ccbin", plan.compiler.command[-1]]
-    return [*plan.cuda.command, *_CUDA_FLAGS, *host, *archs, *where]
+    host = ["-ccbin", recipe.compiler.command[-1]]
+    return [*recipe.cuda.command, *_CUDA_FLAGS, *host, *archs, *where]
 
 
-def _link_command(plan: Plan, objects: Sequence[str], library: Path) -> list[str]:
+def _link_command(recipe: Recipe, objects: Sequence[str], library: Path) -> list[str]:
     torch_lib = Path(torch.__file__).parent / "lib"
     # torch has loaded its libraries before ours. libtorch stands for those with CUDA, too, so that
     # a library linked beside a torch without CUDA finds them in one that has it.
     wanted = [f"-L{torch_lib}", "-ltorch", "-ltorch_cpu"]
-    if plan.cuda:  # nvcc knows where its runtime lies
-        own = [*plan.cuda.command, "-cudart=static", "-ccbin", plan.compiler.command[-1]]
+    if recipe.cuda:  # nvcc knows where its runtime lies
+        own = [*recipe.cuda.command, "-cudart=static", "-ccbin", recipe.compiler.command[-1]]
         own += ["-Xlinker=--no-as-needed", "-Xlinker=-z", "-Xlinker=defs"]
     elif sys.platform == "darwin":
-        own = [*plan.compiler.command, "-undefined", "dynamic_lookup", f"-Wl,-rpath,{torch_lib}"]
+        own = [*recipe.compiler.command, "-undefined", "dynamic_lookup", f"-Wl,-rpath,{torch_lib}"]
     else:
-        own = [*plan.compiler.command, "-Wl,--no-as-needed,-z,defs"]
+        own = [*recipe.compiler.command, "-Wl,--no-as-needed,-z,defs"]
     return [*own, "-shared", *objects, *wanted, "-o", str(library)]
 
 
@@ -397,7 +397,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        print(build(make_plan(cuda=True if options.cuda else None), force=options.force))
+        print(build(make_recipe(cuda=True if options.cuda else None), force=options.force))
     except UserError as error:
         sys.exit(f"error: {error}")
 

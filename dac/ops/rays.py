@@ -7,8 +7,8 @@ added into a buffer that `adam_step` reads.
 
 Notation: R rays, S samples a ray of the field; parameters in the order of `model.parameters()`; the
 flat gradient is (copies, length), each parameter's start rounded up to `memory.ALIGN` floats, one
-copy for each thread. Rays may be part of a larger batch, of which `before` others come before them:
-jitter goes by a ray's number in the batch, so that parts draw what the whole would.
+copy for each thread. Rays may be part of a larger batch, in which the first of them has the number
+`first_ray`: jitter goes by a ray's number in the batch, so that parts draw what the whole would.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dac.ops import memory
 
 
 class ModelShape(NamedTuple):
-    """A hybrid K-Planes model as the kernels know it.
+    """Sizes and space of a hybrid K-Planes model.
 
     Attributes:
         integers: [0 box or 1 contraction, samples of the two levels and the field, hidden width,
@@ -34,6 +34,28 @@ class ModelShape(NamedTuple):
 
     integers: tuple[int, ...]
     space: tuple[float, ...]
+
+
+class KernelModel(NamedTuple):
+    """A model as the kernels take it: its parameters, detached, and its shape."""
+
+    parameters: Sequence[Tensor]
+    shape: ModelShape
+
+
+class StepRays(NamedTuple):
+    """Rays of a training or distillation step.
+
+    Attributes:
+        rays: (R, 8) float32: origin, unit direction, near, far.
+        background: (3,) the colour behind them.
+        key, anneal: as in `render_rays`.
+    """
+
+    rays: Tensor
+    background: Tensor
+    key: Tensor
+    anneal: Tensor
 
 
 class TrainWeights(NamedTuple):
@@ -57,11 +79,14 @@ class DistillWeights(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """Rays without background: rgb (R, 3), accumulation (R,), expected depth (R,)."""
+    """What rays show: rgb (..., 3), expected depth (...,) along the ray, accumulation (...,).
+
+    Whether the colours stand over a background, whoever renders says.
+    """
 
     rgb: Tensor
-    accumulation: Tensor
     depth: Tensor
+    accumulation: Tensor
 
 
 class Sampled(NamedTuple):
@@ -103,112 +128,90 @@ def new_gradients(parameters: Sequence[Tensor]) -> Tensor:
     return first.new_zeros(1, length)
 
 
-def render_rays(
-    parameters: Sequence[Tensor],
-    shape: ModelShape,
-    rays: Tensor,
-    key: Tensor | None,
-    anneal: Tensor,
-) -> Rendered:
-    """Render without gradients.
+def render_rays(model: KernelModel, rays: Tensor, key: Tensor | None, anneal: Tensor) -> Rendered:
+    """Render without gradients, without background.
 
     Args:
         rays: (R, 8) float32: origin, unit direction, near, far.
         key: (1,) int64, jitters the samples (see `ops.jitter`); None places them evenly.
         anneal: (1,) exponent of the proposals' weights before they are resampled.
     """
-    return Rendered(*_render(parameters, shape, rays, key, anneal, False, 0))
+    rendered, _ = _render(model, rays, key, anneal, samples=False, first_ray=0)
+    return rendered
 
 
 def sample_rays(
-    parameters: Sequence[Tensor],
-    shape: ModelShape,
-    rays: Tensor,
-    key: Tensor | None,
-    anneal: Tensor,
-    before: int = 0,
+    model: KernelModel, rays: Tensor, key: Tensor | None, anneal: Tensor, first_ray: int = 0
 ) -> tuple[Rendered, Sampled]:
     """As `render_rays`, with the field's samples."""
-    values = _render(parameters, shape, rays, key, anneal, True, before)
-    return Rendered(*values[:3]), Sampled(*values[3:])
+    rendered, samples = _render(model, rays, key, anneal, samples=True, first_ray=first_ray)
+    return rendered, Sampled(*samples)
 
 
 def _render(
-    parameters: Sequence[Tensor],
-    shape: ModelShape,
+    model: KernelModel,
     rays: Tensor,
     key: Tensor | None,
     anneal: Tensor,
+    *,
     samples: bool,
-    before: int,
-) -> list[Tensor]:
-    result: list[Tensor] = torch.ops.dac.render_rays(
-        parameters, shape.integers, shape.space, rays, key, anneal, samples, before
+    first_ray: int,
+) -> tuple[Rendered, list[Tensor]]:
+    rgb, accumulation, depth, *values = torch.ops.dac.render_rays(
+        model.parameters, *model.shape, rays, key, anneal, samples, first_ray
     )
-    return result
+    return Rendered(rgb, depth, accumulation), values
 
 
 def train_rays(
-    parameters: Sequence[Tensor],
+    model: KernelModel,
     gradients: Tensor,
-    shape: ModelShape,
-    rays: Tensor,
+    batch: StepRays,
     target: Tensor,
-    background: Tensor,
-    key: Tensor,
-    anneal: Tensor,
     learn: bool,
     weights: TrainWeights,
-    before: int = 0,
+    first_ray: int = 0,
 ) -> Tensor:
     """Add the gradients of a training step's terms, total variation left out.
 
     Args:
         gradients: (copies, length), added to.
-        rays: (R, 8) float32: origin, unit direction, near, far.
-        target: (R, 3) colours over `background`.
-        background: (3,).
-        key, anneal: as in `render_rays`.
+        target: (R, 3) colours over the batch's background.
         learn: whether the proposals get gradient; if not, the interlevel term is 0.
 
     Returns:
         (3,) the terms, weighted: photometric, distortion, interlevel.
     """
     result: Tensor = torch.ops.dac.train_rays(
-        parameters, gradients, shape.integers, shape.space, rays, target, background, key, anneal,
-        learn, weights, before,
+        model.parameters, gradients, *model.shape, **batch._asdict(),
+        target=target, learn=learn, weights=weights, before=first_ray,
     )  # fmt: skip
     return result
 
 
 def distill_rays(
-    parameters: Sequence[Tensor],
+    model: KernelModel,
     gradients: Tensor,
-    shape: ModelShape,
-    rays: Tensor,
+    batch: StepRays,
     lesson: Lesson,
-    background: Tensor,
-    key: Tensor,
-    anneal: Tensor,
     paper: bool,
     weights: DistillWeights,
-    before: int = 0,
+    first_ray: int = 0,
 ) -> Tensor:
     """Add the gradients of a distillation step's terms, total variation left out.
 
     Args:
         gradients: (copies, length), added to.
-        rays: (R, 8) float32: origin, unit direction, near, far.
-        background: (3,), behind experts and student alike.
-        key, anneal: as in `render_rays`, of the student's proposals.
+        batch: its background is behind experts and student alike, its key and exponent are the
+            student's proposals'.
         paper: colour unweighted, histogram against alpha, no accumulation term.
 
     Returns:
         (7,) the terms, weighted, in the order of `DistillWeights`.
     """
     result: Tensor = torch.ops.dac.distill_rays(
-        parameters, gradients, shape.integers, shape.space, rays, lesson, background, key, anneal,
-        paper, weights, before,
+        model.parameters, gradients, *model.shape, **batch._asdict(),
+        lesson=lesson, paper=paper, weights=weights, before=first_ray,
     )  # fmt: skip
     return result
 
@@ -244,3 +247,23 @@ def adam_step(
         parameters, exp_avg, exp_avg_sq, gradients, tv, active, rates, (*betas, eps)
     )
     return variations, norm
+
+
+def query_points(
+    model: KernelModel, points: Tensor, directions: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """The field at given points of the world, without gradient.
+
+    Args:
+        points: (N, 3) float32.
+        directions: (R, 3) unit, each for N / R points that follow one another; None asks for no
+            colours.
+
+    Returns:
+        sigma (N,), and colours (N, 3) or None.
+    """
+    parameters, shape = model
+    sigma, *colours = torch.ops.dac.query_points(
+        parameters, shape.integers, shape.space, points, directions
+    )
+    return sigma, colours[0] if colours else None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.divide.partition import Partition
+from dac.divide.routing import UNOWNED
 from dac.report.partition_view import HORIZON, partition_view
 from dac.report.style import UNASSIGNED, group_colours, lighter
 from dac.report.text import count
@@ -61,11 +62,11 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
     data = {
         "colours": [[colour, lighter(colour)] for colour in colours],
         "cameras": _packed((pyramids[cameras] - view.middle) / reach),
-        "owners": view.owner[cameras].tolist(),
+        "owners": _coloured(view.owner[cameras], partition.count).tolist(),
         "extent": 1 / HORIZON,
         "ground": ground,
         "points": _packed((view.xyz - view.middle) / reach),
-        "groups": _base64(view.groups.astype("<u2")),
+        "groups": _base64(_coloured(view.groups, partition.count).astype("<u2")),
         "light": _base64(view.light.round().astype(np.uint8)),
     }
     left_out = []
@@ -80,6 +81,11 @@ def turning(scene: Scene, partition: Partition, points: Points | None) -> Turnin
         thinned=f"Drawn are {' and '.join(left_out)}." if left_out else "",
         description=f"{count(n, 'camera')} in {count(partition.count, 'group')}{around}",
     )
+
+
+def _coloured(groups: NDArray[np.int64], K: int) -> NDArray[np.int64]:
+    """Which of the page's K + 1 colours groups have: the last is of what belongs to none."""
+    return np.where(groups == UNOWNED, K, groups)
 
 
 def _packed(positions: NDArray[np.float64]) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
+from dac.divide.routing import owners_of_points, owners_of_views
 from dac.report.style import sample
 from dac.report.text import count
 from dac.scenes.points import Points
@@ -28,14 +28,14 @@ class PartitionView:
     """A partition in space.
 
     Attributes:
-        owner: (n,) the group that owns each training view.
+        owner: (n,) the group that owns each training view, or `UNOWNED`.
         sizes: of each group how many views it has and, where others have them too, owns: a text.
         middle: (3,) the point that the cameras stand around.
         extent: how far away most of them are.
         pyramids: (n, 5, 4, 3) of the cameras; see `frusta`.
         xyz: (m, 3) points within the horizon; of many a sample.
         available: how many there were to choose from.
-        groups: (m,) the group that owns most of the views that see a point; K: there is none.
+        groups: (m,) the group that owns most of the views that see a point, or `UNOWNED`.
         light: (m,) the points' own brightness, 0 to 255.
     """
 
@@ -61,7 +61,7 @@ def partition_view(
         points: the sparse model, or None.
         most: points.
     """
-    owner = owners(scene, partition)
+    owner = owners_of_views(scene, partition)[list(scene.train)]
     middle, extent = surroundings(scene)
     pyramids = frusta(scene, camera_size(scene))
     xyz, light, groups = np.empty((0, 3)), np.empty(0), np.empty(0, np.int64)

@@ -70,20 +70,9 @@ def import_scene(
     Raises:
         UserError: whatever is wrong with the data set or the settings, in one line.
     """
-    views = _read(path, format, sfm_model, settings)
-    views = _exclude(
-        views.select(sorted(range(len(views)), key=lambda i: views.names[i])), settings
-    )
-    if len(views) < 2:
-        raise UserError(path, f"holds {len(views)} usable image", "a scene needs several views")
-    train, test, sentence = split_views(
-        views.names, settings, views.given, path, centres=views.poses[:, :, 3]
-    )
-    kept = sorted(train + test)
-    views = views.select(kept)
-    train, test = (np.searchsorted(kept, part).tolist() for part in (train, test))
+    views, train, test = _split(_read(path, format, sfm_model, settings), settings, path)
     headers = [read_header(file) for file in views.files]
-    views, turns = match_pixels(views.noting(sentence), headers)
+    views, turns = match_pixels(views, headers)
     size = _one_size(views)
     factor = settings.downscale
     if min(size) < factor:
@@ -115,8 +104,8 @@ def import_scene(
         cameras=cameras,
         images=images,
         masks=masks,
-        train=tuple(train),
-        test=tuple(test),
+        train=train,
+        test=test,
         background=settings.background,
         space=normalised.space,
         world_from_data=normalised.world_from_data,
@@ -136,6 +125,23 @@ def _read(path: Path, format: str, sfm_model: Path | None, settings: SceneSettin
     if format not in READERS:
         raise UserError(path, f"unknown format {format!r}", f"known: {', '.join(READERS)}, photos")
     return READERS[format](path)
+
+
+def _split(
+    views: Views, settings: SceneSettings, path: Path
+) -> tuple[Views, tuple[int, ...], tuple[int, ...]]:
+    """The views that train or test, in the order of their names, and the indices of either."""
+    views = _exclude(
+        views.select(sorted(range(len(views)), key=lambda i: views.names[i])), settings
+    )
+    if len(views) < 2:
+        raise UserError(path, f"holds {len(views)} usable image", "a scene needs several views")
+    train, test, sentence = split_views(
+        views.names, settings, views.given, path, centres=views.poses[:, :, 3]
+    )
+    kept = sorted(train + test)
+    new_train, new_test = (tuple(np.searchsorted(kept, part).tolist()) for part in (train, test))
+    return views.select(kept).noting(sentence), new_train, new_test
 
 
 def _exclude(views: Views, settings: SceneSettings) -> Views:

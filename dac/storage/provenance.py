@@ -5,7 +5,7 @@ the set of files that importing its entry modules can load from this package, fo
 import statements (also those inside functions) without running anything. Its *digest* is a hash of
 those files with comments and docstrings left out, so that it changes when behaviour may have. Where
 the closure holds `dac.ops`, the kernels' sources (`dac/csrc`, comments included) and the flags that
-they are compiled with (in `dac.ops.build`, which `dac.ops` imports) are part of both. Which backend
+they are compiled with (in `dac.ops.build`, which whole rays import) are part of both. Which backend
 a run takes is none of the code: `dac.ops.backend.backend_record` says it.
 """
 

@@ -1,1 +1,1 @@
-"""Training on images: batches of rays, schedules, checkpoints, the loop."""
+"""Training: objectives, updates, the loop, and the phases on images."""

@@ -9,10 +9,11 @@ from dac.fields.model import build_model, default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, TrainSettings
 from dac.storage.artifacts import read_json
-from dac.training.checkpoints import load_optimizer
 from dac.training.curve import Curve, Progress
-from dac.training.images import fit, image_optimizer
-from dac.training.run import Run, scene_inputs
+from dac.training.images import ImageObjective
+from dac.training.keys import Stream, mix
+from dac.training.phase import Phase, scene_inputs, train_phase
+from dac.training.schedules import learning_rate
 
 
 def train_baseline(
@@ -35,36 +36,38 @@ def train_baseline(
             optimiser, batches and curve go on where it stopped.
 
     Raises:
-        UserError: `init` can't be continued; and as in `Run.execute`.
+        UserError: `init` can't be continued; and as in `train_phase`.
     """
-    views = Scene.load(scene)
-    device = default_device()
-    inputs = scene_inputs(scene)
-    start = Progress()
+    views, device = Scene.load(scene), default_device()
+    inputs, start = scene_inputs(scene), None
     if init is None:
         student = build_model(model, views.space, seed).to(device)
-        optimizer = image_optimizer(student, train, train.learning_rate)
     else:
         start = _continued(init, model, train, steps)
         student = load_model(init, device)
-        optimizer = image_optimizer(student, train, train.learning_rate)
-        load_optimizer(student, optimizer, init)
         for name in ("model.safetensors", "optimizer.safetensors", "curve.json"):
             inputs[f"init/{name}"] = init / name
-    run = Run(
-        stage="baseline",
-        module=__name__,
-        seed=seed,
-        settings={
-            "model": model.model_dump(mode="json"),
-            "train": train.model_dump(mode="json"),
-            "steps": steps,
-        },
-        inputs=inputs,
-        out=out,
-        state=state,
+    train_phase(
+        Phase(
+            stage="baseline",
+            module=__name__,
+            seed=seed,
+            settings={"model": model, "train": train, "steps": steps},
+            inputs=inputs,
+            out=out,
+            state=state,
+        ),
+        views,
+        ImageObjective(student, views, views.train, train, mix(seed, Stream.GROUP, 0)),
+        train,
+        label=f"{views.name} baseline",
+        steps=steps,
+        rate=learning_rate(
+            train.learning_rate, warmup=train.warmup_steps, horizon=steps, schedule=train.schedule
+        ),
+        start=start,
+        continues=init,
     )
-    fit(run, student, optimizer, views, views.train, train, steps, group=-1, start=start)
 
 
 def _continued(init: Path, model: ModelSettings, train: TrainSettings, steps: int) -> Progress:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from dac.errors import UserError
 from dac.scenes.scene import Scene
-from dac.training.keys import Use, mix, uniform
+from dac.training.keys import Stream, mix, uniform
 from dac.training.pixel_rays import Floats, Indices, pixel_rays
 
 _ROUNDS = 4
@@ -174,19 +174,19 @@ class RayBatches:
         index = np.concatenate(parts) if parts else np.empty(0, np.int64)
         if self._allowed is not None:
             index = self._allowed[index].astype(np.int64)
-        place = index // self._pixels
-        return self._views[place], index - place * self._pixels
+        view = index // self._pixels
+        return self._views[view], index - view * self._pixels
 
     def _permutation(self, epoch: int) -> Permutation:
         if self._epoch is None or self._epoch[0] != epoch:
-            key = mix(self.seed, Use.PIXELS, epoch)
+            key = mix(self.seed, Stream.PIXELS, epoch)
             self._epoch = (epoch, Permutation(self._count, key))
         return self._epoch[1]
 
     def background(self, step: int) -> Floats:
         """(3,) the colour behind a step's rays."""
         if self._colour == "random":
-            colour = [uniform(self.seed, Use.BACKGROUND, step, channel) for channel in range(3)]
+            colour = [uniform(self.seed, Stream.BACKGROUND, step, channel) for channel in range(3)]
         else:
             colour = [float(self._colour == "white")] * 3
         return np.array(colour, np.float32)
@@ -213,30 +213,8 @@ def _allowed_pixels(scene: Scene, views: Indices) -> NDArray[np.integer] | None:
     pixels = scene.masks.shape[1] * scene.masks.shape[2]
     kind = np.int32 if len(views) * pixels < 2**31 else np.int64
     accepted = [
-        (np.flatnonzero(usable) + place * pixels).astype(kind)
-        for place, usable in enumerate(map(scene.usable, views.tolist()))
+        (np.flatnonzero(usable) + i * pixels).astype(kind)
+        for i, usable in enumerate(map(scene.usable, views.tolist()))
         if usable is not None
     ]
     return np.concatenate(accepted) if accepted else np.empty(0, kind)
-
-
-def probe_batch(scene: Scene, *, count: int, device: torch.device) -> RayBatch | None:
-    """A fixed sample of test pixels, over the scene's background, for a run's PSNR curve.
-
-    The same for every run on a scene, so that curves compare. None where there is no test view.
-
-    Args:
-        count: pixels wanted; all of them where there are fewer.
-    """
-    if not scene.test:
-        return None
-    height, width = scene.images.shape[1:3]
-    batches = RayBatches(
-        scene,
-        scene.test,
-        rays=min(count, len(scene.test) * height * width),
-        seed=mix(Use.PROBE),
-        background=scene.background,
-        device=device,
-    )
-    return batches(0)

@@ -117,9 +117,9 @@ class _Adam(Adam):
     add_param_group = getattr(Optimizer.add_param_group, "__wrapped__", Optimizer.add_param_group)
 
 
-def make_optimizer(model: nn.Module, *, learning_rate: float, eps: float) -> Adam:
-    """Adam over all parameters, all its updates in one fused kernel."""
-    return _Adam(model.parameters(), lr=learning_rate, eps=eps, fused=True)
+def make_optimizer(model: nn.Module, *, eps: float) -> Adam:
+    """Adam over all parameters, all its updates in one fused kernel; updates set its rate."""
+    return _Adam(model.parameters(), eps=eps, fused=True)
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Adam) -> dict[str, Tensor]:

@@ -73,7 +73,7 @@ class Progress:
         curve: so far.
         sums, counts: of each term since the last curve point.
         rollbacks: how often the run went back to a saved state; each halves the learning rate.
-        parts: micro-batches of a batch (see `training.parts`).
+        parts: micro-batches of a batch (see `training.objective`).
     """
 
     step: int = 0

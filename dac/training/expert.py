@@ -10,8 +10,10 @@ from dac.errors import UserError
 from dac.fields.model import build_model, default_device
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, TrainSettings
-from dac.training.images import fit, image_optimizer
-from dac.training.run import Run, scene_inputs
+from dac.training.images import ImageObjective
+from dac.training.keys import Stream, mix
+from dac.training.phase import Phase, scene_inputs, train_phase
+from dac.training.schedules import learning_rate
 
 
 def train_expert(
@@ -35,30 +37,36 @@ def train_expert(
         group: the expert's, from 0.
 
     Raises:
-        UserError: there is no such group; and as in `Run.execute`.
+        UserError: there is no such group; and as in `train_phase`.
     """
     views = Scene.load(scene)
     groups = Partition.load(partition).groups
     if not 0 <= group < len(groups):
         raise UserError(partition, f"has {len(groups)} groups, no group {group}", "check K")
-    device = default_device()
-    expert = build_model(model, views.space, seed).to(device)
-    run = Run(
-        stage="expert",
-        module=__name__,
-        seed=seed,
-        settings={
-            "model": model.model_dump(mode="json"),
-            "train": train.model_dump(mode="json"),
-            "group": group,
-        },
-        inputs={**scene_inputs(scene), "partition.json": partition},
-        out=out,
-        state=state,
-    )
+    expert = build_model(model, views.space, seed).to(default_device())
     mine = _indices(views, groups[group], partition)
-    optimizer = image_optimizer(expert, train, train.learning_rate)
-    fit(run, expert, optimizer, views, mine, train, train.steps, group=group)
+    train_phase(
+        Phase(
+            stage="expert",
+            module=__name__,
+            seed=seed,
+            settings={"model": model, "train": train, "group": group},
+            inputs={**scene_inputs(scene), "partition.json": partition},
+            out=out,
+            state=state,
+        ),
+        views,
+        ImageObjective(expert, views, mine, train, mix(seed, Stream.GROUP, group + 1)),
+        train,
+        label=f"{views.name} expert {group}",
+        steps=train.steps,
+        rate=learning_rate(
+            train.learning_rate,
+            warmup=train.warmup_steps,
+            horizon=train.steps,
+            schedule=train.schedule,
+        ),
+    )
 
 
 def _indices(scene: Scene, names: Sequence[str], partition: Path) -> list[int]:

@@ -13,11 +13,9 @@ from dac.errors import UserError
 from dac.fields.model import default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, FinetuneSettings, TrainSettings
-from dac.training.checkpoints import load_optimizer
-from dac.training.images import ImageSteps, image_optimizer
-from dac.training.keys import Use, mix
-from dac.training.loop import Plan
-from dac.training.run import Run, make_probe, scene_inputs
+from dac.training.images import ImageObjective
+from dac.training.keys import Stream, mix
+from dac.training.phase import Phase, scene_inputs, train_phase
 from dac.training.schedules import learning_rate
 
 
@@ -43,45 +41,43 @@ def finetune(
         distill: the distillation's settings, which `continued` needs; None after a baseline.
 
     Raises:
-        UserError: `continued` without a horizon or after a baseline; and as in `Run.execute`.
+        UserError: `continued` without a horizon or after a baseline; and as in `train_phase`.
     """
     rate = finetune_rate(settings, distill)
-    views = Scene.load(scene)
-    device = default_device()
-    model = load_model(student, device)
+    views, model = Scene.load(scene), load_model(student, default_device())
     inputs = {**scene_inputs(scene), "student/model.safetensors": student / "model.safetensors"}
-    optimizer = image_optimizer(model, train, settings.learning_rate)
-    before = 0
+    steps_done, continues = 0, None
     if settings.start == "continued" and distill is not None:
-        before = distill.steps
+        steps_done, continues = distill.steps, student
         inputs["student/optimizer.safetensors"] = student / "optimizer.safetensors"
-        load_optimizer(model, optimizer, student)
-    run = Run(
-        stage="finetune",
-        module=__name__,
-        seed=seed,
-        settings={
-            "train": train.model_dump(mode="json"),
-            "finetune": settings.model_dump(mode="json"),
-            "distill": None if distill is None else distill.model_dump(mode="json"),
-        },
-        inputs=inputs,
-        out=out,
-        state=state,
+    # The student's proposals are trained: they are not annealed again.
+    objective = ImageObjective(
+        model,
+        views,
+        views.train,
+        train,
+        mix(seed, Stream.FINETUNE),
+        steps_done=steps_done,
+        anneal=False,
     )
-    plan = Plan(
+    train_phase(
+        Phase(
+            stage="finetune",
+            module=__name__,
+            seed=seed,
+            settings={"train": train, "finetune": settings, "distill": distill},
+            inputs=inputs,
+            out=out,
+            state=state,
+        ),
+        views,
+        objective,
+        train,
         label=f"{views.name} fine-tuning",
         steps=settings.steps,
         rate=rate,
-        curve_points=train.curve_points,
-        checkpoint_seconds=train.checkpoint_seconds,
+        continues=continues,
     )
-    # The student's proposals are trained: they are not annealed again.
-    steps = ImageSteps(
-        model, views, views.train, train, mix(seed, Use.FINETUNE), before=before, anneal=False
-    )
-    probe = make_probe(model, views, count=train.curve_rays, device=device)
-    run.execute(model, optimizer, steps, probe, plan)
 
 
 def finetune_rate(

@@ -12,8 +12,8 @@ from enum import IntEnum
 _WORD = (1 << 64) - 1
 
 
-class Use(IntEnum):
-    """What a random number is for; keeps the streams of one step apart."""
+class Stream(IntEnum):
+    """What a random number is for: each has a stream of its own."""
 
     PIXELS = 1
     BACKGROUND = 2

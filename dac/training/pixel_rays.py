@@ -60,10 +60,10 @@ class PixelRays:
         Returns:
             (R, 3).
         """
-        place = self._lens[view] * self._pixels + pixel
+        index = self._lens[view] * self._pixels + pixel
         if self._table is None:
-            return self._directions(place)
-        return self._table.take(place, axis=0)
+            return self._directions(index)
+        return self._table.take(index, axis=0)
 
     def __call__(self, view: Indices, pixel: Indices) -> tuple[Floats, Floats]:
         """Origins and unit directions (R, 3) in the world; arguments as of `local`."""
@@ -74,12 +74,12 @@ class PixelRays:
         turned: Floats = np.einsum("rij,rj->ri", self.rotations.take(view, axis=0), vectors)
         return turned
 
-    def _directions(self, place: Indices) -> Floats:
+    def _directions(self, index: Indices) -> Floats:
         """Directions of pixels counted on over all lenses, computed."""
-        directions = np.empty((len(place), 3), np.float32)
-        for first in range(0, len(place), _CHUNK):
+        directions = np.empty((len(index), 3), np.float32)
+        for first in range(0, len(index), _CHUNK):
             part = slice(first, first + _CHUNK)
-            lens, pixel = np.divmod(place[part], self._pixels)
+            lens, pixel = np.divmod(index[part], self._pixels)
             row, column = np.divmod(pixel, self._unposed.width)
             x, y = torch.from_numpy(column + 0.5), torch.from_numpy(row + 0.5)
             directions[part] = self._unposed.rays(torch.from_numpy(lens), x, y)[1].numpy()

@@ -57,8 +57,8 @@ def proposals_learn(step: int, *, every: int, ramp: int) -> bool:
     """
     if step == 0:
         return True
-    before = math.floor(_updates(step, every, ramp))
-    return math.floor(_updates(step + 1, every, ramp)) > before
+    done = math.floor(_updates(step, every, ramp))
+    return math.floor(_updates(step + 1, every, ramp)) > done
 
 
 def _updates(step: int, every: int, ramp: int) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
+from dac.divide.routing import UNOWNED, owners_of_points, owners_of_views
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 from dac.viewer.frusta import Frusta
@@ -56,12 +56,12 @@ class Overlay:
         train, cameras = self._trained.train, self._trained.cameras
         owner = np.zeros(len(train), np.int64)
         if partition is not None:
-            owner = owners(self._trained, partition)
+            owner = owners_of_views(self._trained, partition)[list(train)]
         K = 1 if partition is None else partition.count
         self._nodes = {
             (kind, group): self._scene.add_frame(f"/{kind}/{group}", show_axes=False, visible=False)
             for kind in ("cameras", "points")
-            for group in range(K + 1)
+            for group in (*range(K), UNOWNED)
         }
         palette = colours(K)
         self._draw_points(owner, K, palette)
@@ -75,7 +75,7 @@ class Overlay:
     def show(self, cameras: bool, points: bool, groups: list[bool]) -> None:
         """Show or hide cameras, points and groups; what belongs to no group goes with the rest."""
         for (kind, group), node in self._nodes.items():
-            shown = group >= len(groups) or groups[group]
+            shown = group not in range(len(groups)) or groups[group]
             node.visible = shown and (cameras if kind == "cameras" else points)
 
     def _draw_points(self, owner: NDArray[np.int64], K: int, palette: list[Colour]) -> None:
@@ -85,7 +85,7 @@ class Overlay:
         chosen = np.arange(len(group_of))
         if len(chosen) > _MOST_POINTS:
             chosen = np.random.default_rng(0).choice(chosen, _MOST_POINTS, replace=False)
-        for group in range(K + 1):
+        for group in (*range(K), UNOWNED):
             of_group = chosen[group_of[chosen] == group]
             if len(of_group):
                 self._scene.add_point_cloud(

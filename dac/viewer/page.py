@@ -17,9 +17,9 @@ from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation.metrics import psnr
 from dac.evaluation.pictures import to_uint8
-from dac.evaluation.render import Rendered
 from dac.evaluation.truth import background_colour, truth_image, usable_pixels
 from dac.fields.model import Model
+from dac.ops.rays import Rendered
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 from dac.viewer import pictures

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dac.evaluation.pictures import OPAQUE, depth_picture, disparity_limits, to_uint8
-from dac.evaluation.render import Rendered
+from dac.ops.rays import Rendered
 
 Image = NDArray[np.uint8]
 Show = Literal["RGB", "depth", "accumulation"]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dac.cameras import Cameras
-from dac.evaluation.render import Rendered, render_pixels
+from dac.evaluation.render import render_pixels
 from dac.fields.model import Model
+from dac.ops.rays import Rendered
 from dac.viewer.pictures import Show
 from dac.viewer.poses import window_camera
 from dac.viewer.resolution import Resolution, Size

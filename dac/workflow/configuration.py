@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dac.settings import ResolvedScene, Settings, parse, resolve
+from dac.configuration import ResolvedScene, Settings, parse, resolve
 
 
 class NotConfiguredError(Exception):

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from dac.configuration import ResolvedScene
 from dac.runs import Run
 from dac.scenes.photos.blend import chunks_of
-from dac.settings import GRAPH_DIVISIONS, ResolvedScene
+from dac.settings import GRAPH_DIVISIONS
 from dac.storage.files import files_under
 from dac.workflow.configuration import Configuration
 from dac.workflow.layout import (

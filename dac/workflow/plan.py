@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from dac.configuration import ResolvedScene
 from dac.errors import UserError
 from dac.runs import Run
-from dac.settings import ResolvedScene
 from dac.storage.artifacts import read_json
 from dac.workflow.configuration import Configuration
 from dac.workflow.studies import all_trainings

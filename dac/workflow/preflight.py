@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dac.catalogue import RESERVED
+from dac.configuration import ResolvedScene
 from dac.errors import UserError
 from dac.scenes.photos.images import read_header
-from dac.settings import ModelSettings, ResolvedScene, VideoSettings
+from dac.settings import ModelSettings, VideoSettings
 from dac.storage.artifacts import existing_folder, free_space
 from dac.workflow.configuration import Configuration
 from dac.workflow.inputs import given_files

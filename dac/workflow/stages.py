@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dac.settings import ResolvedScene, Section
+from dac.configuration import ResolvedScene
+from dac.settings import Section
 from dac.workflow.configuration import Configuration
 from dac.workflow.inputs import data_set
 

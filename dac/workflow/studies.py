@@ -11,8 +11,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from dac.configuration import ResolvedScene, Settings
 from dac.runs import Run
-from dac.settings import ResolvedScene, Settings, Study
+from dac.settings import Study
 from dac.workflow.configuration import Configuration
 
 

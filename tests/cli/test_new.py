@@ -20,9 +20,10 @@ from layouts import known_ring, looking_at_origin, write_colmap, write_nerfpp, w
 from PIL import Image
 from project import ROOT
 
+from dac.configuration import ResolvedScene, merge, parse, resolve
 from dac.errors import UserError
 from dac.scenes.recognise import recognise
-from dac.settings import ResolvedScene, merge, parse, read_yaml, resolve
+from dac.storage.yaml_files import read_yaml
 
 RING = known_ring()
 

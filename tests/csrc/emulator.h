@@ -79,10 +79,10 @@ inline Block* the_block = nullptr;
 // as far as it gets alone, the first or the last warp first.
 inline int turns = 0;
 
-inline int thread_at(int place, int threads) {
-  if (turns == 1 || turns == 4) return threads - 1 - place;
-  if (turns == 2) return static_cast<int>((place * 77L + 13) % threads);  // one to one: 77 is odd
-  return place;
+inline int thread_at(int turn, int threads) {
+  if (turns == 1 || turns == 4) return threads - 1 - turn;
+  if (turns == 2) return static_cast<int>((turn * 77L + 13) % threads);  // one to one: 77 is odd
+  return turn;
 }
 
 inline void give_way() {
@@ -260,7 +260,7 @@ inline void run_fiber() {
   give_way();
 }
 
-// One turn of each of the threads at these places; whether any got past a barrier, or to its end.
+// One turn of each of the threads with these turns; whether any got past a barrier, or to its end.
 inline bool take_turns(Block& b, int begin, int end) {
   auto count = [&] {
     unsigned total = b.turn;
@@ -269,8 +269,8 @@ inline bool take_turns(Block& b, int begin, int end) {
     return total;
   };
   const unsigned before = count();
-  for (int place = begin; place < end; ++place) {
-    b.current = thread_at(place, b.threads);
+  for (int turn = begin; turn < end; ++turn) {
+    b.current = thread_at(turn, b.threads);
     if (!b.fibers[b.current].done) swapcontext(&b.scheduler, &b.fibers[b.current].context);
   }
   return count() != before;

@@ -1,6 +1,7 @@
-// The functions of dac/csrc/common/stages.h for ctypes: one C name each, over arrays.
+// The functions of dac/csrc/common/stages.h, and of dac/csrc/cpu/along.h, for ctypes: one C name each,
+// over arrays.
 // Compiled by tests/cuda/test_stages.py.
-#include "stages.h"
+#include "cpu/along.h"
 
 using dac::SpaceKind;
 
@@ -22,8 +23,10 @@ void distances(int kind, int n, const float* s, const float* near, const float* 
 }
 
 void cube(int kind, int n, const float* centre, const float* half, float* x) {
+  dac::Space space{static_cast<SpaceKind>(kind)};
+  for (int axis = 0; axis < 3; ++axis) space.centre[axis] = centre[axis], space.half[axis] = half[axis];
   for (int i = 0; i < n; ++i)
-    dac::cube_from_world(static_cast<SpaceKind>(kind), centre, half, x + 3 * i);
+    dac::cube_from_world(space, x + 3 * i);
 }
 
 void cells(int size, int n, const float* x, int* cell, float* along) {
@@ -35,34 +38,32 @@ void harmonics(int n, const float* x, float* out) {
     dac::spherical_harmonics(x[3 * i], x[3 * i + 1], x[3 * i + 2], out + dac::kHarmonics * i);
 }
 
-void exp_slopes(int n, const float* x, float* out) {
-  for (int i = 0; i < n; ++i) out[i] = dac::truncated_exp_slope(x[i]);
+void density_slopes(int n, const float* sigma, float* out) {
+  for (int i = 0; i < n; ++i) out[i] = dac::density_slope(sigma[i]);
 }
 
 void weights_backward(int S, const float* alpha, const float* through, const float* to_alpha,
-                      const float* to_w, float* to_tau, int stride) {
-  dac::volume_weights_backward(S, alpha, through, to_alpha, to_w, to_tau, stride);
+                      const float* to_w, float* to_tau) {
+  dac::cpu::volume_weights_backward(S, alpha, through, to_alpha, to_w, to_tau);
 }
 
-void resampled(int P, const float* edges, const float* weights, float padding, int count,
-               int jittered, uint32_t row, float* out, int stride) {
-  auto weight = [&](int i) { return weights[i * stride]; };
-  dac::resample(P, edges, weight, padding, count, jittered != 0, row, out, stride);
+void resampled(int P, const float* edges, const float* weights, int count, int jittered,
+               uint32_t row, float* out) {
+  dac::cpu::resample({P, edges, weights}, count, jittered != 0 ? &row : nullptr, out);
 }
 
-float distortion(int S, const float* s, const float* w, float scale, float* to_w, int stride) {
-  return dac::distortion(S, s, w, scale, to_w, stride);
+float distortion(int S, const float* s, const float* w, float scale, float* to_w) {
+  return dac::cpu::distortion({S, s, w}, scale, to_w);
 }
 
 float histogram(int S, const float* s, const float* w, int P, const float* s_coarse,
-                const float* w_coarse, float eps, float scale, float* to_coarse, float* steps,
-                int stride) {
-  return dac::histogram(S, s, w, P, s_coarse, w_coarse, eps, scale, to_coarse, steps, stride);
+                const float* w_coarse, float scale, float* to_coarse, float* steps) {
+  return dac::cpu::histogram({S, s, w}, {P, s_coarse, w_coarse}, scale, to_coarse, steps);
 }
 
 float adam_step(float* x, float* m, float* v, float g, float beta1, float beta2, float eps,
                 float rate, float scale) {
-  return dac::adam(x, m, v, g, beta1, beta2, eps, rate, scale);
+  return dac::adam({beta1, beta2, eps, rate, scale}, g, x, m, v);
 }
 
 }  // extern "C"

@@ -1,7 +1,7 @@
 """The CUDA kernels, run on the host by tests/csrc/emulator.h, against plain torch.
 
 What they compute is tested here, fragment by fragment; how fast they are, and that they do the same
-on a GPU, is not (see test_ops_gpu.py).
+on a GPU, is not (see test_rays_gpu.py).
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, RENDERED, TRAIN_WEIGHTS, Subject
+from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, TRAIN_WEIGHTS, Subject
 from torch import Tensor
 
 from dac import ops
 
 ROOT = Path(__file__).parents[2]
+# Of a rendering, in the kernels' order.
+OUTPUTS = ("rgb", "accumulation", "depth", "s", "t", "alpha", "weights", "colours")
 COMPILER = shutil.which("g++") or shutil.which("c++")
 
 pytestmark = [
@@ -33,7 +35,7 @@ pytestmark = [
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     assert COMPILER is not None
     folder = tmp_path_factory.mktemp("kernels")
-    names = ["planes", "density", "field", "layers", "rays", "losses", "ops", "adam", "steps"]
+    names = ["planes", "density", "field", "layers", "layered", "rays", "losses", "adam", "steps"]
     sources = [ROOT / f"dac/csrc/cuda/{name}.cu" for name in names]
     flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-fPIC"]
     include = [f"-I{ROOT / path}" for path in ("dac/csrc/common", "dac/csrc/cuda", "tests/csrc")]
@@ -61,7 +63,7 @@ class _Call(ctypes.Structure):
         ("sizes", ctypes.c_void_p),
         ("float32", ctypes.c_int),
         ("deterministic", ctypes.c_int),
-        ("render_rays", ctypes.c_int64),
+        ("part", ctypes.c_int64),
         ("R", ctypes.c_int64),
         ("rays", ctypes.c_void_p),
         ("key", ctypes.c_void_p),
@@ -101,7 +103,7 @@ class Call:
         integers, space, addresses, sizes, key, anneal, _ = self._kept
         self._call = _Call(
             pointer(integers), len(integers), pointer(space), ctypes.addressof(addresses),
-            pointer(sizes), it.kind.float32, deterministic, 8,  # rays rendered at once
+            pointer(sizes), it.kind.float32, deterministic, 8,  # rays or points at once
             len(it.flat) if rays is None else rays, pointer(it.flat), pointer(key), pointer(anneal),
             pointer(half),
         )  # fmt: skip
@@ -123,7 +125,7 @@ def test_render(lib: ctypes.CDLL, name: str, key: int | None) -> None:
     call, out = Call(it), [torch.full(size, torch.nan) for size in sizes]
     assert lib.render(call.at, *map(pointer, out)) == 0
     twin = it.rendering()
-    for field, got in zip(RENDERED, out, strict=True):
+    for field, got in zip(OUTPUTS, out, strict=True):
         it.close(field, got, getattr(twin, field))
 
 
@@ -133,6 +135,19 @@ def test_render_needs_no_samples(lib: ctypes.CDLL) -> None:
     call, out = Call(it), [torch.full(size, torch.nan) for size in [(R, 3), (R,), (R,)]]
     assert lib.render(call.at, *map(pointer, out), *[pointer(None)] * 5) == 0
     it.close("rgb", out[0], it.rendering().rgb)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("rays", [None, 1, 3, 21])
+def test_query(lib: ctypes.CDLL, name: str, rays: int | None) -> None:
+    it = Subject(name)
+    points, directions = it.points(21, rays)
+    sigma, colours = torch.full((21,), torch.nan), torch.full((21, 3), torch.nan)
+    call = Call(it)
+    N, S = (ctypes.c_int64(n) for n in (21, 21 // (rays or 1)))
+    out = (sigma, None if rays is None else colours)
+    assert lib.query(call.at, N, S, *map(pointer, (points, directions, *out))) == 0
+    it.close_query(points, directions, sigma, out[1])
 
 
 # ---- Learning ----
@@ -213,158 +228,6 @@ def test_distil(lib: ctypes.CDLL, name: str, paper: bool) -> None:
 def test_no_rays(lib: ctypes.CDLL) -> None:
     flat, terms = train(lib, Subject("small"), rays=0)
     assert (flat == 0).all() and (terms == 0).all()
-
-
-# ---- Weights ----
-
-
-@pytest.mark.parametrize("bins", [1, 32, 33, 100])
-def test_volume_weights(lib: ctypes.CDLL, bins: int) -> None:
-    g = torch.Generator().manual_seed(bins)
-    sigma = torch.rand(9, bins, generator=g).mul_(8).exp_()
-    delta = torch.rand(9, bins, generator=g) / 400
-    delta[1] = 0
-    sigma[2, bins // 2 :], delta[2] = torch.finfo().max, 3  # opaque: their product is infinite
-    pulls = [torch.randn(9, bins, generator=g) for _ in range(2)]
-    alpha, w, to_sigma, to_delta = (torch.full((9, bins), torch.nan) for _ in range(4))
-    R, S = ctypes.c_int64(9), ctypes.c_int(bins)
-    lib.weights(R, S, *map(pointer, (sigma, delta, alpha, w)))
-    given = (*pulls, sigma, delta, to_sigma, to_delta)
-    lib.weights_backward(R, S, *map(pointer, given))
-    leaves = [x.double().requires_grad_() for x in (sigma, delta)]
-    twin = ops.reference.volume_weights(*leaves)
-    total = sum((a * b.double()).sum() for a, b in zip(twin, pulls, strict=True))
-    slopes = torch.autograd.grad(total, leaves)
-    for got, expected in zip((alpha, w, to_sigma, to_delta), (*twin, *slopes), strict=True):
-        rows = torch.arange(9) != 2
-        torch.testing.assert_close(got[rows], expected.detach()[rows].float(), rtol=2e-4, atol=1e-6)
-    assert alpha[2].isfinite().all() and w[2].isfinite().all()
-    torch.testing.assert_close(w[2], twin[1][2].detach().float())
-
-
-# ---- Single operations ----
-
-SIZES = [(0, 5, 7), (1, 1, 1), (1, 70, 33), (9, 33, 70), (130, 7, 2)]  # rays, bins, coarse bins
-
-
-class Histograms:
-    """Random rays; fine and coarse edges of which some coincide, and fine bins without length."""
-
-    def __init__(self, rays: int, bins: int, coarse: int) -> None:
-        g = torch.Generator().manual_seed(rays + bins)
-        self.g = g
-        self.s = torch.rand(rays, bins + 1, generator=g).sort(dim=-1).values
-        self.s[:, bins // 2] = self.s[:, bins // 2 + 1]
-        self.coarse_s = torch.rand(rays, coarse + 1, generator=g)
-        shared = min(bins, coarse) // 2
-        self.coarse_s[:, :shared] = self.s[:, :shared]
-        self.coarse_s = self.coarse_s.sort(dim=-1).values
-        self.w = torch.rand(rays, bins, generator=g) / bins
-        self.coarse_w = torch.rand(rays, coarse, generator=g) / coarse
-
-
-def twin(
-    call: Callable[..., Tensor], *inputs: Tensor, grad: Tensor, learned: Sequence[int]
-) -> list[Tensor]:
-    """The result in float64, and its slopes of the learned inputs."""
-    wide = [x.double() for x in inputs]
-    leaves = [wide[i].requires_grad_() for i in learned]
-    out = call(*wide)
-    return [out.detach(), *torch.autograd.grad((out * grad.double()).sum(), leaves)]
-
-
-def hold(got: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
-    for ours, theirs in zip(got, expected, strict=True):
-        scale = float(theirs.abs().max()) if theirs.numel() and theirs.isfinite().all() else 1.0
-        torch.testing.assert_close(
-            ours.view(theirs.shape).double(), theirs, rtol=2e-5, atol=2e-6 * scale, equal_nan=True
-        )
-
-
-def blanks(*sizes: tuple[int, ...]) -> list[Tensor]:
-    return [torch.full(size, torch.nan) for size in sizes]
-
-
-GRAD = torch.tensor([0.7])
-
-
-@pytest.mark.parametrize("depth", [1, 3, 5])
-@pytest.mark.parametrize(("R", "S", "P"), SIZES)
-def test_composite(lib: ctypes.CDLL, R: int, S: int, P: int, depth: int) -> None:
-    it = Histograms(R, S, P)
-    values = torch.randn(R, S, depth, generator=it.g)
-    grad = torch.randn(R, depth, generator=it.g)
-    got = blanks((R, depth), (R, S), (R, S, depth))
-    lib.op_composite(R, S, depth, *map(pointer, (it.w, values, grad, *got)))
-    hold(got, twin(ops.reference.composite, it.w, values, grad=grad, learned=[0, 1]))
-
-
-@pytest.mark.parametrize("levels", [1, 40])
-@pytest.mark.parametrize(("R", "S", "P"), SIZES)
-def test_resample(lib: ctypes.CDLL, R: int, S: int, P: int, levels: int) -> None:
-    it = Histograms(R, S, P)
-    u = torch.rand(R, levels, generator=it.g).sort(dim=-1).values
-    u[:, 0] = 0
-    (got,) = blanks((R, levels))
-    given = map(pointer, (it.s, it.w, u))
-    lib.op_resample(R, S, levels, *given, ctypes.c_float(0.01), pointer(got))
-    expected = ops.reference.resample(it.s.double(), it.w.double(), u.double())
-    torch.testing.assert_close(got.double(), expected, rtol=2e-5, atol=2e-6)
-    assert (got >= it.s[:, :1]).all() and (got <= it.s[:, -1:]).all()
-
-
-@pytest.mark.parametrize(("R", "S", "P"), SIZES)
-def test_distortion_loss(lib: ctypes.CDLL, R: int, S: int, P: int) -> None:
-    it = Histograms(R, S, P)
-    got = blanks((), (R, S))
-    lib.op_distortion(R, S, *map(pointer, (it.s, it.w, GRAD, *got)))
-    hold(got, twin(ops.reference.distortion_loss, it.s, it.w, grad=GRAD[0], learned=[1]))
-
-
-@pytest.mark.parametrize(("R", "S", "P"), SIZES)
-def test_histogram_loss(lib: ctypes.CDLL, R: int, S: int, P: int) -> None:
-    it = Histograms(R, S, P)
-    inputs, got = (it.s, it.w * 3, it.coarse_s, it.coarse_w), blanks((), (R, P))
-    given = map(pointer, inputs)
-    lib.op_histogram(R, S, P, *given, ctypes.c_float(1e-7), *map(pointer, (GRAD, *got)))
-    hold(got, twin(ops.reference.histogram_loss, *inputs, grad=GRAD[0], learned=[3]))
-
-
-@pytest.mark.parametrize(("R", "S", "P"), SIZES)
-def test_outer_bound(lib: ctypes.CDLL, R: int, S: int, P: int) -> None:
-    it = Histograms(R, S, P)
-    inputs, got = (it.s, it.coarse_s, it.coarse_w), blanks((R, S), (R, P))
-    grad = torch.randn(R, S, generator=it.g)
-    lib.op_outer_bound(R, S, P, *map(pointer, (*inputs, grad, *got)))
-    hold(got, twin(ops.reference.outer_bound, *inputs, grad=grad, learned=[2]))
-
-
-@pytest.mark.parametrize("size", [(3, 2, 2, 1), (3, 5, 9, 8), (3, 70, 31, 3)])
-def test_plane_tv(lib: ctypes.CDLL, size: tuple[int, ...]) -> None:
-    planes = torch.randn(size, generator=torch.Generator().manual_seed(size[1]))
-    got = blanks((), size)
-    lib.op_plane_tv(*size, *map(pointer, (planes, GRAD, *got)))
-    hold(got, twin(ops.reference.plane_tv, planes, grad=GRAD[0], learned=[0]))
-
-
-@pytest.mark.parametrize(("R", "S"), [(0, 4), (1, 1), (9, 33), (132, 70)])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_differences(lib: ctypes.CDLL, R: int, S: int, weighted: bool) -> None:
-    g = torch.Generator().manual_seed(R)
-    student, expert = (torch.rand(R, S, 3, generator=g) for _ in range(2))
-    w = torch.rand(R, S, generator=g) if weighted else None
-    got = blanks((), (R, S, 3))
-    divisor = ctypes.c_double(3 * R if weighted else student.numel())
-    lib.set_turns(R % 5)  # some order of threads
-    lib.op_squared(
-        student.numel(), *map(pointer, (student, expert, w)), divisor, *map(pointer, (GRAD, *got))
-    )
-    lib.set_turns(0)
-
-    def loss(a: Tensor, b: Tensor) -> Tensor:
-        return ops.distillation.colour_loss(a, b, None if w is None else w.double())
-
-    hold(got, twin(loss, student, expert, grad=GRAD[0], learned=[0]))
 
 
 # ---- Adam ----

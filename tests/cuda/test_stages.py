@@ -1,6 +1,6 @@
-"""The scalar stages that CPU and CUDA kernels share, against the twins in plain torch.
+"""The stages that CPU and CUDA kernels share, and the CPU's along a ray, against plain torch.
 
-The header is compiled for the host, each function called through ctypes in float32 and compared
+The headers are compiled for the host, each function called through ctypes in float32 and compared
 with the twin in float64.
 """
 
@@ -36,9 +36,9 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     assert COMPILER is not None
     out = tmp_path_factory.mktemp("stages") / "stages.so"
     flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    include = f"-I{ROOT / 'dac/csrc/common'}"
+    include = [f"-I{ROOT / path}" for path in ("dac/csrc", "dac/csrc/common")]
     source = ROOT / "tests/csrc/stages_test.cpp"
-    subprocess.run([COMPILER, *flags, include, str(source), "-o", str(out)], check=True)
+    subprocess.run([COMPILER, *flags, *include, str(source), "-o", str(out)], check=True)
     loaded = ctypes.CDLL(str(out))
     for function in (loaded.distortion, loaded.histogram, loaded.adam_step):
         function.restype = ctypes.c_float
@@ -59,13 +59,6 @@ def rng(seed: int) -> np.random.Generator:
 
 def edges(random: np.random.Generator, count: int) -> Array:
     return np.sort(random.random(count + 1)).astype(np.float32)
-
-
-def wide(values: Array, stride: int) -> Array:
-    """The values `stride` apart, with NaN between them: nobody may read those."""
-    out = np.full(len(values) * stride, np.nan, np.float32)
-    out[::stride] = values
-    return out
 
 
 def exact(values: Array) -> torch.Tensor:
@@ -166,8 +159,8 @@ def test_plane_cell(lib: ctypes.CDLL, size: int) -> None:
     lib.cells(size, len(x), at(x), at(cell), at(along))
     assert (cell >= 0).all() and (cell <= size - 2).all()
     assert (along >= 0).all() and (along <= 1).all()
-    place = np.clip((x[:-1].astype(np.float64) + 1) * (size - 1) / 2, 0, size - 1)
-    np.testing.assert_allclose((cell + along)[:-1], place, atol=1e-6 * size)
+    scaled = np.clip((x[:-1].astype(np.float64) + 1) * (size - 1) / 2, 0, size - 1)
+    np.testing.assert_allclose((cell + along)[:-1], scaled, atol=1e-6 * size)
 
 
 def test_harmonics(lib: ctypes.CDLL) -> None:
@@ -178,21 +171,20 @@ def test_harmonics(lib: ctypes.CDLL) -> None:
     np.testing.assert_allclose(out, reference.spherical_harmonics(exact(x)), atol=2e-6)
 
 
-def test_exp_slope(lib: ctypes.CDLL) -> None:
-    x = np.array([-200, -15.5, -15, -1, 0, 3, 15, 15.5, 200], np.float32)
-    out = np.empty_like(x)
-    lib.exp_slopes(len(x), at(x), at(out))
-    leaf = exact(x).requires_grad_()
-    (slope,) = torch.autograd.grad(reference.truncated_exp(leaf).sum(), leaf)
+def test_density_slope(lib: ctypes.CDLL) -> None:
+    leaf = torch.tensor([-200, -15.5, -15, -1, 0, 3, 15, 15.5, 80], dtype=torch.float64)
+    leaf.requires_grad_()
+    sigma = reference.truncated_exp(leaf)
+    (slope,) = torch.autograd.grad(sigma.sum(), leaf)
+    given = sigma.detach().numpy().astype(np.float32)
+    out = np.empty_like(given)
+    lib.density_slopes(len(given), at(given), at(out))
     np.testing.assert_allclose(out, slope, rtol=2e-6)
 
 
-@pytest.mark.parametrize("stride", [1, 3])
 @pytest.mark.parametrize("bins", [1, 2, 48])
 @pytest.mark.parametrize("with_alpha", [False, True])
-def test_volume_weights_backward(
-    lib: ctypes.CDLL, bins: int, stride: int, with_alpha: bool
-) -> None:
+def test_volume_weights_backward(lib: ctypes.CDLL, bins: int, with_alpha: bool) -> None:
     random = rng(bins)
     tau = np.exp(random.normal(size=bins) - 2).astype(np.float32)
     if bins > 2:
@@ -203,19 +195,16 @@ def test_volume_weights_backward(
     value = (w * exact(to_w)).sum() + with_alpha * (alpha * exact(to_alpha)).sum()
     (slope,) = torch.autograd.grad(value, leaf)
     through = torch.exp(-(leaf.cumsum(0) - leaf)).detach().numpy().astype(np.float32)
-    out = wide(np.zeros(bins, np.float32), stride)
+    out = np.zeros(bins, np.float32)
     opacity = alpha.detach().numpy().astype(np.float32)
-    parts = [wide(v, stride) for v in (opacity, through, to_alpha, to_w)]
-    if not with_alpha:
-        parts[2] = None  # type: ignore[call-overload]
-    lib.weights_backward(bins, *map(at, parts), at(out), stride)
-    np.testing.assert_allclose(out[::stride], slope, rtol=1e-4, atol=1e-6)
+    parts = (opacity, through, to_alpha if with_alpha else None, to_w)
+    lib.weights_backward(bins, *map(at, parts), at(out))
+    np.testing.assert_allclose(out, slope, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize(("bins", "count"), [(1, 1), (1, 5), (64, 49), (128, 2), (7, 300)])
 @pytest.mark.parametrize("jittered", [False, True])
-def test_resample(lib: ctypes.CDLL, bins: int, count: int, stride: int, jittered: bool) -> None:
+def test_resample(lib: ctypes.CDLL, bins: int, count: int, jittered: bool) -> None:
     random = rng(bins + count)
     s = edges(random, bins)
     w = (random.random(bins) * (random.random(bins) > 0.5)).astype(np.float32)
@@ -226,37 +215,29 @@ def test_resample(lib: ctypes.CDLL, bins: int, count: int, stride: int, jittered
     row = (scramble(ray ^ scramble(level + key))) & 0xFFFFFFFF
     u = (np.arange(count, dtype=np.float32) + jitter[ray]) / np.float32(count)
     twin = reference.resample(exact(s)[None], exact(w)[None], exact(u)[None])[0]
-    out = wide(np.zeros(count, np.float32), stride)
-    parts = at(wide(s, stride)), at(wide(w, stride))
-    padding = ctypes.c_float(0.01)
-    lib.resampled(
-        bins, *parts, padding, count, int(jittered), ctypes.c_uint32(row), at(out), stride
-    )
-    np.testing.assert_allclose(out[::stride], twin, atol=2e-6)
-    assert (np.diff(out[::stride]) >= 0).all()
+    out = np.zeros(count, np.float32)
+    lib.resampled(bins, at(s), at(w), count, int(jittered), ctypes.c_uint32(row), at(out))
+    np.testing.assert_allclose(out, twin, atol=2e-6)
+    assert (np.diff(out) >= 0).all()
 
 
-@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("bins", [1, 2, 48])
-def test_distortion(lib: ctypes.CDLL, bins: int, stride: int) -> None:
+def test_distortion(lib: ctypes.CDLL, bins: int) -> None:
     random = rng(bins)
     s, w = edges(random, bins), random.random(bins).astype(np.float32) / bins
     leaf = exact(w).requires_grad_()
     value = reference.distortion_loss(exact(s)[None], leaf[None])
     (slope,) = torch.autograd.grad(value, leaf)
     before, scale = random.normal(size=bins).astype(np.float32), 0.25
-    to_w = wide(before, stride)
-    parts = at(wide(s, stride)), at(wide(w, stride))
-    term = lib.distortion(bins, *parts, *floats(scale), at(to_w), stride)
+    to_w = before.copy()
+    term = lib.distortion(bins, at(s), at(w), *floats(scale), at(to_w))
     assert term == pytest.approx(value.item(), rel=1e-4, abs=1e-7)
-    np.testing.assert_allclose(to_w[::stride], before + scale * slope.numpy(), atol=1e-5)
-    assert lib.distortion(bins, *parts, *floats(scale), None, stride) == term
+    np.testing.assert_allclose(to_w, before + scale * slope.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("stride", [1, 3])
 @pytest.mark.parametrize(("fine", "coarse"), [(1, 1), (48, 128), (128, 7), (20, 20)])
 @pytest.mark.parametrize("where", ["anywhere", "shared", "beyond", "no length"])
-def test_histogram(lib: ctypes.CDLL, fine: int, coarse: int, stride: int, where: str) -> None:
+def test_histogram(lib: ctypes.CDLL, fine: int, coarse: int, where: str) -> None:
     random = rng(fine * coarse)
     s_coarse = edges(random, coarse)
     s = edges(random, fine)
@@ -278,16 +259,11 @@ def test_histogram(lib: ctypes.CDLL, fine: int, coarse: int, stride: int, where:
     value = loss * fine
     (slope,) = torch.autograd.grad(value, leaf)
     before, scale = random.normal(size=coarse).astype(np.float32), 0.5
-    to_coarse = wide(before, stride)
-    steps = np.full((coarse + 1) * stride, np.nan, np.float32)
-    parts = [at(wide(v, stride)) for v in (s, w, s_coarse, w_coarse)]
-    tail = floats(1e-7, scale)
-    call = lib.histogram
-    term = call(fine, *parts[:2], coarse, *parts[2:], *tail, at(to_coarse), at(steps), stride)
+    to_coarse, steps = before.copy(), np.full(coarse + 1, np.nan, np.float32)
+    histograms = (fine, at(s), at(w), coarse, at(s_coarse), at(w_coarse))
+    term = lib.histogram(*histograms, *floats(scale), at(to_coarse), at(steps))
     assert term == pytest.approx(value.item(), rel=1e-4, abs=1e-9)
-    expected = before + scale * slope.numpy()
-    np.testing.assert_allclose(to_coarse[::stride], expected, rtol=1e-4, atol=1e-4)
-    assert call(fine, *parts[:2], coarse, *parts[2:], *tail, None, None, stride) == term
+    np.testing.assert_allclose(to_coarse, before + scale * slope.numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_adam(lib: ctypes.CDLL) -> None:

@@ -1,26 +1,33 @@
-"""Which expert answers for a ray: owners, sectors, nearest views, novel rays."""
+"""Which group owns a view or a point, against counting by hand; which expert a camera gets."""
 
 from __future__ import annotations
 
+import typing
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import toy
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation, Slerp
+from scipy import sparse
 
 from dac.cameras import Cameras
-from dac.conquer.novel_rays import NovelRays, _neighbours, rotate
 from dac.divide.divide import partition_scene
 from dac.divide.partition import Partition
-from dac.divide.routing import UNOWNED, owner_of_camera, owners_of_views, pose_distances
+from dac.divide.routing import (
+    UNOWNED,
+    owner_of_camera,
+    owners_of_points,
+    owners_of_views,
+    pose_distances,
+)
 from dac.scenes.scene import Scene
-from dac.settings import DivideSettings
+from dac.settings import DivideSettings, Division
 
 ANY = DivideSettings(minimum_views=1)
+Make = Callable[..., Scene]
 
 
 def on_circle(degrees: list[float], trained: int) -> Scene:
@@ -103,6 +110,74 @@ def test_other_divisions_route_to_the_nearest_view_by_centre_and_direction() -> 
     assert owner_of_camera(turned, partition, 4) == 2
 
 
+def covisible(scene: Scene) -> sparse.csr_matrix:
+    """Views on a circle share the more points, the nearer they are; those far apart none."""
+    phi = np.arctan2(*scene.cameras.centres.numpy()[:, :2].T)
+    apart = np.abs((phi[:, None] - phi + np.pi) % (2 * np.pi) - np.pi)
+    shared = np.maximum(0, 100 * (1 - apart)).round().astype(np.int64)
+    np.fill_diagonal(shared, 0)
+    return sparse.csr_matrix(shared)
+
+
+DIVISIONS = typing.get_args(Division)
+
+
+def divided(division: Division, angles: list[float], trained: int) -> tuple[Scene, Partition]:
+    scene = on_circle(angles, trained)
+    settings = DivideSettings(minimum_views=1, maximum_share=1.0, overlap_degrees=150)
+    K = 1 if division == "single" else 3
+    return scene, partition_scene(scene, division, K, settings, covisible(scene))
+
+
+@pytest.mark.parametrize("division", ["azimuth", "azimuth-overlap"])
+@pytest.mark.parametrize("K", range(2, 9))
+def test_a_camera_on_a_border_belongs_to_the_upper_sector(division: Division, K: int) -> None:
+    """For training as for testing; a millionth of a degree below, to the lower one."""
+    borders = [360 * i / K for i in range(K)]
+    below = [border - 1e-6 for border in borders]
+    training = [*borders, *below, *(360 * (i + 0.5) / K for i in range(K))]
+    scene = on_circle([*training, *borders, *below], len(training))
+    settings = DivideSettings(minimum_views=1, maximum_share=1.0, overlap_degrees=540 / K)
+    partition = partition_scene(scene, division, K, settings, None)
+    sides = [*range(K), K - 1, *range(K - 1)]
+    assert owners_of_views(scene, partition).tolist()[: 2 * K] == sides
+    assert [owner_of_camera(scene, partition, view) for view in scene.test] == sides
+
+
+@pytest.mark.parametrize("division", DIVISIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_camera_where_a_training_view_stands_has_its_expert(
+    division: Division, seed: int
+) -> None:
+    angles = np.random.default_rng(seed).uniform(0, 360, 20).tolist()
+    scene, partition = divided(division, angles * 2, 20)
+    owners = owners_of_views(scene, partition)
+    assert [owner_of_camera(scene, partition, view) for view in scene.test] == owners[:20].tolist()
+
+
+@pytest.mark.parametrize("division", ["azimuth-quantile", "louvain", "spectral", "random"])
+@pytest.mark.parametrize("seed", range(3))
+def test_between_two_groups_the_nearer_training_view_decides(division: Division, seed: int) -> None:
+    """Just on either side of the middle between neighbours, also across azimuth 0."""
+    angles = np.sort(np.random.default_rng(seed).uniform(0, 360, 20))
+    middles = (angles + np.roll(angles, -1)) / 2 + [*[0] * 19, 180]
+    asked = [middle + side for middle in middles for side in (-1e-3, 1e-3)]
+    scene, partition = divided(division, [*angles.tolist(), *asked], 20)
+    owners = owners_of_views(scene, partition)[:20].tolist()
+    expected = [owners[(i + side) % 20] for i in range(20) for side in (0, 1)]
+    assert [owner_of_camera(scene, partition, view) for view in scene.test] == expected
+    assert len(set(owners)) == 3
+
+
+@pytest.mark.parametrize("division", ["azimuth-quantile", "louvain", "random"])
+def test_of_training_views_equally_near_the_first_decides(division: Division) -> None:
+    scene = on_circle([40.0, 10, 40, 10, 40], 4)
+    groups, owner = (("v0", "v1"), ("v2", "v3")), {"v0": 0, "v1": 0, "v2": 1, "v3": 1}
+    assert owner_of_camera(scene, Partition(division, groups, owner), 4) == 0
+    swapped = {name: 1 - group for name, group in owner.items()}
+    assert owner_of_camera(scene, Partition(division, groups[::-1], swapped), 4) == 1
+
+
 def replace_poses(cameras: Cameras, poses: torch.Tensor) -> Cameras:
     return Cameras(
         cameras.model,
@@ -124,58 +199,45 @@ def test_pose_distance_is_zero_for_oneself_and_symmetric_up_to_scale() -> None:
     assert off.min() > 0
 
 
-@given(st.integers(0, 10**6))
-def test_rotating_by_parts_is_slerp(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    a, b = Rotation.random(2, random_state=generator)
-    u, vector = generator.random(), generator.normal(size=3)
-    turn = (a.inv() * b).as_rotvec()
-    expected = Slerp([0, 1], Rotation.concatenate([a, b]))(u).as_matrix() @ vector
-    turned = rotate(u * turn[None], vector[None])[0]
-    assert np.abs(a.as_matrix() @ turned - expected).max() < 1e-9
-
-
-def test_novel_rays_lie_between_neighbours_of_one_group() -> None:
-    scene = toy.scene()
-    partition = toy.halves(scene)
-    novel = NovelRays(scene, partition, rays=400, seed=1)
-    origins, directions, group = (torch.from_numpy(value) for value in novel(3))
-    assert directions.norm(dim=1).sub(1).abs().max() < 1e-5
-    assert group.unique().tolist() == [0, 1]
-    centres = scene.cameras.centres.float()
-    for origin, owner in zip(origins, group.tolist(), strict=True):
-        views = scene.indices(partition.groups[owner])
-        between = []
-        for a in views:
-            for b in _neighbours(scene, a, views):
-                assert b in views and b != a
-                step = centres[b] - centres[a]
-                u = ((origin - centres[a]) @ step / (step @ step)).clamp(0, 1)
-                between.append((centres[a] + u * step - origin).norm())
-        assert min(between) < 1e-4
-    # Interpolated cameras keep looking at the object: about as many hits as the training views.
-    hit = toy.sphere(origins, directions)[:, 3].mean()
-    assert abs(hit - scene.images[list(scene.train), ..., 3].mean() / 255) < 0.08
-
-
-def test_novel_rays_are_a_function_of_seed_and_step() -> None:
-    scene = toy.scene(size=4)
-    first, again, other = (
-        NovelRays(scene, toy.halves(scene), rays=9, seed=seed) for seed in (1, 1, 2)
+def overlapping(rng: np.random.Generator, names: list[str], K: int) -> Partition:
+    """A partition of these views, of which groups also hold some that others own."""
+    owner = {name: int(rng.integers(K)) for name in names}
+    groups = tuple(
+        tuple(name for name in names if owner[name] == group or rng.random() < 0.3)
+        for group in range(K)
     )
-    again(0)
-    for a, b in zip(first(5), again(5), strict=True):
-        assert np.array_equal(a, b)
-    assert not np.array_equal(first(5)[0], other(5)[0])
-    assert not np.array_equal(first(5)[0], first(6)[0])
+    return Partition("random-overlap", groups, owner)
 
 
-def test_a_view_alone_in_its_group_is_its_own_neighbour() -> None:
-    scene = toy.scene(size=4)
-    names = [scene.names[view] for view in scene.train]
-    owner = {name: int(place > 0) for place, name in enumerate(names)}
-    partition = Partition("random", ((names[0],), tuple(names[1:])), owner)
-    novel = NovelRays(scene, partition, rays=200, seed=0)
-    origins, _, group = novel(0)
-    alone = scene.cameras.centres[scene.train[0]].numpy()
-    assert np.abs(origins[group == 0] - alone).max() < 1e-6
+def by_hand(scene: Scene, partition: Partition, track: list[int]) -> int:
+    """The group that owns most of the training views in a track."""
+    seen = {scene.names[view] for view in track if view in scene.train}
+    votes = Counter(partition.owner[name] for name in seen if name in partition.owner)
+    most = max(votes.values(), default=0)
+    return min((group for group in votes if votes[group] == most), default=UNOWNED)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_point_goes_by_the_owners_of_the_views_that_see_it(make_scene: Make, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    N, P, K = int(rng.integers(1, 12)), int(rng.integers(0, 60)), int(rng.integers(1, 5))
+    train = np.sort(rng.choice(N, rng.integers(1, N + 1), replace=False)).tolist()
+    scene = make_scene(rng.normal(size=(N, 3)), tuple(train))
+    known = [scene.names[view] for view in train if rng.random() < 0.9]
+    partition = overlapping(rng, known, K)
+    owner = owners_of_views(scene, partition)[train]
+    assert owner.tolist() == [partition.owner.get(scene.names[view], UNOWNED) for view in train]
+    tracks = [rng.integers(0, N, rng.integers(0, 7)).tolist() for _ in range(P)]
+    found = owners_of_points(scene, toy.points_with(tracks), owner, K)
+    assert found.tolist() == [by_hand(scene, partition, track) for track in tracks]
+
+
+def test_a_view_that_two_groups_hold_counts_for_its_owner(make_scene: Make) -> None:
+    """Group 1 holds all three views that see the point, and owns one of them."""
+    scene = make_scene(np.eye(3))
+    names = scene.names
+    partition = Partition(
+        "azimuth-overlap", (names[:2], names), dict(zip(names, (0, 0, 1), strict=True))
+    )
+    owner = owners_of_views(scene, partition)
+    assert owners_of_points(scene, toy.points_with([[0, 1, 2], [2]]), owner, 2).tolist() == [0, 1]

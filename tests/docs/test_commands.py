@@ -205,7 +205,7 @@ def test_the_viewers_speed(project: Path):
 
 
 def test_the_tutorials_table_is_the_published_one():
-    """Its screen shows the numbers of the results' page."""
+    """Its screen shows the numbers of the first page."""
     row = re.compile(r"(KPlanes \(\dx\)|DaC-KPlanes)\W+(\d.*)")
 
     def numbers(page: str, first: str) -> list[tuple[str, list[str]]]:
@@ -213,7 +213,7 @@ def test_the_tutorials_table_is_the_published_one():
         found = row.findall(text)[:6]
         return [(name, re.findall(r"[+−]?[\d.,]*\d", rest)) for name, rest in found]
 
-    published = numbers("docs/results/README.md", "### The embedded demo")
+    published = numbers("README.md", "## Two commands")
     assert len(published) == 6
     assert numbers("docs/tutorial.md", "## 2. Read the table") == published
 

@@ -109,12 +109,12 @@ def test_experts_are_routed(toy_runs: Path, tmp_path: Path) -> None:
     ]
     scene, groups = Scene.load(toy_runs / "scene"), Partition.load(partition)
     assert {image.group for image in record.images} == {0, 1}
-    for place, (view, image) in enumerate(zip(scene.test, record.images, strict=True)):
+    for i, (view, image) in enumerate(zip(scene.test, record.images, strict=True)):
         assert image.group == owner_of_camera(scene, groups, view)
-        assert image.psnr == pytest.approx(alone[image.group].images[place].psnr, abs=1e-4)
+        assert image.psnr == pytest.approx(alone[image.group].images[i].psnr, abs=1e-4)
         assert image.expert_psnr is not None
         for expert, value in enumerate(image.expert_psnr):
-            assert value == pytest.approx(alone[expert].images[place].psnr, abs=1e-4)
+            assert value == pytest.approx(alone[expert].images[i].psnr, abs=1e-4)
     assert record.cost.training_steps == 10 + 11
     assert record.cost.longest_path_seconds == 3.0
     assert record.inputs["partition.json"] == sha256(partition)

@@ -22,7 +22,7 @@ from dac.evaluation import render
 from dac.evaluation.evaluate import evaluate_experts
 from dac.evaluation.records import ImageScore
 from dac.evaluation.scoring import Scorer
-from dac.evaluation.views import ScoredView, ViewStore
+from dac.evaluation.view_store import ScoredView, ViewStore
 from dac.settings import EvaluateSettings
 
 SETTINGS = EvaluateSettings(chunk_rays=100, pictures=2)
@@ -153,12 +153,12 @@ def test_a_full_disk_is_one_line(
     out, state = tmp_path / "out", tmp_path / "state"
     calls = 0
 
-    def pwrite(descriptor: int, data: memoryview, place: int) -> int:
+    def pwrite(descriptor: int, data: memoryview, offset: int) -> int:
         nonlocal calls
         calls += 1
         if calls > call:
             raise OSError(28, "No space left on device")
-        return original(descriptor, data[:1000], place)  # disks may take a part only
+        return original(descriptor, data[:1000], offset)  # disks may take a part only
 
     original = os.pwrite
     with monkeypatch.context() as patch, pytest.raises(UserError) as caught:
@@ -234,14 +234,14 @@ def test_every_flipped_byte_of_a_store_is_noticed(
         header = 128 if file.suffix == ".npy" else 0  # written anew, whatever it was
         row = (len(data) - header) // 3
         unused = range(header + row, header + 2 * row) if header else range(0)
-        for place in range(0, len(data), 11):
+        for offset in range(0, len(data), 11):
             copy = tmp_path / "copy"
             shutil.copytree(folder, copy)
-            flipped = data[:place] + bytes([data[place] ^ 0x20]) + data[place + 1 :]
+            flipped = data[:offset] + bytes([data[offset] ^ 0x20]) + data[offset + 1 :]
             (copy / file.relative_to(folder)).write_bytes(flipped)
             with opened(copy) as store:
-                harmless = place < header or place in unused
-                assert (len(store.missing) > 1) != harmless, (file, place)
+                harmless = offset < header or offset in unused
+                assert (len(store.missing) > 1) != harmless, (file, offset)
             assert np.load(copy / "renders.npy").shape == (3, 3, 4, 3)
             shutil.rmtree(copy)
 

@@ -19,8 +19,8 @@ from PIL import Image
 from dac.cameras import Cameras
 from dac.fields.model import build_model, save_model
 from dac.training import loop
-from dac.training.images import ImageSteps, image_optimizer
-from dac.training.loop import Plan
+from dac.training.checkpoints import make_optimizer
+from dac.training.images import ImageObjective
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,10 +89,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene.save(results / "toy" / "scene")
     train = toy.train_settings()
     model = build_model(toy.model_settings(), scene.space, seed=0)
-    optimizer = image_optimizer(model, train, train.learning_rate)
-    phase = ImageSteps(model, scene, scene.train, train, seed=0)
-    plan = Plan("toy", 100, rate=lambda step: train.learning_rate)
-    loop.train(model, optimizer, phase, lambda: None, plan)
+    objective = ImageObjective(model, scene, scene.train, train, seed=0)
+    settings = loop.LoopSettings("toy", 100, rate=lambda step: train.learning_rate)
+    loop.train(objective, make_optimizer(model, eps=train.adam_eps), lambda: None, settings)
     folder = results / "toy" / "kplanes" / "seed0" / "baseline-100"
     folder.mkdir(parents=True)
     save_model(model, folder, {})

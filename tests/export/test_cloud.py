@@ -12,9 +12,9 @@ import trimesh
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.evaluation.render import Rendered
 from dac.export.cloud import Cloud, make_cloud, require_cloud, save_cloud
 from dac.export.pictures import surface
+from dac.ops.rays import Rendered
 from dac.scenes.scene import Space
 
 SIZE, VOXEL = 48, 0.05

@@ -15,9 +15,9 @@ from dac.export.camera import look_at
 from dac.export.paths import (
     SWAY,
     central_view,
+    median_fov,
     orbit,
     spiral,
-    vertical_fov,
 )
 
 Array = NDArray[np.float64]
@@ -84,6 +84,6 @@ def test_a_spiral_sways_before_one_point_and_closes() -> None:
 
 def test_the_field_of_view_is_vertical() -> None:
     cameras = toy.cameras(3, 24)  # focal length 1.6 of the side
-    assert vertical_fov(cameras) == pytest.approx(2 * math.degrees(math.atan(0.5 / 1.6)))
+    assert median_fov(cameras) == pytest.approx(2 * math.degrees(math.atan(0.5 / 1.6)))
     lens = (cameras.intrinsics, torch.zeros(3, 6), cameras.world_from_camera)
-    assert vertical_fov(Cameras("fisheye", 24, 24, *lens)) == pytest.approx(math.degrees(1 / 1.6))
+    assert median_fov(Cameras("fisheye", 24, 24, *lens)) == pytest.approx(math.degrees(1 / 1.6))

@@ -9,9 +9,9 @@ import toy
 
 from dac.cameras import Cameras
 from dac.evaluation.pictures import depth_picture, disparity_limits
-from dac.evaluation.render import Rendered
 from dac.export.camera import Camera, look_at
 from dac.export.pictures import picture, surface, view_normals
+from dac.ops.rays import Rendered
 
 SIZE = 96
 

@@ -76,12 +76,12 @@ class Traced:
         """As the user does after Snakemake died, but that it takes seconds only once."""
         locks = self.folder / ".snakemake" / "locks"
         if self.unlocked:
-            for lock in locks.iterdir():
+            for lock in locks.glob("*"):
                 lock.unlink()
             return
         driver, said = self.start("--unlock")
         assert driver.wait(timeout=120) == 0, said.read_text()
-        assert not list(locks.iterdir())
+        assert not list(locks.glob("*"))
         self.unlocked = True
 
     def trace(self) -> list[tuple[str, str, int]]:

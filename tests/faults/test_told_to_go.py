@@ -22,13 +22,13 @@ MANY = 1_000_000  # steps: a run that doesn't end by itself
 # What goes on -> kind of job, function whose call shows that it has begun, seconds to wait then.
 PHASES = {
     "reading inputs": ("training", "dac.scenes.scene:Scene.load", 0.0),
-    "checking inputs": ("training", "dac.training.run:sha256", 0.0),
+    "checking inputs": ("training", "dac.training.phase:sha256", 0.0),
     "compiling kernels": ("training", "dac.ops.build:_compile", 1.5),
     "evaluation: compiling kernels": ("evaluation", "dac.ops.build:_compile", 1.5),
     "training": ("training", "dac.training.console:Console.step", 0.5),
     "saving": ("training", "dac.training.checkpoints:save_file", 0.0),
     "probing": ("training", "dac.fields.model:Model.picture", 0.0),
-    "writing the result": ("training", "dac.training.run:save_optimizer", 0.0),
+    "writing the result": ("training", "dac.training.phase:save_optimizer", 0.0),
     "distillation": ("distillation", "dac.training.console:Console.step", 0.5),
     "fine-tuning": ("fine-tuning", "dac.training.console:Console.step", 0.5),
     "evaluation: rendering": ("evaluation", "dac.fields.model:Model.picture", 0.0),

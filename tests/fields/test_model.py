@@ -131,8 +131,8 @@ def test_packed_rays() -> None:
     rays = some_rays(small())
     packed = rays.packed()
     assert packed.shape == (40, 8) and packed.is_contiguous()
-    for place, part in ((0, rays.origins), (3, rays.directions)):
-        assert torch.equal(packed[:, place : place + 3], part)
+    for first, part in ((0, rays.origins), (3, rays.directions)):
+        assert torch.equal(packed[:, first : first + 3], part)
     assert torch.equal(packed[:, 6], rays.near) and torch.equal(packed[:, 7], rays.far)
 
 

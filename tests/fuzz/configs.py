@@ -12,7 +12,7 @@ import hostile
 import yaml
 from bases import CONFIG
 
-from dac.settings import SECTIONS, Settings, StudySettings
+from dac.configuration import SECTIONS, Settings, StudySettings
 
 _DEEP = 20_000
 _SECTIONS = SECTIONS | {"study": StudySettings}

@@ -29,14 +29,8 @@ from dac.scenes.points import Points, points_from_model
 from dac.scenes.scene import Scene
 from dac.scenes.sfm import inputs
 from dac.scenes.views import read_names
-from dac.settings import (
-    GRAPH_DIVISIONS,
-    DivideSettings,
-    SceneSettings,
-    VideoSettings,
-    read_yaml,
-    validate,
-)
+from dac.settings import GRAPH_DIVISIONS, DivideSettings, SceneSettings, VideoSettings, validate
+from dac.storage.yaml_files import read_yaml
 from dac.workflow import inputs as workflow_inputs
 from dac.workflow import preflight
 from dac.workflow.configuration import Configuration

@@ -47,16 +47,16 @@ def fake_compiler(folder: Path, says: str) -> str:
 
 @compiler
 def test_compiles_once_and_says_so(csrc: Path, caplog: pytest.LogCaptureFixture) -> None:
-    plan = build.make_plan(cuda=False)
-    library = build.build(plan)
-    assert library == build.library_path(plan) and library.read_bytes()[1:4] == b"ELF"
+    recipe = build.make_recipe(cuda=False)
+    library = build.build(recipe)
+    assert library == build.library_path(recipe) and library.read_bytes()[1:4] == b"ELF"
     assert [r.levelno for r in caplog.records if "compiling" in r.message] == [logging.WARNING]
     assert build.describe(library)["sources"] == build.sources_digest(cuda=False)
     made = library.stat().st_mtime_ns
     caplog.clear()
-    assert build.build(plan) == library
+    assert build.build(recipe) == library
     assert library.stat().st_mtime_ns == made and not caplog.records
-    build.build(plan, force=True)
+    build.build(recipe, force=True)
     assert library.stat().st_mtime_ns > made
     assert {file.name for file in library.parent.iterdir()} == {"dac.so", "build.json", "lock"}
 
@@ -64,39 +64,41 @@ def test_compiles_once_and_says_so(csrc: Path, caplog: pytest.LogCaptureFixture)
 @compiler
 @pytest.mark.parametrize("name", ["bind.cpp", "common/two.h", "cpu/one.cpp"])
 def test_each_file_is_part_of_the_key(csrc: Path, name: str) -> None:
-    before = build.make_plan(cuda=False).key
+    before = build.make_recipe(cuda=False).key
     with (csrc / name).open("a") as file:
         file.write("// another line\n")
-    assert build.make_plan(cuda=False).key != before
+    assert build.make_recipe(cuda=False).key != before
 
 
 @compiler
 def test_what_else_is_part_of_the_key(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = build.make_plan(cuda=False)
-    keys = {plan.key}
+    recipe = build.make_recipe(cuda=False)
+    keys = {recipe.key}
     (csrc / "cuda" / "three.cu").write_text("")
-    assert build.make_plan(cuda=False).key == plan.key  # not compiled here
+    assert build.make_recipe(cuda=False).key == recipe.key  # not compiled here
     (csrc / "cpu" / "more.cpp").write_text("")
-    keys.add(build.make_plan(cuda=False).key)
+    keys.add(build.make_recipe(cuda=False).key)
     monkeypatch.setattr(build, "_FLAGS", ("-O1",))
-    keys.add(build.make_plan(cuda=False).key)
-    other = build.Compiler(plan.compiler.command, "another version")
-    keys.add(build.Plan(plan.sources, other, None, ()).key)
+    keys.add(build.make_recipe(cuda=False).key)
+    other = build.Compiler(recipe.compiler.command, "another version")
+    keys.add(build.Recipe(recipe.sources, other, None, ()).key)
     cuda = build.Compiler(("nvcc",), "13")
-    keys |= {build.Plan(plan.sources, other, cuda, archs).key for archs in (("80",), ("80", "90"))}
+    keys |= {
+        build.Recipe(recipe.sources, other, cuda, archs).key for archs in (("80",), ("80", "90"))
+    }
     monkeypatch.setattr(build, "machine", lambda: {"processor": "another"})
-    keys.add(build.make_plan(cuda=False).key)
+    keys.add(build.make_recipe(cuda=False).key)
     assert len(keys) == 7
 
 
 @compiler
 def test_a_failure_is_one_line_and_leaves_no_library(csrc: Path) -> None:
     (csrc / "cpu" / "one.cpp").write_text('extern "C" int one() { return nothing; }\n')
-    plan = build.make_plan(cuda=False)
+    recipe = build.make_recipe(cuda=False)
     with pytest.raises(UserError, match=r"nothing.*failed\.log.*DAC_BACKEND=reference") as caught:
-        build.build(plan)
+        build.build(recipe)
     assert "\n" not in str(caught.value)
-    left = build.library_path(plan).parent
+    left = build.library_path(recipe).parent
     assert {file.name for file in left.iterdir()} == {"failed.log", "lock"}
     assert "nothing" in (left / "failed.log").read_text()
     assert build.find_built() is None
@@ -106,7 +108,7 @@ def test_a_failure_is_one_line_and_leaves_no_library(csrc: Path) -> None:
 def test_a_missing_definition_is_found_by_the_linker(csrc: Path) -> None:
     (csrc / "cpu" / "one.cpp").write_text('extern "C" int gone(); int one() { return gone(); }\n')
     with pytest.raises(UserError, match="gone"):
-        build.build(build.make_plan(cuda=False))
+        build.build(build.make_recipe(cuda=False))
 
 
 @compiler
@@ -122,14 +124,14 @@ def test_one_of_several_compiles(
 
     compile_ = build._compile
     monkeypatch.setattr(build, "_compile", slow)
-    plan = build.make_plan(cuda=False)
+    recipe = build.make_recipe(cuda=False)
     # A lock belongs to an open file, so threads exclude each other as processes do.
-    threads = [threading.Thread(target=build.build, args=(plan,)) for _ in range(3)]
+    threads = [threading.Thread(target=build.build, args=(recipe,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(calls) == 1 and build.library_path(plan).is_file()
+    assert len(calls) == 1 and build.library_path(recipe).is_file()
     assert sum("waiting" in record.message for record in caplog.records) == 2
 
 
@@ -139,7 +141,7 @@ def test_a_signal_ends_the_compilers_too(
 ) -> None:
     started = tmp_path / "started"
     slow = ["sh", "-c", f"sleep 60 & echo $! >> {started}; wait"]
-    monkeypatch.setattr(build, "_unit_command", lambda plan, source: slow)
+    monkeypatch.setattr(build, "_unit_command", lambda recipe, source: slow)
 
     def tell() -> None:
         while not started.is_file() or not started.read_text().endswith("\n"):
@@ -148,23 +150,23 @@ def test_a_signal_ends_the_compilers_too(
 
     teller = threading.Thread(target=tell)
     teller.start()
-    plan = build.make_plan(cuda=False)
+    recipe = build.make_recipe(cuda=False)
     began = time.monotonic()
     with pytest.raises(SystemExit), listening():
-        build.build(plan)
+        build.build(recipe)
     teller.join()
     assert time.monotonic() - began < 20
     for number in started.read_text().split():
         state = Path(f"/proc/{number}/stat")
         assert not state.is_file() or state.read_text().rpartition(")")[2].split()[0] == "Z"
-    assert {file.name for file in build.library_path(plan).parent.iterdir()} == {"lock"}
+    assert {file.name for file in build.library_path(recipe).parent.iterdir()} == {"lock"}
 
 
 def test_without_a_compiler(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler -O2")
     assert build.find_compiler() == (None, "no C++ compiler answers (tried no-such-compiler -O2)")
     with pytest.raises(UserError, match=r"no C\+\+ compiler answers.*DAC_BACKEND=reference"):
-        build.make_plan()
+        build.make_recipe()
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_a_library_made_ahead_serves_a_machine_without_compiler(
     csrc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert build.find_built() is None
-    library = build.build(build.make_plan(cuda=False))
+    library = build.build(build.make_recipe(cuda=False))
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert build.find_built() == library
     (csrc / "common" / "two.h").write_text("constexpr int kTwo = 3;\n")
@@ -201,15 +203,15 @@ def test_a_library_made_ahead_serves_a_machine_without_compiler(
 
 @compiler
 def test_a_library_made_ahead_serves_a_gpu(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = build.build(build.make_plan(cuda=False))
-    monkeypatch.setattr(build, "_unit_command", lambda plan, source: ["true"])
+    plain = build.build(build.make_recipe(cuda=False))
+    monkeypatch.setattr(build, "_unit_command", lambda recipe, source: ["true"])
     monkeypatch.setattr(
-        build, "_link_command", lambda plan, objects, library: ["touch", str(library)]
+        build, "_link_command", lambda recipe, objects, library: ["touch", str(library)]
     )
     nvcc = build.Compiler(("nvcc",), "13")
-    plan = build.make_plan(cuda=False)
-    plan = build.Plan(build.sources(cuda=True), plan.compiler, nvcc, ("80", "90a"))
-    ahead = build.build(plan)
+    recipe = build.make_recipe(cuda=False)
+    recipe = build.Recipe(build.sources(cuda=True), recipe.compiler, nvcc, ("80", "90a"))
+    ahead = build.build(recipe)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     for capability, found in (((8, 6), ahead), ((9, 0), ahead), ((12, 0), plain)):
         monkeypatch.setattr("torch.cuda.get_device_capability", lambda c=capability: c)
@@ -226,7 +228,7 @@ def test_a_folder_that_can_not_be_written(csrc: Path, monkeypatch: pytest.Monkey
     csrc.chmod(0o500)
     monkeypatch.setenv("DAC_BUILD_DIR", str(csrc / "libraries"))
     with pytest.raises(UserError, match="no permission"):
-        build.build(build.make_plan(cuda=False))
+        build.build(build.make_recipe(cuda=False))
 
 
 def test_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -245,14 +247,14 @@ def test_cuda_is_asked_for_by_name(csrc: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(build, "find_nvcc", lambda: None)
     if build.find_compiler()[0] is not None:
         with pytest.raises(UserError, match="no nvcc"):
-            build.make_plan(cuda=True)
+            build.make_recipe(cuda=True)
 
 
 @compiler
 @pytest.mark.skipif(build.find_nvcc() is None, reason="no nvcc")
 def test_nvcc_links_a_library(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAC_CUDA_ARCHS", "80")
-    library = build.build(build.make_plan(cuda=True))
+    library = build.build(build.make_recipe(cuda=True))
     assert build.describe(library)["archs"] == "80" and b"three" in library.read_bytes()
 
 

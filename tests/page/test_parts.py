@@ -13,8 +13,8 @@ import pytest
 import toy
 from PIL import Image
 
-from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
+from dac.divide.routing import UNOWNED, owners_of_points, owners_of_views
 from dac.evaluation.pictures import to_uint8
 from dac.evaluation.truth import truth_image
 from dac.page import comparison as comparison_module
@@ -84,8 +84,9 @@ def test_the_partition_in_space(make_results: Make, tmp_path: Path) -> None:
     points = _decoded(turned.data["points"], "<i2").reshape(-1, 3) / 32767 * reach + middle
     assert np.abs(points - found.points.xyz).max() < reach / 30000
     groups = _decoded(turned.data["groups"], "<u2")
-    owner = owners(found.scene, found.partition)
-    assert groups.tolist() == owners_of_points(found.scene, found.points, owner, 2).tolist()
+    owner = owners_of_views(found.scene, found.partition)[list(found.scene.train)]
+    expected = owners_of_points(found.scene, found.points, owner, 2)
+    assert groups.tolist() == [2 if group == UNOWNED else group for group in expected]
     assert set(_decoded(turned.data["light"], "u1")) == {200}
     cameras = _decoded(turned.data["cameras"], "<i2").reshape(-1, 5, 3) / 32767 * reach + middle
     centres = found.scene.cameras.centres.numpy()[list(found.scene.train)]

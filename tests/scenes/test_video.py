@@ -248,7 +248,7 @@ def test_one_line_and_nothing_left(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("limit", "value", "words"),
     [
-        ("MOST_PIXELS", 50_000, "has 320 x 192 pixels, over 0 million; reduce it first"),
+        ("MOST_FRAME_PIXELS", 50_000, "has 320 x 192 pixels, over 0 million; reduce it first"),
         ("MOST_FRAMES", 20, "holds over 20 frames; cut it"),
         ("_LONGEST", 2.0, "lasts 0 hours by its own account; cut it"),
     ],

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dac.scenes.photos.viewpoints import farthest_point_sampling, hemisphere_candidates, look_at
+from dac.scenes.photos.viewpoints import (
+    farthest_point_sampling,
+    hemisphere_candidates,
+    opengl_look_at,
+)
 
 
 def smallest_angle(points: np.ndarray) -> float:
@@ -119,7 +123,7 @@ def test_look_at_is_a_rigid_opengl_pose() -> None:
     rng = np.random.default_rng(12)
     for _ in range(50):
         centre, target = rng.normal(size=(2, 3))
-        pose = look_at(centre, target, (0.0, 0.0, 1.0))
+        pose = opengl_look_at(centre, target, (0.0, 0.0, 1.0))
         rotation = pose[:3, :3]
         np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-12)
         assert np.linalg.det(rotation) == pytest.approx(1.0)
@@ -133,13 +137,15 @@ def test_look_at_is_a_rigid_opengl_pose() -> None:
 
 def test_look_at_a_known_pose() -> None:
     expected = [[1, 0, 0, 0], [0, 0, -1, -4], [0, 1, 0, 0], [0, 0, 0, 1]]
-    np.testing.assert_allclose(look_at((0, -4, 0), (0, 0, 0), (0, 0, 1)), expected, atol=1e-15)
+    np.testing.assert_allclose(
+        opengl_look_at((0, -4, 0), (0, 0, 0), (0, 0, 1)), expected, atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("centre", [(0, 0, 4), (0, 0, -4), (1e-9, 0, 4)])
 @pytest.mark.parametrize("up", [(0, 0, 1), (0, 0, -3)])
 def test_look_at_from_the_pole(centre: tuple, up: tuple) -> None:
-    pose = look_at(centre, (0, 0, 0), up)
+    pose = opengl_look_at(centre, (0, 0, 0), up)
     rotation = pose[:3, :3]
     np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-12)
     assert np.linalg.det(rotation) == pytest.approx(1.0)
@@ -147,13 +153,13 @@ def test_look_at_from_the_pole(centre: tuple, up: tuple) -> None:
 
 
 def test_look_at_along_a_sideways_up() -> None:
-    rotation = look_at((0, 3, 0), (0, 0, 0), (0, 1, 0))[:3, :3]
+    rotation = opengl_look_at((0, 3, 0), (0, 0, 0), (0, 1, 0))[:3, :3]
     np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-12)
     np.testing.assert_allclose(rotation[:, 2], [0, 1, 0], atol=1e-12)
 
 
 def test_look_at_refuses_what_has_no_direction() -> None:
     with pytest.raises(ValueError, match="coincide"):
-        look_at((1, 2, 3), (1, 2, 3))
+        opengl_look_at((1, 2, 3), (1, 2, 3))
     with pytest.raises(ValueError, match="direction"):
-        look_at((1, 2, 3), (0, 0, 0), (0, 0, 0))
+        opengl_look_at((1, 2, 3), (0, 0, 0), (0, 0, 0))

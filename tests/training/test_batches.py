@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from dac.errors import UserError
 from dac.scenes.scene import Scene
-from dac.training.batches import Permutation, RayBatches, probe_batch
+from dac.training.batches import Permutation, RayBatches
 from dac.training.keys import mix, uniform
+from dac.training.probe import probe_batch
 
 CPU = torch.device("cpu")
 

@@ -98,14 +98,14 @@ def test_a_state_that_was_never_finished_is_not_seen(tmp_path: Path) -> None:
 def test_a_runs_tensors_come_back_bit_for_bit(tmp_path: Path) -> None:
     space = toy.scene(size=2).space
     first = build_model(toy.model_settings(), space, 0)
-    optimizer = make_optimizer(first, learning_rate=1e-2, eps=1e-15)
+    optimizer = make_optimizer(first, eps=1e-15)
     field, _ = first.plane_tv()  # the proposals stay untouched: they have no moments
     field.backward()
     optimizer.step()
     checkpoints = Checkpoints(tmp_path, "mine")
     checkpoints.save(1, run_tensors(first, optimizer), {})
     other = build_model(toy.model_settings(), space, 1)
-    resumed = make_optimizer(other, learning_rate=1e-2, eps=1e-15)
+    resumed = make_optimizer(other, eps=1e-15)
     loaded = checkpoints.load()
     assert loaded is not None
     load_run_tensors(other, resumed, loaded[0])
@@ -119,12 +119,12 @@ def test_an_optimiser_of_another_model_is_refused(tmp_path: Path) -> None:
     space = toy.scene(size=2).space
     small = build_model(toy.model_settings(), space, 0)
     large = build_model(toy.model_settings(channels=16), space, 0)
-    optimizer = make_optimizer(small, learning_rate=1e-2, eps=1e-15)
+    optimizer = make_optimizer(small, eps=1e-15)
     small.plane_tv()[0].backward()
     optimizer.step()
     save_optimizer(small, optimizer, tmp_path)
     with pytest.raises(UserError, match="can't be continued from"):
-        load_optimizer(large, make_optimizer(large, learning_rate=1e-2, eps=1e-15), tmp_path)
+        load_optimizer(large, make_optimizer(large, eps=1e-15), tmp_path)
     (tmp_path / "optimizer.safetensors").write_bytes(json.dumps({}).encode())
     with pytest.raises(UserError, match=r"optimizer\.safetensors"):
         load_optimizer(small, optimizer, tmp_path)

@@ -16,7 +16,8 @@ import torch
 import toy
 from safetensors.torch import load_file
 
-from dac.conquer import distill as conquer
+from dac.conquer.distill import distill
+from dac.conquer.lessons import TaughtRays
 from dac.errors import UserError
 from dac.fields.model import build_model
 from dac.ops.backend import Backend, using
@@ -25,9 +26,10 @@ from dac.storage.artifacts import read_json
 from dac.training import images
 from dac.training.baseline import train_baseline
 from dac.training.batches import RayBatch, RayBatches
-from dac.training.checkpoints import Checkpoints
+from dac.training.checkpoints import Checkpoints, make_optimizer
 from dac.training.curve import DivergedError, LossReader, Progress
-from dac.training.images import ImageSteps, image_optimizer
+from dac.training.images import ImageObjective
+from dac.training.update import make_update
 
 MODEL = toy.model_settings()
 TRAIN = toy.train_settings(rays=48, curve_points=3, curve_rays=64, warmup_steps=3)
@@ -194,9 +196,9 @@ def test_an_update_that_is_not_finite_is_not_made(backend: Backend) -> None:
     """One damaged pixel reaches some gradients; what it does not reach may move."""
     scene = toy.scene()
     model = build_model(MODEL, scene.space, 0)
-    optimizer = image_optimizer(model, TRAIN, 1e-2)
+    optimizer = make_optimizer(model, eps=TRAIN.adam_eps)
     with using(backend), spoilt(0, 1):
-        update = ImageSteps(model, scene, scene.train, TRAIN, 0).updates(optimizer, 1)
+        update = make_update(ImageObjective(model, scene, scene.train, TRAIN, 0), optimizer, 1)
         done = update(0, 1e-2)
     assert not done.gradient_norm.isfinite()
     values = [*model.parameters(), *(v for s in optimizer.state.values() for v in s.values())]
@@ -211,7 +213,7 @@ def test_distillation_goes_back_too(toy_scene: Path, tmp_path: Path) -> None:
             state=tmp_path / "state",
         )  # fmt: skip
     drawn: list[int] = []
-    real = conquer._Batches.__call__
+    real = TaughtRays.__call__
 
     def spoil(batches: Any, step: int) -> Any:
         batch = real(batches, step)
@@ -220,8 +222,8 @@ def test_distillation_goes_back_too(toy_scene: Path, tmp_path: Path) -> None:
         return batch._replace(background=batch.background * math.nan) if broken else batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conquer._Batches, "__call__", spoil)
-        conquer.distill(
+        patch.setattr(TaughtRays, "__call__", spoil)
+        distill(
             toy_scene, toy_scene.parent / "partition.json", [tmp_path / "0", tmp_path / "1"],
             MODEL, train, DistillSettings(steps=6, rays=32), mode="corrected", seed=0,
             out=tmp_path / "out", state=tmp_path / "out.state",

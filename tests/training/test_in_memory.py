@@ -13,7 +13,8 @@ import torch
 import toy
 from torch import Tensor
 
-from dac.conquer.distill import DistillSteps, distill
+from dac.conquer.distill import distill
+from dac.conquer.objective import DistillObjective
 from dac.errors import UserError
 from dac.fields.model import Model, build_model, load_model
 from dac.scenes.scene import Scene
@@ -21,12 +22,13 @@ from dac.settings import DistillSettings
 from dac.storage.artifacts import read_json
 from dac.training import images
 from dac.training.batches import RayBatch, RayBatches
+from dac.training.checkpoints import make_optimizer
 from dac.training.curve import Progress
 from dac.training.expert import train_expert
-from dac.training.images import ImageSteps, image_optimizer
-from dac.training.keys import Use, mix
-from dac.training.loop import Phase, Plan, train
-from dac.training.run import make_probe
+from dac.training.images import ImageObjective
+from dac.training.keys import Stream, mix
+from dac.training.loop import LoopSettings, train
+from dac.training.probe import make_probe
 from dac.training.schedules import learning_rate
 
 MODEL = toy.model_settings()
@@ -38,16 +40,16 @@ DISTILL = DistillSettings(steps=12, rays=48, warmup_steps=3, horizon=24)
 SEED = 5
 
 
-def in_memory(model: Model, scene: Scene, phase: Phase, horizon: int) -> Progress:
+def in_memory(objective: ImageObjective | DistillObjective, scene: Scene, horizon: int) -> Progress:
     rate = learning_rate(TRAIN.learning_rate, warmup=3, horizon=horizon)
-    probe = make_probe(model, scene, count=TRAIN.curve_rays, device=torch.device("cpu"))
-    optimizer = image_optimizer(model, TRAIN, TRAIN.learning_rate)
-    return train(model, optimizer, phase, probe, Plan("toy", 12, rate, TRAIN.curve_points))
+    probe = make_probe(objective.model, scene, count=TRAIN.curve_rays)
+    optimizer = make_optimizer(objective.model, eps=TRAIN.adam_eps)
+    return train(objective, optimizer, probe, LoopSettings("toy", 12, rate, TRAIN.curve_points))
 
 
-def images_of_group(model: Model, scene: Scene, group: int) -> ImageSteps:
+def images_of_group(model: Model, scene: Scene, group: int) -> ImageObjective:
     views = scene.indices(toy.halves(scene).groups[group])
-    return ImageSteps(model, scene, views, TRAIN, mix(SEED, Use.GROUP, group + 1))
+    return ImageObjective(model, scene, views, TRAIN, mix(SEED, Stream.GROUP, group + 1))
 
 
 def require_same(model: Model, end: Progress, folder: Path) -> None:
@@ -69,7 +71,7 @@ def test_the_weights_are_the_workflows_bit_for_bit(toy_scene: Path, tmp_path: Pa
             toy_scene, partition, group, MODEL, TRAIN, seed=SEED, out=out, state=tmp_path / "state"
         )
         expert = build_model(MODEL, scene.space, SEED)
-        end = in_memory(expert, scene, images_of_group(expert, scene, group), horizon=12)
+        end = in_memory(images_of_group(expert, scene, group), scene, horizon=12)
         require_same(expert, end, out)
         experts.append(expert.requires_grad_(False))
     distill(
@@ -77,11 +79,11 @@ def test_the_weights_are_the_workflows_bit_for_bit(toy_scene: Path, tmp_path: Pa
         DISTILL.model_copy(update={"learning_rate": TRAIN.learning_rate}), mode="corrected",
         seed=SEED, out=tmp_path / "student", state=tmp_path / "state",
     )  # fmt: skip
-    student = build_model(MODEL, scene.space, mix(SEED, Use.STUDENT))
-    steps = DistillSteps(
+    student = build_model(MODEL, scene.space, mix(SEED, Stream.STUDENT))
+    lessons = DistillObjective(
         student, experts, scene, toy.halves(scene), TRAIN, DISTILL, mode="corrected", seed=SEED
     )
-    require_same(student, in_memory(student, scene, steps, horizon=24), tmp_path / "student")
+    require_same(student, in_memory(lessons, scene, horizon=24), tmp_path / "student")
 
 
 def test_it_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +91,7 @@ def test_it_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     scene = toy.scene()
     model = build_model(MODEL, scene.space, 0)
     before = [parameter.clone() for parameter in model.parameters()]
-    assert in_memory(model, scene, images_of_group(model, scene, 0), horizon=12).step == 12
+    assert in_memory(images_of_group(model, scene, 0), scene, horizon=12).step == 12
     assert not any(map(torch.equal, before, model.parameters()))
     assert not list(tmp_path.iterdir())
 
@@ -108,7 +110,7 @@ def test_one_that_diverges_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = toy.scene()
     model = build_model(MODEL, scene.space, 0)
     with pytest.raises(UserError) as caught:
-        in_memory(model, scene, images_of_group(model, scene, 0), horizon=12)
+        in_memory(images_of_group(model, scene, 0), scene, horizon=12)
     assert str(caught.value) == (
         "toy: the loss 'photometric' is nan in step 5; "
         "lower the learning rate, or look for damaged images or poses"
@@ -125,5 +127,5 @@ def test_one_that_is_told_to_go_goes_after_its_step(monkeypatch: pytest.MonkeyPa
     scene = toy.scene()
     model = build_model(MODEL, scene.space, 0)
     with pytest.raises(SystemExit) as left:
-        in_memory(model, scene, images_of_group(model, scene, 0), horizon=12)
+        in_memory(images_of_group(model, scene, 0), scene, horizon=12)
     assert left.value.code == 128 + signal.SIGTERM

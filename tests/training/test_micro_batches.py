@@ -14,18 +14,20 @@ import torch
 import toy
 from torch import Tensor
 
-from dac.conquer.distill import DistillSteps
+from dac.conquer.objective import DistillObjective
 from dac.errors import UserError
 from dac.fields.model import Model, build_model, load_model
 from dac.ops import memory
 from dac.ops.backend import Backend, using
+from dac.ops.rays import Lesson
 from dac.settings import DistillSettings, Mode
 from dac.training import loop
 from dac.training.baseline import train_baseline
 from dac.training.batches import RayBatches
-from dac.training.images import ImageSteps, image_optimizer
-from dac.training.loop import Update
-from dac.training.parts import Part, split
+from dac.training.checkpoints import make_optimizer
+from dac.training.images import ImageObjective
+from dac.training.objective import Part, split
+from dac.training.update import StepResult, make_update
 
 MODEL = toy.model_settings()
 TRAIN = toy.train_settings(
@@ -35,7 +37,7 @@ TRAIN = toy.train_settings(
 BACKENDS: list[Backend] = ["native", "reference"]
 MODES: list[Mode] = ["paper", "corrected"]
 
-Steps = ImageSteps | DistillSteps
+Objective = ImageObjective | DistillObjective
 
 
 def test_parts_are_even_and_whole() -> None:
@@ -56,33 +58,33 @@ def lively(seed: int) -> Model:
     return model
 
 
-def on_images(model: Model) -> ImageSteps:
+def on_images(model: Model) -> ImageObjective:
     scene = toy.scene()
-    return ImageSteps(model, scene, scene.train, TRAIN, 0)
+    return ImageObjective(model, scene, scene.train, TRAIN, 0)
 
 
-def on_lessons(mode: Mode) -> Callable[[Model], DistillSteps]:
-    def make(model: Model) -> DistillSteps:
+def on_lessons(mode: Mode) -> Callable[[Model], DistillObjective]:
+    def make(model: Model) -> DistillObjective:
         scene, settings = toy.scene(), DistillSettings(rays=46, novel_share=0.25)
         teachers = [lively(1), lively(2)]
-        return DistillSteps(
+        return DistillObjective(
             model, teachers, scene, toy.halves(scene), TRAIN, settings, mode=mode, seed=0
         )
 
     return make
 
 
-MAKE: dict[str, Callable[[Model], Steps]] = {
+MAKE: dict[str, Callable[[Model], Objective]] = {
     "images": on_images,
     **{mode: on_lessons(mode) for mode in MODES},
 }
 
 
-def one_step(make: Callable[[Model], Steps], parts: int) -> tuple[Update, Tensor]:
+def one_step(make: Callable[[Model], Objective], parts: int) -> tuple[StepResult, Tensor]:
     """What a step did; and its gradient, which is Adam's first moment after one step."""
     model = lively(0)
-    optimizer = image_optimizer(model, TRAIN, 1e-2)
-    done = make(model).updates(optimizer, parts)(3, 1e-2)
+    optimizer = make_optimizer(model, eps=TRAIN.adam_eps)
+    done = make_update(make(model), optimizer, parts)(3, 1e-2)
     first = [optimizer.state[p]["exp_avg"].double().flatten() for p in model.parameters()]
     return done, torch.cat(first)
 
@@ -102,11 +104,11 @@ def test_parts_add_up_to_the_whole(phase: str, backend: Backend) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_parts_experts_say_what_they_say_of_the_whole(backend: Backend) -> None:
-    steps = on_lessons("corrected")(lively(0))
+    objective = on_lessons("corrected")(lively(0))
     with using(backend):
-        whole = steps.inputs(4)
-        parts = [steps.inputs(4, part) for part in split(46, 4)]
-    for name in ("rays", "s", "alpha", "rgb"):
+        whole = objective.draw(4).tensors()
+        parts = [objective.draw(4, part).tensors() for part in split(46, 4)]
+    for name in ("rays", *Lesson._fields):
         together = torch.cat([part[name] for part in parts])
         torch.testing.assert_close(together, whole[name], rtol=1e-6, atol=1e-6)
 
@@ -124,26 +126,17 @@ class Memory:
 
     @contextmanager
     def limits(self) -> Iterator[None]:
-        real = ImageSteps.inputs
-        real_losses = ImageSteps.losses
+        real = ImageObjective.draw
 
-        def check(step: int, part: Part | None) -> None:
+        def draw(objective: ImageObjective, step: int, part: Part | None = None) -> Any:
             self.steps.append(step)
             assert part is not None
             if part.end - part.first > self.holds(step):
                 raise self.error
-
-        def inputs(steps: ImageSteps, step: int, part: Part | None = None) -> Any:
-            check(step, part)
-            return real(steps, step, part)
-
-        def losses(steps: ImageSteps, step: int, part: Part | None = None) -> Any:
-            check(step, part)
-            return real_losses(steps, step, part)
+            return real(objective, step, part)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ImageSteps, "inputs", inputs)
-            patch.setattr(ImageSteps, "losses", losses)
+            patch.setattr(ImageObjective, "draw", draw)
             yield
 
 
@@ -234,16 +227,17 @@ def test_other_errors_stay_what_they_are(toy_scene: Path, tmp_path: Path) -> Non
 def test_gradients_of_a_step_that_failed_are_forgotten(toy_scene: Path, tmp_path: Path) -> None:
     """Of two halves the first has left its gradient when memory runs out for the second."""
     failed: list[int] = []
-    real = ImageSteps._gradients
+    real = ImageObjective.add_gradients
 
-    def gradients(steps: ImageSteps, adam: Any, inputs: Any, part: Part, learn: bool) -> Tensor:
+    def add_gradients(objective: ImageObjective, *arguments: Any) -> Tensor:
+        part = arguments[3]
         if part.of == 46 and part.end - part.first == 23 and part.first and not failed:
             failed.append(1)
             raise GPU
-        return real(steps, adam, inputs, part, learn)
+        return real(objective, *arguments)
 
     with pytest.MonkeyPatch.context() as patch, Memory(lambda step: 23, GPU).limits():
-        patch.setattr(ImageSteps, "_gradients", gradients)
+        patch.setattr(ImageObjective, "add_gradients", add_gradients)
         with using("native"):
             baseline(toy_scene, tmp_path / "out")
     assert failed
@@ -275,5 +269,5 @@ def test_rays_keep_their_number_in_the_batch() -> None:
     for backend in BACKENDS:
         with using(backend), torch.no_grad():
             _, whole = model.sample(rays, key=5)
-            _, part = model.sample(rays[20:30], key=5, before=20)
+            _, part = model.sample(rays[20:30], key=5, first_ray=20)
         torch.testing.assert_close(part.t, whole.t[20:30], rtol=1e-6, atol=1e-6)

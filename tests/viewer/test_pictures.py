@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dac.evaluation.pictures import depth_picture
-from dac.evaluation.render import Rendered
+from dac.ops.rays import Rendered
 from dac.viewer.pictures import depth_ramp, depth_range, draw_split, error_picture, picture
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 import toy
 
-from dac.evaluation.render import Rendered, render_view
+from dac.evaluation.render import render_view
 from dac.fields.model import Model, build_model
+from dac.ops.rays import Rendered
 from dac.viewer.poses import window_camera
 from dac.viewer.renderer import Renderer
 from dac.viewer.resolution import Resolution

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from project import ROOT
 
+from dac.configuration import merge
 from dac.runs import Run
-from dac.settings import merge
 from dac.workflow.configuration import Configuration
 from dac.workflow.frozen import frozen_file, settings_to_freeze
 from dac.workflow.reports import FIGURES, TABLES, figures_wanted, tables_wanted

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import toy
 
+from dac.configuration import ResolvedScene, parse, resolve
 from dac.errors import UserError
 from dac.runs import Run
-from dac.settings import ModelSettings, ResolvedScene, parse, resolve
+from dac.settings import ModelSettings
 from dac.workflow.plan import Steps, StepTimes, read_step_times, steps_of, summary
 
 

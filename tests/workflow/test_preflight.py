@@ -9,10 +9,11 @@ import pytest
 import toy
 from PIL import Image
 
+from dac.configuration import ResolvedScene, parse, resolve
 from dac.errors import UserError
 from dac.fields.model import build_model
 from dac.scenes.scene import Space
-from dac.settings import EvaluateSettings, ModelSettings, ResolvedScene, parse, resolve
+from dac.settings import EvaluateSettings, ModelSettings
 from dac.workflow import preflight
 from dac.workflow.configuration import Configuration
 from dac.workflow.preflight import check, disk_space, parameters, small_disk

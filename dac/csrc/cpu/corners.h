@@ -1,7 +1,7 @@
 // Lookup in three channels-last planes (xy, xz, yz) of one scale, and its transpose.
 //
-// Notation: n points in a row (usually a ray's), H x W entries a plane, C channels. A point lies in a
-// cell between four entries, its corners: `first` is the first corner's place in its plane (in
+// Notation: n points in a row (usually a ray's), N x N entries a plane, C channels. A point lies in a
+// cell between four entries, its corners: `first` is where the first corner lies in its plane (in
 // floats), `weight` the corners' bilinear weights in the order here, right, below, below right.
 #pragma once
 
@@ -10,17 +10,13 @@
 #include "stages.h"
 #include "vec.h"
 
-namespace dac {
-
-constexpr int kPlanes = 3;
-constexpr int kColumnAxis[kPlanes] = {0, 0, 1};  // of the planes xy, xz, yz
-constexpr int kRowAxis[kPlanes] = {1, 2, 2};
+namespace dac::cpu {
 
 struct Grid {
-  int height, width, channels;
+  int size, channels;
 
-  ptrdiff_t down() const { return static_cast<ptrdiff_t>(width) * channels; }
-  ptrdiff_t plane_floats() const { return height * down(); }
+  ptrdiff_t down() const { return static_cast<ptrdiff_t>(size) * channels; }
+  ptrdiff_t plane_floats() const { return size * down(); }
 };
 
 struct Corners {
@@ -31,14 +27,14 @@ struct Corners {
 inline void find_corners(int n, const float* const* coordinates, const Grid& grid,
                          const Corners& corners) {
   for (int plane = 0; plane < kPlanes; ++plane) {
-    const float *x = coordinates[kColumnAxis[plane]], *y = coordinates[kRowAxis[plane]];
+    const float *x = coordinates[column_axis(plane)], *y = coordinates[row_axis(plane)];
     int32_t* first = corners.first + plane * n;
     float* weight = corners.weight + 4 * plane * n;
 #pragma GCC ivdep
     for (int i = 0; i < n; ++i) {
       float u, v;
-      int column = plane_cell(x[i], grid.width, &u), row = plane_cell(y[i], grid.height, &v);
-      first[i] = (row * grid.width + column) * grid.channels;
+      int column = plane_cell(x[i], grid.size, &u), row = plane_cell(y[i], grid.size, &v);
+      first[i] = (row * grid.size + column) * grid.channels;
       float both = u * v;
       weight[i] = 1 - u - v + both;
       weight[n + i] = u - both;
@@ -162,9 +158,9 @@ inline void gather_floats(int n, const float* planes, const Grid& grid, const Co
     }
 }
 
-// Adds d/d(planes) for the planes [kBegin, kEnd). The planes of a point are taken together, so that
-// three sums are under way where neighbouring points share a cell.
-template <class Form, int kBegin, int kEnd>
+// Adds d/d(planes). The planes of a point are taken together, so that three sums are under way where
+// neighbouring points share a cell.
+template <class Form>
 inline void scatter_form(int n, const Grid& grid, const Corners& corners, const float* values,
                          const float* to_features, ptrdiff_t features_row, float* to_planes) {
   using Piece = typename Form::Piece;
@@ -173,7 +169,7 @@ inline void scatter_form(int n, const Grid& grid, const Corners& corners, const 
   const ptrdiff_t between = static_cast<ptrdiff_t>(n) * C;
   for (int i = 0; i < n; ++i) {
     if (i + kAhead < n)
-      for (int plane = kBegin; plane < kEnd; ++plane)
+      for (int plane = 0; plane < kPlanes; ++plane)
         fetch_corners<1>(to_planes + plane * plane_floats + corners.first[plane * n + i + kAhead],
                          down, C);
 #pragma GCC unroll 4
@@ -181,7 +177,7 @@ inline void scatter_form(int n, const Grid& grid, const Corners& corners, const 
       const float* value = values + i * C + piece * kWidth;
       Piece slope = load<kWidth>(to_features + i * features_row + piece * kWidth);
 #pragma GCC unroll 3
-      for (int plane = kBegin; plane < kEnd; ++plane) {
+      for (int plane = 0; plane < kPlanes; ++plane) {
         Piece others = load<kWidth>(value + (plane == 0 ? 1 : 0) * between) *
                        load<kWidth>(value + (plane == 2 ? 1 : 2) * between);
         Form::add(to_planes + plane * plane_floats + corners.first[plane * n + i], down,
@@ -191,14 +187,13 @@ inline void scatter_form(int n, const Grid& grid, const Corners& corners, const 
   }
 }
 
-inline void scatter_floats(int n, int begin, int end, const Grid& grid, const Corners& corners,
-                           const float* values, const float* to_features, ptrdiff_t features_row,
-                           float* to_planes) {
+inline void scatter_floats(int n, const Grid& grid, const Corners& corners, const float* values,
+                           const float* to_features, ptrdiff_t features_row, float* to_planes) {
   const int C = grid.channels;
   const ptrdiff_t down = grid.down(), plane_floats = grid.plane_floats();
   const ptrdiff_t between = static_cast<ptrdiff_t>(n) * C;
   for (int i = 0; i < n; ++i)
-    for (int plane = begin; plane < end; ++plane) {
+    for (int plane = 0; plane < kPlanes; ++plane) {
       float* at = to_planes + plane * plane_floats + corners.first[plane * n + i];
       const float* weight = corners.weight + 4 * plane * n + i;
       for (int c = 0; c < C; ++c) {
@@ -232,15 +227,12 @@ inline void gather(int n, const float* planes, const Grid& grid, const Corners& 
   if (!done) gather_floats(n, planes, grid, corners, values, features, features_row);
 }
 
-// All three planes' transpose.
 inline void scatter(int n, const Grid& grid, const Corners& corners, const float* values,
                     const float* to_features, ptrdiff_t features_row, float* to_planes) {
   bool done = with_form(grid.channels, [&](auto form) {
-    scatter_form<decltype(form), 0, kPlanes>(n, grid, corners, values, to_features, features_row,
-                                             to_planes);
+    scatter_form<decltype(form)>(n, grid, corners, values, to_features, features_row, to_planes);
   });
-  if (!done)
-    scatter_floats(n, 0, kPlanes, grid, corners, values, to_features, features_row, to_planes);
+  if (!done) scatter_floats(n, grid, corners, values, to_features, features_row, to_planes);
 }
 
-}  // namespace dac
+}  // namespace dac::cpu

@@ -8,7 +8,7 @@
 
 #include "vec.h"
 
-namespace dac {
+namespace dac::cpu {
 
 enum class Finish {
   kStore,  // C = A B (+ the start row)
@@ -110,4 +110,4 @@ inline void multiply(int M, int N, const Product& p) {
   }
 }
 
-}  // namespace dac
+}  // namespace dac::cpu

@@ -1,6 +1,6 @@
 #include "networks.h"
 
-namespace dac {
+namespace dac::cpu {
 
 void Layer::resize(int in_width, int out_width) {
   in = in_width;
@@ -30,10 +30,10 @@ int reordered(int o, int geometry) { return o == 0 ? geometry : o - 1; }
 
 Networks::Networks(const ModelShape& m) : colours(m.colour_layers) {
   for (int level = 0; level < kLevels; ++level) {
-    proposals[level].first.resize(m.proposals[level].planes.channels, m.hidden);
+    proposals[level].first.resize(m.proposals[level].encoder.features(), m.hidden);
     proposals[level].last.assign(padded(m.hidden), 0.0F);
   }
-  density[0].resize(m.features(), m.hidden);
+  density[0].resize(m.encoder.features(), m.hidden);
   density[1].resize(m.hidden, 1 + m.geometry);
   harmonics.resize(kHarmonics, m.hidden);
   geometry.resize(m.geometry, m.hidden);
@@ -44,11 +44,11 @@ Networks::Networks(const ModelShape& m) : colours(m.colour_layers) {
 Networks::Networks(const ModelShape& m, const float* const* parameters) : Networks(m) {
   for (int level = 0; level < kLevels; ++level) {
     const ProposalShape& shape = m.proposals[level];
-    proposals[level].first.read(parameters[shape.weights], shape.planes.channels, 0);
+    proposals[level].first.read(parameters[shape.weights], shape.encoder.features(), 0);
     const float* last = parameters[shape.weights + 1];
     for (int i = 0; i < m.hidden; ++i) proposals[level].last[i] = last[i];
   }
-  density[0].read(parameters[m.density], m.features(), 0);
+  density[0].read(parameters[m.density], m.encoder.features(), 0);
   const float* last = parameters[m.density + 1];
   Layer& second = density[1];
   for (int o = 0; o <= m.geometry; ++o)
@@ -67,11 +67,11 @@ void Networks::add_to(const ModelShape& m, const int64_t* offsets, bool proposal
                       float* grads) const {
   for (int level = 0; proposals_too && level < kLevels; ++level) {
     const ProposalShape& shape = m.proposals[level];
-    add_layer(proposals[level].first, shape.planes.channels, 0, grads + offsets[shape.weights]);
+    add_layer(proposals[level].first, shape.encoder.features(), 0, grads + offsets[shape.weights]);
     float* last = grads + offsets[shape.weights + 1];
     for (int i = 0; i < m.hidden; ++i) last[i] += proposals[level].last[i];
   }
-  add_layer(density[0], m.features(), 0, grads + offsets[m.density]);
+  add_layer(density[0], m.encoder.features(), 0, grads + offsets[m.density]);
   float* last = grads + offsets[m.density + 1];
   for (int o = 0; o <= m.geometry; ++o)
     for (int i = 0; i < m.hidden; ++i)
@@ -83,4 +83,4 @@ void Networks::add_to(const ModelShape& m, const int64_t* offsets, bool proposal
     add_layer(colours[layer], m.hidden, 0, grads + offsets[m.colours + 1 + layer]);
 }
 
-}  // namespace dac
+}  // namespace dac::cpu

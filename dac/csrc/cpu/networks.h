@@ -11,7 +11,7 @@
 #include "gemm.h"
 #include "model.h"
 
-namespace dac {
+namespace dac::cpu {
 
 // One layer both ways round.
 struct Layer {
@@ -44,4 +44,4 @@ struct Networks {
               float* grads) const;
 };
 
-}  // namespace dac
+}  // namespace dac::cpu

@@ -1,55 +1,26 @@
-// The whole-ray operations: rendering, a training step's gradients, a distillation step's.
-//
-// Rays are divided among the threads in fixed shares, and each thread adds into a gradient of its own,
-// so that for a given number of threads the result is the same bit for bit.
+// Whole rays on a CPU: rendering, the field at points, and a step's losses and gradients. Rays are
+// divided among the threads, and each thread adds into a gradient of its own.
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <optional>
 
 #include "block.h"
-#include "parameters.h"
+#include "steps.h"
 
-namespace dac {
+namespace dac::cpu {
 namespace {
 
-constexpr float kEps = 1e-7F;  // of the histogram loss
+using Rays = Block<TriPlanes>;
 
-std::vector<const float*> pointers(const std::vector<Tensor>& parameters) {
-  std::vector<const float*> result;
-  for (const Tensor& parameter : parameters) result.push_back(floats(parameter, "a parameter"));
-  return result;
-}
-
-// Calls work(thread, first ray, end) for each thread's share of the rays.
+// Calls work(block, first ray, rays) for blocks of the rays from `begin` to `end`.
 template <class Work>
-void share_rays(int64_t rays, int64_t threads, const Work& work) {
-  torch::stable::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t thread = begin; thread < end; ++thread)
-      work(thread, rays * thread / threads, rays * (thread + 1) / threads);
-  });
+void each_block(const ModelShape& model, int64_t begin, int64_t end, const Work& work) {
+  const int most = Rays::best_rays(model);
+  for (int64_t first = begin; first < end; first += most)
+    work(first, static_cast<int>(std::min<int64_t>(most, end - first)));
 }
 
-const int64_t* key_of(const std::optional<Tensor>& key) {
-  if (!key.has_value()) return nullptr;
-  STD_TORCH_CHECK(key->scalar_type() == torch::headeronly::ScalarType::Long && key->numel() == 1,
-                  "the key must be one int64");
-  return static_cast<const int64_t*>(key->data_ptr());
-}
-
-int64_t rays_in(const Tensor& rays) {
-  STD_TORCH_CHECK(rays.dim() == 2 && rays.size(1) == kRayFloats, "rays must be (R, 8)");
-  return rays.size(0);
-}
-
-// Colour without background, accumulation and expected depth of a block's ray.
-struct Composite {
-  float rgb[3] = {0, 0, 0};
-  float accumulation = 0, depth = 0;
-};
-
-Composite composite(const Block& block, int r) {
-  const Samples& field = block.field;
+Composite composite(const Rays& block, int r) {
+  const Bins& field = block.field;
   const float* w = field.weights + r * field.row;
   const float* t = field.t + r * field.row;
   const float* c = block.colours + static_cast<ptrdiff_t>(r) * field.S * block.colour_row;
@@ -60,279 +31,216 @@ Composite composite(const Block& block, int r) {
     sum.accumulation += w[i];
     sum.depth += w[i] * ((t[i] + t[i + 1]) * 0.5F);
   }
-  sum.depth /= larger(sum.accumulation, 1.17549435e-38F);
+  sum.depth /= larger(sum.accumulation, kSmallest);
   return sum;
 }
 
-// What each ray's loss is weighted with, for a mean over all of them.
-struct Head {
-  Block& block;
-  int64_t rays;
-  const float* background;
+void write_rows(const Rays& block, const float* from, int width, int64_t first, float* to) {
+  for (int r = 0; r < block.count; ++r)
+    std::memcpy(to + (first + r) * width, from + r * block.field.row, width * sizeof(float));
+}
 
-  // The slope of a ray's colour loss, through its composite: |over background - target|^2 weighted by
-  // `weight`, mean over rays and channels. Adds to the field's slopes; returns the ray's term.
-  double colour_term(int r, const Composite& sum, const float* target, float weight,
-                     float more_to_accumulation) {
-    Samples& field = block.field;
-    float to_rgb[3], to_accumulation = more_to_accumulation;
+// Colours of rows [0, n) of the block.
+void write_colours(const Rays& block, int64_t n, float* to) {
+  for (int64_t i = 0; i < n; ++i)
+    std::memcpy(to + i * 3, block.colours + i * block.colour_row, 3 * sizeof(float));
+}
+
+void write_block(const Rays& block, int64_t first, const Rendered& out) {
+  const Bins& field = block.field;
+  for (int r = 0; r < block.count; ++r) {
+    Composite sum = composite(block, r);
+    std::memcpy(out.rgb + (first + r) * 3, sum.rgb, sizeof(sum.rgb));
+    out.accumulation[first + r] = sum.accumulation;
+    out.depth[first + r] = sum.depth;
+  }
+  if (out.s == nullptr) return;
+  write_rows(block, field.s, field.S + 1, first, out.s);
+  write_rows(block, field.t, field.S + 1, first, out.t);
+  write_rows(block, field.alpha, field.S, first, out.alpha);
+  write_rows(block, field.weights, field.S, first, out.weights);
+  write_colours(block, static_cast<int64_t>(block.count) * field.S,
+                out.colours + first * field.S * 3);
+}
+
+// The terms of a block's rays, each a mean over all R rays, and their slopes.
+class RayLosses {
+ public:
+  RayLosses(Rays& block, int64_t rays, const LearnCall& call, double* terms)
+      : block_(block), R_(rays), call_(call), weights_(call.weights.of), terms_(terms) {}
+
+  // Of the block's ray r, which is number `at` of all.
+  void add(int r, int64_t at) {
+    const Lesson& lesson = call_.lesson;
+    const Composite sum = composite(block_, r);
+    float target[3], to_accumulation = 0;
+    std::memcpy(target, lesson.rgb + at * 3, sizeof(target));
+    if (lesson.of_experts()) {
+      const float miss = sum.accumulation - lesson.accumulation[at];
+      const float weight = lesson.paper ? 0.0F : weights_[kAccumulation];
+      for (int channel = 0; channel < 3; ++channel)
+        target[channel] += (1 - lesson.accumulation[at]) * call_.background[channel];
+      to_accumulation = weight * 2 * miss / R();
+      terms_[kAccumulation] += static_cast<double>(weight) * miss * miss / R();
+    }
+    rendered(r, sum, target, to_accumulation);
+    if (lesson.of_experts()) samples(r, at);
+    if (weights_[kDistortion] != 0) distortion_of(r);
+    if (!call_.levels_learn) return;
+    for (Bins& level : block_.levels)
+      std::memset(level.to_weights + r * level.row, 0, level.row * sizeof(float));
+    if (lesson.of_experts()) interlevel(r, lesson.mass() + at * block_.field.S, kHistogram);
+    if (weights_[kInterlevel] != 0)
+      interlevel(r, block_.field.weights + r * block_.field.row, kInterlevel);
+  }
+
+ private:
+  float R() const { return static_cast<float>(R_); }
+
+  // |over background - target|^2, mean over channels. Sets the slopes of the field's weights and
+  // colours, with what the accumulation has from elsewhere.
+  void rendered(int r, const Composite& sum, const float* target, float to_accumulation) {
+    Bins& field = block_.field;
+    const float weight = weights_[kRendered];
+    float to_rgb[3];
     double term = 0;
     for (int channel = 0; channel < 3; ++channel) {
-      float predicted = sum.rgb[channel] + (1 - sum.accumulation) * background[channel];
-      float error = predicted - target[channel];
+      float behind = call_.background[channel];
+      float error = sum.rgb[channel] + (1 - sum.accumulation) * behind - target[channel];
       term += static_cast<double>(error) * error;
-      to_rgb[channel] = 2 * weight * error / (3 * static_cast<float>(rays));
-      to_accumulation -= to_rgb[channel] * background[channel];
+      to_rgb[channel] = 2 * weight * error / (3 * R());
+      to_accumulation -= to_rgb[channel] * behind;
     }
     float* to_w = field.to_weights + r * field.row;
     const float* w = field.weights + r * field.row;
     const ptrdiff_t first = static_cast<ptrdiff_t>(r) * field.S;
     for (int i = 0; i < field.S; ++i) {
-      const float* c = block.colours + (first + i) * block.colour_row;
-      float* to_c = block.to_colours + (first + i) * block.colour_row;
+      const float* c = block_.colours + (first + i) * block_.colour_row;
+      float* to_c = block_.to_colours + (first + i) * block_.colour_row;
       to_w[i] = to_rgb[0] * c[0] + to_rgb[1] * c[1] + to_rgb[2] * c[2] + to_accumulation;
       for (int channel = 0; channel < 3; ++channel) to_c[channel] = w[i] * to_rgb[channel];
     }
-    return weight * term / (3 * static_cast<double>(rays));
+    terms_[kRendered] += weight * term / (3 * static_cast<double>(R_));
   }
 
-  double distortion_term(int r, float weight) {
-    Samples& field = block.field;
-    const int at = r * field.row;
-    float scale = weight / static_cast<float>(rays);
-    return static_cast<double>(scale) * distortion(field.S, field.s + at, field.weights + at, scale,
-                                                   field.to_weights + at, 1);
+  // Eq. 5 and 6: opacities and colours at the experts' samples.
+  void samples(int r, int64_t at) {
+    Bins& field = block_.field;
+    const Lesson& lesson = call_.lesson;
+    const int S = field.S;
+    const float RS = R() * static_cast<float>(S);
+    double alpha_term = 0, colour_term = 0;
+    for (int i = 0; i < S; ++i) {
+      const int64_t sample = at * S + i;
+      float error = field.alpha[r * field.row + i] - lesson.alpha[sample];
+      field.to_alpha[r * field.row + i] = weights_[kAlpha] * 2 * error / RS;
+      alpha_term += static_cast<double>(error) * error;
+      const ptrdiff_t row = (static_cast<ptrdiff_t>(r) * S + i) * block_.colour_row;
+      float share = lesson.paper ? 1 / RS : lesson.weights[sample] / R();
+      for (int channel = 0; channel < 3; ++channel) {
+        float off = block_.colours[row + channel] - lesson.colours[sample * 3 + channel];
+        block_.to_colours[row + channel] += weights_[kColour] * 2 * share * off / 3;
+        colour_term += static_cast<double>(share) * off * off / 3;
+      }
+    }
+    terms_[kAlpha] += weights_[kAlpha] * alpha_term / RS;
+    terms_[kColour] += weights_[kColour] * colour_term;
   }
 
-  // Both levels against the histogram (field.s, mass); adds to the levels' slopes.
-  double histogram_term(int r, const float* mass, float weight) {
-    Samples& field = block.field;
-    float scale = weight / static_cast<float>(rays * field.S);
+  void distortion_of(int r) {
+    const float scale = weights_[kDistortion] / R();
+    float* to_w = block_.field.to_weights + r * block_.field.row;
+    terms_[kDistortion] +=
+        static_cast<double>(scale) * distortion(block_.field.histogram(r), scale, to_w);
+  }
+
+  // Eq. 7, or mip-NeRF 360's: both levels against a mass in the field's bins.
+  void interlevel(int r, const float* mass, Term which) {
+    const Bins& field = block_.field;
+    const float scale = weights_[which] / static_cast<float>(R_ * field.S);
+    const Histogram fine{field.S, field.s + r * field.row, mass};
     double term = 0;
-    for (Samples& level : block.levels) {
+    for (Bins& level : block_.levels) {
       const int at = r * level.row;
       // The level's slopes of tau are not needed yet: they serve as scratch.
-      term += histogram(field.S, field.s + r * field.row, mass, level.S, level.s + at,
-                        level.weights + at, kEps, scale, level.to_weights + at, level.to_tau + at, 1);
+      term += histogram(fine, level.histogram(r), scale, level.to_weights + at, level.to_tau + at);
     }
-    return scale * term;
+    terms_[which] += scale * term;
   }
 
-  void clear_levels(int r) {
-    for (Samples& level : block.levels)
-      std::memset(level.to_weights + r * level.row, 0, level.row * sizeof(float));
-  }
+  Rays& block_;
+  const int64_t R_;
+  const LearnCall& call_;
+  const float* weights_;
+  double* terms_;
 };
 
-void write_rows(const Block& block, const float* from, int width, int64_t first, float* to) {
-  for (int r = 0; r < block.count; ++r)
-    std::memcpy(to + (first + r) * width, from + r * block.field.row, width * sizeof(float));
-}
+}  // namespace
 
-std::vector<Tensor> render_rays(std::vector<Tensor> parameters, std::vector<int64_t> shape,
-                                std::vector<double> space, Tensor rays, std::optional<Tensor> key,
-                                Tensor anneal, bool samples, int64_t before) {
-  const ModelShape model = checked_shape(parameters, shape, space);
-  const std::vector<const float*> values = pointers(parameters);
-  const int64_t R = rays_in(rays), S = model.samples;
-  const float* ray_values = floats(rays, "rays");
-  const float exponent = *floats(anneal, "anneal");
-  const int64_t* jitter_key = key_of(key);
-  std::vector<Tensor> out = {new_floats(rays, {R, 3}), new_floats(rays, {R}), new_floats(rays, {R})};
-  if (samples)
-    for (std::vector<int64_t> size : std::vector<std::vector<int64_t>>{
-             {R, S + 1}, {R, S + 1}, {R, S}, {R, S}, {R, S, 3}})
-      out.push_back(new_floats(rays, size));
-  std::vector<float*> to;
-  for (const Tensor& tensor : out) to.push_back(static_cast<float*>(tensor.data_ptr()));
-  const Networks networks(model, values.data());
-  share_rays(R, torch::stable::get_num_threads(), [&](int64_t, int64_t begin, int64_t end) {
-    const int most = Block::best_rays(model);
-    Block block(model, values.data(), networks, most, false);
-    for (int64_t first = begin; first < end; first += most) {
-      block.begin(ray_values, first, static_cast<int>(std::min<int64_t>(most, end - first)),
-                  jitter_key, before, exponent);
+void render_rays(const Parameters& model, const RaySet& rays, const Rendered& out) {
+  const Networks networks(model.shape, model.at);
+  share(rays.R, torch::stable::get_num_threads(), [&](int64_t, int64_t begin, int64_t end) {
+    Rays block(model, networks, Rays::best_rays(model.shape), false);
+    each_block(model.shape, begin, end, [&](int64_t first, int count) {
+      block.begin(rays, first, count);
       for (int level = 0; level < kLevels; ++level) block.forward_level(level, false);
       block.sample_field();
       block.forward_field();
-      for (int r = 0; r < block.count; ++r) {
-        Composite sum = composite(block, r);
-        std::memcpy(to[0] + (first + r) * 3, sum.rgb, sizeof(sum.rgb));
-        to[1][first + r] = sum.accumulation;
-        to[2][first + r] = sum.depth;
-      }
-      if (!samples) continue;
-      write_rows(block, block.field.s, model.samples + 1, first, to[3]);
-      write_rows(block, block.field.t, model.samples + 1, first, to[4]);
-      write_rows(block, block.field.alpha, model.samples, first, to[5]);
-      write_rows(block, block.field.weights, model.samples, first, to[6]);
-      for (int64_t i = 0; i < block.count * S; ++i)
-        std::memcpy(to[7] + (first * S + i) * 3, block.colours + i * block.colour_row,
-                    3 * sizeof(float));
-    }
+      write_block(block, first, out);
+    });
   });
-  return out;
 }
 
-// The gradients' copies, one for each thread.
-struct Copies {
-  float* data;
-  int64_t count, length;
-};
-
-Copies copies_of(const Tensor& grads, int64_t length) {
-  STD_TORCH_CHECK(grads.dim() == 2 && grads.size(1) == length, "grads must be (copies, ", length,
-                  ")");
-  STD_TORCH_CHECK(grads.size(0) >= torch::stable::get_num_threads(),
-                  "grads needs a copy for each of ", torch::stable::get_num_threads(), " threads");
-  return {mutable_floats(grads, "grads"), torch::stable::get_num_threads(), length};
-}
-
-// Runs `step(block, head, terms)` on every block and adds its gradients. The step does the forward
-// passes and sets the slopes; `levels_learn` says whether the levels' backward passes follow.
-template <int kTerms, class Step>
-Tensor learn_rays(const std::vector<Tensor>& parameters, const Tensor& grads, const ModelShape& model,
-                  const Tensor& rays, const Tensor& background, const Tensor& key,
-                  int64_t before, const Tensor& anneal, bool with_alpha, bool levels_learn,
-                  const Step& step) {
-  const std::vector<const float*> values = pointers(parameters);
-  const std::vector<int64_t> offsets = flat_offsets(parameters);
-  const Copies copies = copies_of(grads, offsets.back());
-  const int64_t R = rays_in(rays);
-  const float *ray_values = floats(rays, "rays"), *behind = floats(background, "background");
-  STD_TORCH_CHECK(background.numel() == 3, "background must be (3,)");
-  const float exponent = *floats(anneal, "anneal");
-  const int64_t* jitter_key = key_of(key);
-  const Networks networks(model, values.data());
-  std::vector<double> terms(copies.count * kTerms, 0.0);
-  share_rays(R, copies.count, [&](int64_t thread, int64_t begin, int64_t end) {
-    const int most = Block::best_rays(model);
-    Block block(model, values.data(), networks, most, true);
-    Networks to_networks(model);
-    float* to = copies.data + thread * copies.length;
-    Head head{block, R, behind};
-    for (int64_t first = begin; first < end; first += most) {
-      block.begin(ray_values, first, static_cast<int>(std::min<int64_t>(most, end - first)),
-                  jitter_key, before, exponent);
-      step(block, head, first, terms.data() + thread * kTerms);
-      block.backward_field(with_alpha, to_networks, offsets.data(), to);
-      for (int level = 0; levels_learn && level < kLevels; ++level)
-        block.backward_level(level, to_networks, offsets.data(), to);
-    }
-    to_networks.add_to(model, offsets.data(), levels_learn, to);
+void query_points(const Parameters& model, const Query& query) {
+  constexpr int64_t kRay = 64;  // points that are taken together where no direction groups them
+  Parameters of = model;
+  of.shape.samples = static_cast<int>(query.directions == nullptr ? kRay : query.S);
+  const int64_t S = of.shape.samples, rays = (query.N + S - 1) / S;
+  const Networks networks(of.shape, of.at);
+  share(rays, torch::stable::get_num_threads(), [&](int64_t, int64_t begin, int64_t end) {
+    Rays block(of, networks, Rays::best_rays(of.shape), false);
+    each_block(of.shape, begin, end, [&](int64_t ray, int count) {
+      const int64_t first = ray * S, n = std::min(count * S, query.N - first);
+      block.look_at(query, first, static_cast<int>(n));
+      std::copy_n(block.densities, n, query.sigma + first);
+      if (query.directions != nullptr) write_colours(block, n, query.colours + first * 3);
+    });
   });
-  Tensor result = new_floats(rays, {kTerms});
-  float* out = static_cast<float*>(result.data_ptr());
-  for (int term = 0; term < kTerms; ++term) {
-    double total = 0;
-    for (int64_t thread = 0; thread < copies.count; ++thread) total += terms[thread * kTerms + term];
-    out[term] = static_cast<float>(total);
-  }
-  return result;
 }
 
-Tensor train_rays(std::vector<Tensor> parameters, Tensor grads, std::vector<int64_t> shape,
-                  std::vector<double> space, Tensor rays, Tensor target, Tensor background,
-                  Tensor key, Tensor anneal, bool learn, std::vector<double> weights,
-                  int64_t before) {
-  const ModelShape model = checked_shape(parameters, shape, space);
-  STD_TORCH_CHECK(weights.size() == 3, "train_rays takes three weights");
-  STD_TORCH_CHECK(target.numel() == rays_in(rays) * 3, "target must be (R, 3)");
-  const float* wanted = floats(target, "target");
-  const float photometric = static_cast<float>(weights[0]), spread = static_cast<float>(weights[1]),
-              interlevel = static_cast<float>(weights[2]);
-  return learn_rays<3>(
-      parameters, grads, model, rays, background, key, before, anneal, false, learn,
-      [&](Block& block, Head& head, int64_t first, double* terms) {
-        for (int level = 0; level < kLevels; ++level) block.forward_level(level, learn);
+void learn_rays(const Parameters& model, const RaySet& rays, const LearnCall& call) {
+  const Lesson& lesson = call.lesson;
+  const int64_t threads = torch::stable::get_num_threads();
+  Parameters of = model;
+  if (lesson.of_experts()) of.shape.samples = lesson.S;
+  const Networks networks(of.shape, of.at);
+  std::vector<double> terms(threads * kTerms, 0.0);
+  share(rays.R, threads, [&](int64_t thread, int64_t begin, int64_t end) {
+    Rays block(of, networks, Rays::best_rays(of.shape), true);
+    Networks to_networks(of.shape);
+    float* grads = call.grads.data + thread * call.grads.length;
+    RayLosses losses(block, rays.R, call, terms.data() + thread * kTerms);
+    each_block(of.shape, begin, end, [&](int64_t first, int count) {
+      block.begin(rays, first, count);
+      for (int level = 0; level < kLevels; ++level) block.forward_level(level, call.levels_learn);
+      if (lesson.of_experts())
+        block.take_samples(lesson.s, lesson.t);
+      else
         block.sample_field();
-        block.forward_field();
-        for (int r = 0; r < block.count; ++r) {
-          terms[0] += head.colour_term(r, composite(block, r), wanted + (first + r) * 3, photometric,
-                                       0.0F);
-          if (spread != 0) terms[1] += head.distortion_term(r, spread);
-          if (!learn) continue;
-          head.clear_levels(r);
-          terms[2] += head.histogram_term(r, block.field.weights + r * block.field.row, interlevel);
-        }
-      });
-}
-
-// What the experts say about the rays, whole.
-struct Lesson {
-  const float *s, *t, *alpha, *weights, *colours, *rgb, *accumulation;
-};
-
-// Eq. 5 to 7 and the rendered terms of one ray.
-void distill_ray(Block& block, Head& head, const Lesson& lesson, int64_t first, int r, bool paper,
-                 const float* weight, double* terms) {
-  Samples& field = block.field;
-  const int S = field.S;
-  const int64_t at = (first + r) * S;
-  const float R = static_cast<float>(head.rays), RS = R * static_cast<float>(S);
-  Composite sum = composite(block, r);
-  float expert_rgb[3], miss = sum.accumulation - lesson.accumulation[first + r];
-  for (int channel = 0; channel < 3; ++channel)
-    expert_rgb[channel] = lesson.rgb[(first + r) * 3 + channel] +
-                          (1 - lesson.accumulation[first + r]) * head.background[channel];
-  float accumulation = paper ? 0.0F : weight[4];
-  terms[3] += head.colour_term(r, sum, expert_rgb, weight[3], accumulation * 2 * miss / R);
-  terms[4] += static_cast<double>(accumulation) * miss * miss / R;
-  double alpha_term = 0, colour_term = 0;
-  for (int i = 0; i < S; ++i) {
-    float error = field.alpha[r * field.row + i] - lesson.alpha[at + i];
-    field.to_alpha[r * field.row + i] = weight[0] * 2 * error / RS;
-    alpha_term += static_cast<double>(error) * error;
-    const ptrdiff_t row = (static_cast<ptrdiff_t>(r) * S + i) * block.colour_row;
-    float share = paper ? 1 / RS : lesson.weights[at + i] / R;
-    for (int channel = 0; channel < 3; ++channel) {
-      float off = block.colours[row + channel] - lesson.colours[(at + i) * 3 + channel];
-      block.to_colours[row + channel] += weight[1] * 2 * share * off / 3;
-      colour_term += static_cast<double>(share) * off * off / 3;
-    }
+      block.forward_field();
+      for (int r = 0; r < count; ++r) losses.add(r, first + r);
+      block.backward_field(lesson.of_experts(), to_networks, grads);
+      for (int level = 0; call.levels_learn && level < kLevels; ++level)
+        block.backward_level(level, to_networks, grads);
+    });
+    to_networks.add_to(of.shape, of.offsets, call.levels_learn, grads);
+  });
+  for (size_t i = 0; i < call.terms.size(); ++i) {
+    double total = 0;
+    for (int64_t thread = 0; thread < threads; ++thread)
+      total += terms[thread * kTerms + call.terms[i]];
+    call.out[i] = static_cast<float>(total);
   }
-  terms[0] += weight[0] * alpha_term / RS;
-  terms[1] += weight[1] * colour_term;
-  head.clear_levels(r);
-  terms[2] += head.histogram_term(r, (paper ? lesson.alpha : lesson.weights) + at, weight[2]);
-  if (weight[5] != 0) terms[5] += head.distortion_term(r, weight[5]);
-  if (weight[6] != 0) terms[6] += head.histogram_term(r, field.weights + r * field.row, weight[6]);
 }
 
-Tensor distill_rays(std::vector<Tensor> parameters, Tensor grads, std::vector<int64_t> shape,
-                    std::vector<double> space, Tensor rays, std::vector<Tensor> lesson,
-                    Tensor background, Tensor key, Tensor anneal, bool paper,
-                    std::vector<double> weights, int64_t before) {
-  ModelShape model = checked_shape(parameters, shape, space);
-  STD_TORCH_CHECK(weights.size() == 7 && lesson.size() == 7, "distill_rays takes seven of each");
-  const int64_t R = rays_in(rays);
-  model.samples = static_cast<int>(lesson[2].size(1));  // the experts' samples
-  const int64_t S = model.samples;
-  const int64_t sizes[7] = {R * (S + 1), R * (S + 1), R * S, R * S, R * S * 3, R * 3, R};
-  for (int part = 0; part < 7; ++part)
-    STD_TORCH_CHECK(lesson[part].numel() == sizes[part], "part ", part, " of the lesson has ",
-                    lesson[part].numel(), " numbers, not ", sizes[part]);
-  const Lesson said{floats(lesson[0], "s"),       floats(lesson[1], "t"),
-                    floats(lesson[2], "alpha"),   floats(lesson[3], "weights"),
-                    floats(lesson[4], "colours"), floats(lesson[5], "rgb"),
-                    floats(lesson[6], "accumulation")};
-  const std::vector<float> weight(weights.begin(), weights.end());
-  return learn_rays<7>(parameters, grads, model, rays, background, key, before, anneal, true, true,
-                       [&](Block& block, Head& head, int64_t first, double* terms) {
-                         for (int level = 0; level < kLevels; ++level)
-                           block.forward_level(level, true);
-                         block.take_samples(said.s, said.t);
-                         block.forward_field();
-                         for (int r = 0; r < block.count; ++r)
-                           distill_ray(block, head, said, first, r, paper, weight.data(), terms);
-                       });
-}
-
-STABLE_TORCH_LIBRARY_IMPL(dac, CPU, m) {
-  m.impl("render_rays", TORCH_BOX(&render_rays));
-  m.impl("train_rays", TORCH_BOX(&train_rays));
-  m.impl("distill_rays", TORCH_BOX(&distill_rays));
-}
-
-}  // namespace
-}  // namespace dac
+}  // namespace dac::cpu

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace dac {
+namespace dac::cpu {
 
 #if defined(__AVX512F__)
 constexpr int kLanes = 16;
@@ -94,4 +94,4 @@ inline Vec expm1(Vec x) {
 
 inline Vec sigmoid(Vec x) { return 1.0F / (1.0F + exp(-x)); }
 
-}  // namespace dac
+}  // namespace dac::cpu

@@ -132,14 +132,10 @@ DEVICE void store(const float* from, float* to) {
     *to = from[0];
 }
 
-struct Moments {
-  float beta1, beta2, eps, rate, scale;
-};
-
 // One unit: Adam with slope g, the gradient zeroed, the copy refreshed. Where a slope is not finite,
 // or too large for its square, nothing changes. Returns the sum of the squares.
 template <int kWide>
-DEVICE float update(const AdamParameter& p, const Moments& k, int64_t at, const float* old,
+DEVICE float update(const AdamParameter& p, const AdamStep& k, int64_t at, const float* old,
                     const float* to_tv) {
   float x[kWide], m[kWide], v[kWide], g[kWide];
   load<kWide>(p.m + at, m);
@@ -150,8 +146,7 @@ DEVICE float update(const AdamParameter& p, const Moments& k, int64_t at, const 
 #pragma unroll
   for (int i = 0; i < kWide; ++i) {
     x[i] = old[i];
-    squares +=
-        adam(x + i, m + i, v + i, g[i] + to_tv[i], k.beta1, k.beta2, k.eps, k.rate, k.scale);
+    squares += adam(k, g[i] + to_tv[i], x + i, m + i, v + i);
   }
   if (!(squares <= kLargest)) {  // NaN too; memory still holds what was
 #pragma unroll
@@ -177,12 +172,12 @@ DEVICE float update(const AdamParameter& p, const Moments& k, int64_t at, const 
 
 // A tile of planes; returns this thread's part of the sums.
 template <int kWide>
-DEVICE Sums plane_tile(const AdamParameter& p, const Moments& k, const Grid& g, const Tile& tile,
+DEVICE Sums plane_tile(const AdamParameter& p, const AdamStep& k, const Grid& g, const Tile& tile,
                        const float* rim) {
   const int C = g.channels, mine = thread() * kWide, row_floats = kThreads * kWide + 2 * C;
   const bool inside = mine < tile.floats;
   const float H = static_cast<float>(g.height), W = static_cast<float>(g.row / C);
-  const float channels = static_cast<float>(C);
+  const float channels = static_cast<float>(C), tv = static_cast<float>(p.tv);
   const float down = 1 / ((H - 1) * W * channels), along = 1 / (H * (W - 1) * channels);
   const float *above = rim, *below = above + kThreads * kWide;
   const float *left = below + kThreads * kWide, *right = left + kRows * C;
@@ -220,7 +215,7 @@ DEVICE Sums plane_tile(const AdamParameter& p, const Moments& k, const Grid& g, 
         float to_left = column + i < C ? 0.0F : here[i] - row[mine + i - C];
         float to_right = column + i + C < g.row ? row[mine + i + C] - here[i] : 0.0F;
         sums.variation += down * to_after * to_after + along * to_right * to_right;
-        slope[i] = 2 * p.tv * (down * (to_before - to_after) + along * (to_left - to_right));
+        slope[i] = 2 * tv * (down * (to_before - to_after) + along * (to_left - to_right));
       }
       sums.squares += update<kWide>(p, k, first + j * g.row, here, slope);
     }
@@ -234,7 +229,7 @@ DEVICE Sums plane_tile(const AdamParameter& p, const Moments& k, const Grid& g, 
 }
 
 template <int kWide>
-DEVICE Sums weight_tile(const AdamParameter& p, const Moments& k, const Tile& tile) {
+DEVICE Sums weight_tile(const AdamParameter& p, const AdamStep& k, const Tile& tile) {
   const int mine = thread() * kWide;
   Sums sums;
   if (mine >= tile.floats) return sums;
@@ -266,7 +261,7 @@ __global__ void __launch_bounds__(kThreads, 4)  // or registers take the place o
   Sums sums;
   if (p.active) {
     const float* rate = set.rates + 2 * tile.parameter;
-    const Moments k{set.beta1, set.beta2, set.eps, rate[0], rate[1]};
+    const AdamStep k{set.beta1, set.beta2, set.eps, rate[0], rate[1]};
     const float* rim = scratch + tile.rim;
     if (g.channels == 0)
       sums = g.wide == kMost ? weight_tile<kMost>(p, k, tile) : weight_tile<1>(p, k, tile);
@@ -307,7 +302,7 @@ __global__ void __launch_bounds__(kThreads)
 
 int64_t adam_scratch(const AdamSet& set) { return layout_of(set).first_rim[set.count]; }
 
-void adam_tv(const AdamSet& set, float* scratch, float* values, float* norm, Stream stream) {
+void adam_tv(const AdamSet& set, float* scratch, float* variations, float* norm, Stream stream) {
   const Layout layout = layout_of(set);
   const int tiles = layout.first_tile[set.count];
   size_t floats = kThreads / 32;
@@ -320,7 +315,7 @@ void adam_tv(const AdamSet& set, float* scratch, float* values, float* norm, Str
   launch(rims_kernel, tiles, kThreads, 0, stream, set, layout, scratch);
   launch(update_kernel, tiles, kThreads, floats * sizeof(float), stream, set, layout, scratch);
   launch(values_kernel, set.count + 1, kThreads, kThreads / 32 * sizeof(float), stream, layout,
-         set.count, scratch, values, norm);
+         set.count, scratch, variations, norm);
 }
 
 }  // namespace dac::cuda

@@ -66,24 +66,14 @@ DEVICE Opacity opacity(float tau, Running* sum) {
 
 DEVICE float middle_of(const float* t, int i) { return (t[i] + t[i + 1]) * 0.5F; }
 
-struct Composite {
-  float rgb[3], accumulation, depth;  // depth: the weighted sum
-
-  // Every lane ends with the ray's.
-  DEVICE void sum() {
-    for (float& channel : rgb) channel = warp_sum(channel);
-    accumulation = warp_sum(accumulation);
-    depth = warp_sum(depth);
-  }
-};
-
-// One pass: alpha and weights of a ray into arrays (either may be null), and its composite.
+// One pass: alpha and weights of a ray into arrays (either may be null), and its composite, which
+// every lane ends with; depth is the weighted sum.
 DEVICE Composite composite_ray(const Bins& bins, int64_t r, const float* colours, float* alpha,
                                float* weights) {
   const float *t = bins.t + r * (bins.S + 1), *sigma = bins.sigma + r * bins.S;
   const float* c = colours + r * bins.S * 3;
   Running tau_sum;
-  Composite result = {};
+  Composite sum;
   forwards(bins.S, [&](int i, bool inside) {
     float tau = inside ? sigma[i] * (t[i + 1] - t[i]) : 0.0F;
     Opacity o = opacity(tau, &tau_sum);
@@ -91,12 +81,14 @@ DEVICE Composite composite_ray(const Bins& bins, int64_t r, const float* colours
     float w = o.alpha * o.through;
     if (alpha != nullptr) alpha[i] = o.alpha;
     if (weights != nullptr) weights[i] = w;
-    for (int channel = 0; channel < 3; ++channel) result.rgb[channel] += w * c[i * 3 + channel];
-    result.accumulation += w;
-    result.depth += w * middle_of(t, i);
+    for (int channel = 0; channel < 3; ++channel) sum.rgb[channel] += w * c[i * 3 + channel];
+    sum.accumulation += w;
+    sum.depth += w * middle_of(t, i);
   });
-  result.sum();
-  return result;
+  for (float& channel : sum.rgb) channel = warp_sum(channel);
+  sum.accumulation = warp_sum(sum.accumulation);
+  sum.depth = warp_sum(sum.depth);
+  return sum;
 }
 
 // Shared memory of a block.

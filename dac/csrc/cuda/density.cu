@@ -1,8 +1,8 @@
 // A proposal level's density: planes, one hidden layer, truncated exponential.
 //
 // A warp takes 32 points: each lane looks up one, then two blocks of 16 go through the network.
+#include "encoder.h"
 #include "matrices.h"
-#include "planes.h"
 
 namespace dac::cuda {
 namespace {
@@ -34,10 +34,11 @@ struct Network {
   static constexpr size_t kBytes = (kHidden + kThreads) * kStride * sizeof(uint16_t);
 };
 
-template <int kHidden, int kChannels>
-__global__ void __launch_bounds__(kThreads, kChannels == 8 ? 3 : 2)
-    forward_kernel(PlaneSet set, const float* w0, const float* w1, int64_t N, const float* points,
-                   float* sigma, uint16_t* features) {
+template <int kHidden, class Encoder>
+__global__ void __launch_bounds__(kThreads, Encoder::features() == 8 ? 3 : 2)
+    forward_kernel(Encoder encoder, const float* w0, const float* w1, int64_t N,
+                   const float* points, float* sigma, uint16_t* features) {
+  constexpr int kChannels = Encoder::features();
   Network<kHidden> network;
   copy_weights(w0, kHidden, kChannels, -1, network.first, kHidden, kStride);
   float last[kHidden / 8][2];
@@ -54,8 +55,7 @@ __global__ void __launch_bounds__(kThreads, kChannels == 8 ? 3 : 2)
 #pragma unroll
       for (int channel = 0; channel < kChannels; channel += 8) {
         float value[8];
-        look_up<8>(static_cast<const uint16_t*>(set.planes[0]), set.sizes[0], kChannels, channel,
-                   points + mine * 3, value);
+        encoder.encode(points + mine * 3, channel / 8, value);
         uint4 bits = make_uint4(pack_half(value[0], value[1]), pack_half(value[2], value[3]),
                                 pack_half(value[4], value[5]), pack_half(value[6], value[7]));
         *reinterpret_cast<uint4*>(row + channel) = bits;
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kThreads, kChannels == 8 ? 3 : 2)
 template <class Sum>
 DEVICE void add_block(float* shared, int count, Sum* to) {
   sync_block();
-  for (int i = thread(); i < count; i += threads()) add_gradient(to + i, shared[i]);
+  for (int i = thread(); i < count; i += threads()) add_sum(to + i, shared[i]);
 }
 
 template <int kHidden, int kChannels, class Sum>
@@ -209,12 +209,13 @@ __global__ void __launch_bounds__(kThreads)
 
 template <int kHidden, int kChannels>
 struct Launches {
-  static void forward(const PlaneSet& set, const float* const* weights, int64_t N,
+  static void forward(const TriPlanes& planes, const float* const* weights, int64_t N,
                       const float* points, float* sigma, uint16_t* features, Stream stream) {
-    auto* kernel = forward_kernel<kHidden, kChannels>;
+    const HalfScale<kChannels> encoder(planes);
+    auto* kernel = forward_kernel<kHidden, HalfScale<kChannels>>;
     constexpr size_t kBytes = Network<kHidden>::kBytes;
     int64_t grid = std::min(ceil_div(N, kThreads), resident_blocks(kernel, kThreads, kBytes));
-    launch(kernel, grid, kThreads, kBytes, stream, set, weights[0], weights[1], N, points, sigma,
+    launch(kernel, grid, kThreads, kBytes, stream, encoder, weights[0], weights[1], N, points, sigma,
            features);
   }
 
@@ -248,11 +249,11 @@ bool density_fits(const DensityShape& shape) {
          (shape.channels == 8 || shape.channels == 16);
 }
 
-void density_forward(const DensityShape& shape, const PlaneSet& set, const float* const* weights,
-                     int64_t N, const float* points, float* sigma, uint16_t* features,
-                     Stream stream) {
+void density_forward(const DensityShape& shape, const TriPlanes& encoder,
+                     const float* const* weights, int64_t N, const float* points, float* sigma,
+                     uint16_t* features, Stream stream) {
   choose(shape, [&](auto launches) {
-    launches.forward(set, weights, N, points, sigma, features, stream);
+    launches.forward(encoder, weights, N, points, sigma, features, stream);
   });
 }
 

@@ -215,26 +215,20 @@ DEVICE float density_of(float logit) {
   return sigma > kLargest ? kLargest : sigma;  // NaN stays
 }
 
-// dsigma/dlogit, from sigma.
-DEVICE float density_slope(float sigma) {
-  constexpr float kLeast = 3.0590232e-07F, kMost = 3269017.4F;  // e^-15, e^15
-  return smaller(larger(sigma, kLeast), kMost);
-}
-
 // ---- Gradients of parameters: float32, or 64-bit fixed point, whose sum has no order ----
 
 constexpr float kFixedOne = 0x1p44F;
 
-DEVICE void add_gradient(float* to, float value) { add(to, value); }
-DEVICE void add_gradient(int64_t* to, float value) {
+DEVICE void add_sum(float* to, float value) { add(to, value); }
+DEVICE void add_sum(int64_t* to, float value) {
   add(to, static_cast<int64_t>(rintf(value * kFixedOne)));
 }
-DEVICE void add_gradient(float* to, float4 v) { add(to, v); }
-DEVICE void add_gradient(int64_t* to, float4 v) {
-  add_gradient(to, v.x);
-  add_gradient(to + 1, v.y);
-  add_gradient(to + 2, v.z);
-  add_gradient(to + 3, v.w);
+DEVICE void add_sum(float* to, float4 v) { add(to, v); }
+DEVICE void add_sum(int64_t* to, float4 v) {
+  add_sum(to, v.x);
+  add_sum(to + 1, v.y);
+  add_sum(to + 2, v.z);
+  add_sum(to + 3, v.w);
 }
 
 }  // namespace dac::cuda

@@ -9,9 +9,9 @@
 // warp; the hidden values are computed again from the features that were kept; for each layer the
 // warps put slopes and inputs of all 128 points in shared memory and share out the products
 // slopes^T inputs among them, which stay in registers until the block has no more points.
+#include "encoder.h"
 #include "matrices.h"
-#include "planes.h"
-#include "share.h"
+#include "weight_sums.h"
 
 namespace dac::cuda {
 namespace {
@@ -56,14 +56,13 @@ struct Matrices {
 };
 
 // The harmonics of 16 points from `first` on, as an operand of halves.
-DEVICE void load_harmonics(uint32_t* a, const uint16_t* harmonics, int64_t first, int64_t N,
-                           int S) {
+DEVICE void load_harmonics(uint32_t* a, const FieldPoints& at, int64_t first) {
   const int t = lane() & 3;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     int64_t n = first + (lane() >> 2) + 8 * i;
-    n = n < N ? n : N - 1;
-    const uint16_t* row = harmonics + n / S * kHarmonics + 2 * t;
+    n = n < at.N ? n : at.N - 1;
+    const uint16_t* row = at.harmonics + n / at.S * kHarmonics + 2 * t;
     a[i] = __ldg(reinterpret_cast<const unsigned*>(row));
     a[2 + i] = __ldg(reinterpret_cast<const unsigned*>(row + 8));
   }
@@ -78,35 +77,34 @@ constexpr int kForwardBlocks = 3;
 constexpr int kForwardBlocks = 1;
 #endif
 
-template <int H, int L>
+template <int H, int L, class Encoder>
 __global__ void __launch_bounds__(kThreads, kForwardBlocks)
-    forward_kernel(ARGUMENT PlaneSet set, FieldWeights weights, int64_t N, int S,
-                   const float* points, const uint16_t* harmonics, float* sigma, float* colours,
-                   uint16_t* kept) {
-  const int C = set.channels, F = set.scales * C;
+    forward_kernel(ARGUMENT Encoder encoder, FieldWeights weights, FieldPoints at,
+                   FieldOutput to) {
+  const int F = encoder.features();
+  const int64_t N = at.N;
   Matrices<H, L> m(reinterpret_cast<uint16_t*>(shared_memory()), F);
   m.copy(weights, F);
   uint16_t* rows = m.end() + warp() * 16 * m.row;
   sync_block();
-  const int chunks = C / 8, items = 16 * set.scales * chunks;
+  const int pieces = F / 8, items = 16 * pieces;
   const int g = lane() >> 2, t = lane() & 3;
   const int64_t tiles = ceil_div(N, 16);
   for (int64_t tile = static_cast<int64_t>(block()) * kWarps + warp(); tile < tiles;
        tile += static_cast<int64_t>(blocks()) * kWarps) {
     const int64_t first = tile * 16;
     for (int item = lane(); item < items; item += 32) {
-      int chunk = item % chunks, scale = item / chunks % set.scales, i = item / chunks / set.scales;
+      int piece = item % pieces, i = item / pieces;
       uint4 bits = make_uint4(0, 0, 0, 0);
       if (first + i < N) {
         float v[8];
-        look_up<8>(static_cast<const uint16_t*>(set.planes[scale]), set.sizes[scale], C, chunk * 8,
-                   points + (first + i) * 3, v);
+        encoder.encode(at.points + (first + i) * 3, piece, v);
         bits = make_uint4(pack_half(v[0], v[1]), pack_half(v[2], v[3]), pack_half(v[4], v[5]),
                           pack_half(v[6], v[7]));
-        if (kept != nullptr)
-          *reinterpret_cast<uint4*>(kept + (first + i) * F + scale * C + chunk * 8) = bits;
+        if (to.features != nullptr)
+          *reinterpret_cast<uint4*>(to.features + (first + i) * F + piece * 8) = bits;
       }
-      *reinterpret_cast<uint4*>(rows + i * m.row + scale * C + chunk * 8) = bits;
+      *reinterpret_cast<uint4*>(rows + i * m.row + piece * 8) = bits;
     }
     sync_warp();
     float d[H / 8][4], out[2][4];
@@ -120,10 +118,10 @@ __global__ void __launch_bounds__(kThreads, kForwardBlocks)
     layer<2, H / 16>(out, a, m.outputs, m.kWide);
     const int64_t low = first + g, high = low + 8;
     if (t == 0) {
-      if (low < N) sigma[low] = density_of(out[0][0]);
-      if (high < N) sigma[high] = density_of(out[0][2]);
+      if (low < N) to.sigma[low] = density_of(out[0][0]);
+      if (high < N) to.sigma[high] = density_of(out[0][2]);
     }
-    load_harmonics(x[0], harmonics, first, N, S);
+    load_harmonics(x[0], at, first);
     operand<Half, 1, false>(x + 1, out);
     layer<H / 8, 2>(d, x, m.first, m.kFirst);
 #pragma unroll
@@ -137,7 +135,7 @@ __global__ void __launch_bounds__(kThreads, kForwardBlocks)
     for (int i = 0; i < 4; ++i) {
       int64_t n = i < 2 ? low : high;
       int channel = 2 * t + (i & 1);
-      if (n < N && channel < 3) colours[n * 3 + channel] = sigmoid(out[0][i]);
+      if (n < N && channel < 3) to.colours[n * 3 + channel] = sigmoid(out[0][i]);
     }
     sync_warp();
   }
@@ -179,20 +177,20 @@ size_t workspace_bytes(int F) {
 
 template <int H, int L, class Sum>
 __global__ void __launch_bounds__(kThreads)
-    backward_kernel(FieldWeights weights, FieldSums sums, int64_t N, int S, int F,
-                    const uint16_t* harmonics, const uint16_t* kept, const float* to_logit,
-                    const float* to_colour_logits, uint16_t* to_features) {
+    backward_kernel(FieldWeights weights, FieldSums sums, FieldPoints at, FieldSlopes given,
+                    int F) {
   constexpr int kB = H / 16, kWide = H + kPad;
+  const int64_t N = at.N;
   static_assert(kColourInputs <= H, "the colour network's inputs fit in a row");
   Matrices<H, L> m(reinterpret_cast<uint16_t*>(shared_memory()), F);
   m.copy(weights, F);
   uint16_t *slopes = m.end(), *inputs = slopes + kTile * kWide;
   const int mine = 16 * warp(), t = lane() & 3;
-  Share<kB, kMaxFeatures / 16> to_density;
-  Share<1, kB> to_outputs;
-  Share<kB, 2> to_first;
-  Share<kB, kB> to_others[L > 1 ? L - 1 : 1];
-  Share<1, kB> to_last;
+  BlockSum<kB, kMaxFeatures / 16> to_density;
+  BlockSum<1, kB> to_outputs;
+  BlockSum<kB, 2> to_first;
+  BlockSum<kB, kB> to_others[L > 1 ? L - 1 : 1];
+  BlockSum<1, kB> to_last;
   sync_block();
   const int64_t tiles = ceil_div(N, kTile);
   for (int64_t tile = block(); tile < tiles; tile += blocks()) {
@@ -200,7 +198,7 @@ __global__ void __launch_bounds__(kThreads)
     // Forward again, every layer's operand kept.
     uint32_t hidden[kB][4], x[2][4], colour[L][kB][4];
     float d[H / 8][4], out[2][4];
-    load_features(kept, first, N, F, false, inputs + mine * m.row, m.row);
+    load_features(given.features, first, N, F, false, inputs + mine * m.row, m.row);
     sync_warp();
     clear<H / 8>(d);
     for (int k = 0; k < F; k += 16) {
@@ -209,7 +207,7 @@ __global__ void __launch_bounds__(kThreads)
     }
     operand<Half, kB, true>(hidden, d);
     layer<2, kB>(out, hidden, m.outputs, kWide);
-    load_harmonics(x[0], harmonics, first, N, S);
+    load_harmonics(x[0], at, first);
     operand<Half, 1, false>(x + 1, out);
     layer<H / 8, 2>(d, x, m.first, m.kFirst);
     operand<Half, kB, true>(colour[0], d);
@@ -221,7 +219,7 @@ __global__ void __launch_bounds__(kThreads)
     // Backward. The features' rows are overwritten by other layers' inputs from here on: their
     // strides differ, so that a warp writes into rows that another may still read.
     uint32_t slope[kB][4], narrow[1][4], wide[kB > 2 ? kB : 2][4];
-    load_colour_slopes(narrow[0], to_colour_logits, first, N);
+    load_colour_slopes(narrow[0], given.to_colour_logits, first, N);
     sync_block();
     store_operand<1>(narrow, slopes, kWide, mine, 0);
     as_bf16<kB>(wide, colour[L - 1]);
@@ -253,8 +251,8 @@ __global__ void __launch_bounds__(kThreads)
     layer_turned<2, kB>(out, slope, m.first, m.kFirst, kHarmonics);
     if (t == 0) {  // column 0 is the density's logit
       const int64_t low = first + (lane() >> 2), high = low + 8;
-      out[0][0] = low < N ? to_logit[low] : 0.0F;
-      out[0][2] = high < N ? to_logit[high] : 0.0F;
+      out[0][0] = low < N ? given.to_logit[low] : 0.0F;
+      out[0][2] = high < N ? given.to_logit[high] : 0.0F;
     }
     operand<Bf16, 1, false>(narrow, out);
     store_operand<1>(narrow, slopes, kWide, mine, 0);
@@ -267,7 +265,7 @@ __global__ void __launch_bounds__(kThreads)
     mask<kB>(d, hidden);
     operand<Bf16, kB, false>(slope, d);
     store_operand<kB>(slope, slopes, kWide, mine, 0);
-    load_features(kept, first, N, F, true, inputs + mine * m.row, m.row);
+    load_features(given.features, first, N, F, true, inputs + mine * m.row, m.row);
     sync_block();
     to_density.add(slopes, kWide, inputs, m.row, F);
     const int64_t low = first + (lane() >> 2), high = low + 8;
@@ -276,12 +274,12 @@ __global__ void __launch_bounds__(kThreads)
       layer_turned<2, kB>(out, slope, m.features, m.row, column);
 #pragma unroll
       for (int n = 0; n < 2; ++n) {
-        int64_t at = column + 8 * n + 2 * t;
+        int64_t feature = column + 8 * n + 2 * t;
         if (low < N)
-          *reinterpret_cast<uint32_t*>(to_features + low * F + at) =
+          *reinterpret_cast<uint32_t*>(given.to_features + low * F + feature) =
               pack_bf16(out[n][0], out[n][1]);
         if (high < N)
-          *reinterpret_cast<uint32_t*>(to_features + high * F + at) =
+          *reinterpret_cast<uint32_t*>(given.to_features + high * F + feature) =
               pack_bf16(out[n][2], out[n][3]);
       }
     }
@@ -297,26 +295,23 @@ __global__ void __launch_bounds__(kThreads)
 
 template <int H, int L>
 struct Launches {
-  static void forward(const PlaneSet& set, const FieldWeights& weights, int64_t N, int S,
-                      const float* points, const uint16_t* harmonics, float* sigma, float* colours,
-                      uint16_t* kept, Stream stream) {
-    const int F = set.scales * set.channels;
+  template <class Encoder>
+  static void forward(const Encoder& encoder, const FieldWeights& weights, const FieldPoints& at,
+                      const FieldOutput& to, Stream stream) {
+    const int F = encoder.features();
     size_t bytes = Matrices<H, L>::bytes(F) + kTile * (F + kPad) * sizeof(uint16_t);
-    auto* kernel = forward_kernel<H, L>;
-    int64_t grid = std::min(ceil_div(N, kTile), resident_blocks(kernel, kThreads, bytes));
-    launch(kernel, grid, kThreads, bytes, stream, set, weights, N, S, points, harmonics, sigma,
-           colours, kept);
+    auto* kernel = forward_kernel<H, L, Encoder>;
+    int64_t grid = std::min(ceil_div(at.N, kTile), resident_blocks(kernel, kThreads, bytes));
+    launch(kernel, grid, kThreads, bytes, stream, encoder, weights, at, to);
   }
 
   template <class Sum>
-  static void backward(const FieldWeights& weights, const FieldSums& sums, int64_t N, int S, int F,
-                       const uint16_t* harmonics, const uint16_t* kept, const float* to_logit,
-                       const float* to_colour_logits, uint16_t* to_features, Stream stream) {
+  static void backward(const FieldWeights& weights, const FieldSums& sums, const FieldPoints& at,
+                       const FieldSlopes& slopes, int F, Stream stream) {
     size_t bytes = Matrices<H, L>::bytes(F) + workspace_bytes<H>(F);
     auto* kernel = backward_kernel<H, L, Sum>;
-    int64_t grid = std::min(ceil_div(N, kTile), resident_blocks(kernel, kThreads, bytes));
-    launch(kernel, grid, kThreads, bytes, stream, weights, sums, N, S, F, harmonics, kept, to_logit,
-           to_colour_logits, to_features);
+    int64_t grid = std::min(ceil_div(at.N, kTile), resident_blocks(kernel, kThreads, bytes));
+    launch(kernel, grid, kThreads, bytes, stream, weights, sums, at, slopes, F);
   }
 };
 
@@ -331,31 +326,26 @@ void choose(const FieldShape& shape, const F& f) {
 
 }  // namespace
 
-bool field_fits(const FieldShape& shape, const PlaneSet& set) {
+bool field_fits(const FieldShape& shape, const TriPlanes& encoder) {
   return (shape.hidden == 64 || shape.hidden == 32) && shape.colour_layers <= 2 &&
-         shape.geometry == kOutputs - 1 && set.channels % 8 == 0 && shape.features % 16 == 0 &&
+         shape.geometry == kOutputs - 1 && encoder.channels % 8 == 0 && shape.features % 16 == 0 &&
          shape.features <= kMaxFeatures;
 }
 
-void field_forward(const FieldShape& shape, const PlaneSet& set, const FieldWeights& weights,
-                   int64_t N, int S, const float* points, const uint16_t* harmonics, float* sigma,
-                   float* colours, uint16_t* features, Stream stream) {
+void field_forward(const FieldShape& shape, const TriPlanes& encoder, const FieldWeights& weights,
+                   const FieldPoints& at, const FieldOutput& to, Stream stream) {
   choose(shape, [&](auto launches) {
-    launches.forward(set, weights, N, S, points, harmonics, sigma, colours, features, stream);
+    launches.forward(HalfScales(encoder), weights, at, to, stream);
   });
 }
 
 void field_backward(const FieldShape& shape, const FieldWeights& weights, const FieldSums& sums,
-                    int64_t N, int S, const uint16_t* harmonics, const uint16_t* features,
-                    const float* to_logit, const float* to_colour_logits, uint16_t* to_features,
-                    Stream stream) {
+                    const FieldPoints& at, const FieldSlopes& slopes, Stream stream) {
   choose(shape, [&](auto launches) {
     if (sums.fixed)
-      launches.template backward<int64_t>(weights, sums, N, S, shape.features, harmonics, features,
-                                          to_logit, to_colour_logits, to_features, stream);
+      launches.template backward<int64_t>(weights, sums, at, slopes, shape.features, stream);
     else
-      launches.template backward<float>(weights, sums, N, S, shape.features, harmonics, features,
-                                        to_logit, to_colour_logits, to_features, stream);
+      launches.template backward<float>(weights, sums, at, slopes, shape.features, stream);
   });
 }
 

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "model.h"
+#include "calls.h"
 
 struct CUstream_st;
 
@@ -16,28 +16,32 @@ namespace dac::cuda {
 
 using Stream = CUstream_st*;
 
-// The planes of one field at all its scales, float or half.
-struct PlaneSet {
+// ---- planes.cu: encoders. One is a structure of device memory that kernels take by value, with its
+// lookup in encoder.h and these two; nothing else knows what is in it. ----
+
+// K-Planes: planes (3, size, size, channels) at all scales, float or half.
+struct TriPlanes {
   int scales = 0, channels = 0;
   int sizes[kMaxScales] = {};
-  const void* planes[kMaxScales] = {};  // each (3, size, size, channels)
+  const void* planes[kMaxScales] = {};
   bool half = false;
+
+  HD int features() const { return scales * channels; }
 };
 
 // Where their gradients are summed.
-struct PlaneSums {
+struct TriPlaneSums {
   void* to[kMaxScales] = {};
   bool fixed = false;
 };
 
-// ---- planes.cu ----
+// features (N, F) at points (N, 3) in the cube, of planes in float32.
+void encode(const TriPlanes& encoder, int64_t N, const float* points, float* features,
+            Stream stream);
 
-// features (N, F) float32 at points (N, 3).
-void gather(const PlaneSet& set, int64_t N, const float* points, float* features, Stream stream);
-
-// Adds the planes' gradients from those of the features, (N, F) bf16 or float32.
-void scatter(const PlaneSet& set, const PlaneSums& sums, int64_t N, const float* points,
-             const void* slopes, bool bf16, Stream stream);
+// Adds the planes' gradients from those of the features, (N, F): bf16 where the planes are halves.
+void add_gradient(const TriPlanes& encoder, const TriPlaneSums& sums, int64_t N,
+                  const float* points, const void* to_features, Stream stream);
 
 void halve(const float* from, int64_t count, uint16_t* to, Stream stream);
 
@@ -54,9 +58,9 @@ struct DensityShape {
 bool density_fits(const DensityShape& shape);
 
 // sigma (N,) at points (N, 3); the features (N, C) half are kept where `features` is not null.
-void density_forward(const DensityShape& shape, const PlaneSet& set, const float* const* weights,
-                     int64_t N, const float* points, float* sigma, uint16_t* features,
-                     Stream stream);
+void density_forward(const DensityShape& shape, const TriPlanes& encoder,
+                     const float* const* weights, int64_t N, const float* points, float* sigma,
+                     uint16_t* features, Stream stream);
 
 // From the slopes of the logits (N,): those of the features (N, C) bf16; adds those of the weights.
 void density_backward(const DensityShape& shape, const float* const* weights, void* const* sums,
@@ -83,35 +87,73 @@ struct FieldSums {
   bool fixed = false;
 };
 
-bool field_fits(const FieldShape& shape, const PlaneSet& set);
+// N points, S a ray.
+struct FieldPoints {
+  int64_t N = 0;
+  int S = 0;
+  const float* points = nullptr;        // (N, 3)
+  const uint16_t* harmonics = nullptr;  // (R, 16) half
+};
 
-// sigma (N,), colours (N, 3) in [0, 1]; harmonics (R, 16) half; features as above, (N, F) half.
-void field_forward(const FieldShape& shape, const PlaneSet& set, const FieldWeights& weights,
-                   int64_t N, int S, const float* points, const uint16_t* harmonics, float* sigma,
-                   float* colours, uint16_t* features, Stream stream);
+struct FieldOutput {
+  float *sigma = nullptr, *colours = nullptr;  // (N,), (N, 3) in [0, 1]
+  uint16_t* features = nullptr;                // (N, F) half, kept; or null
+};
 
-// From the slopes of the density's logits (N,) and of the colours' (N, 3): to_features (N, F) bf16;
-// adds those of the weights.
+struct FieldSlopes {
+  const uint16_t* features = nullptr;                            // that were kept
+  const float *to_logit = nullptr, *to_colour_logits = nullptr;  // (N,), (N, 3)
+  uint16_t* to_features = nullptr;                               // (N, F) bf16, written
+};
+
+bool field_fits(const FieldShape& shape, const TriPlanes& encoder);
+
+void field_forward(const FieldShape& shape, const TriPlanes& encoder, const FieldWeights& weights,
+                   const FieldPoints& at, const FieldOutput& out, Stream stream);
+
+// Adds the gradients of the weights.
 void field_backward(const FieldShape& shape, const FieldWeights& weights, const FieldSums& sums,
-                    int64_t N, int S, const uint16_t* harmonics, const uint16_t* features,
-                    const float* to_logit, const float* to_colour_logits, uint16_t* to_features,
-                    Stream stream);
+                    const FieldPoints& at, const FieldSlopes& slopes, Stream stream);
 
 // ---- layers.cu: networks of any width, in float32 ----
 
-// y (N, out) = x (N, in) weight^T, rows `x_row`, `weight_row` and `y_row` floats apart; adds row
-// n / S of shift (R, out) where that is not null; clamped below at 0 where `relu`.
-void layer_forward(int64_t N, int in, int out, const float* x, int x_row, const float* weight,
-                   int weight_row, const float* shift, int S, bool relu, float* y, int y_row,
-                   Stream stream);
+// Rows of `width` numbers, `row` apart.
+struct Rows {
+  float* at;
+  int width, row;
+};
+struct ConstRows {
+  const float* at;
+  int width, row;
 
-// to_x (N, in) = to_y (N, out) weight, zero where `mask` (N, in; rows as to_x's) is not positive.
-void layer_backward(int64_t N, int in, int out, const float* to_y, int y_row, const float* weight,
-                    int weight_row, const float* mask, float* to_x, int x_row, Stream stream);
+  ConstRows(const float* from, int columns, int apart) : at(from), width(columns), row(apart) {}
+  ConstRows(const Rows& rows) : at(rows.at), width(rows.width), row(rows.row) {}
+};
 
-// Adds to_y^T x to `sums` (out, in), rows `sum_row` apart, float32 or fixed.
-void layer_sums(int64_t N, int in, int out, const float* to_y, int y_row, const float* x, int x_row,
-                void* sums, int sum_row, bool fixed, Stream stream);
+// One row (y.width) for S consecutive ones, added before ReLU; null for none.
+struct Shift {
+  const float* rows = nullptr;
+  int S = 1;
+};
+
+// A weight's gradient (to_y.width, x.width), rows `row` apart, float32 or fixed.
+struct WeightSum {
+  void* to;
+  int row;
+  bool fixed;
+};
+
+// N rows y = x weight^T + shift, clamped below at 0 where `relu`.
+void layer_forward(int64_t N, const ConstRows& x, const ConstRows& weight, const Shift& shift,
+                   bool relu, const Rows& y, Stream stream);
+
+// N rows to_x = to_y weight, zero where `mask` (rows as to_x's; or null) is not positive.
+void layer_backward(int64_t N, const ConstRows& to_y, const ConstRows& weight, const float* mask,
+                    const Rows& to_x, Stream stream);
+
+// Adds to_y^T x.
+void layer_sums(int64_t N, const ConstRows& to_y, const ConstRows& x, const WeightSum& sum,
+                Stream stream);
 
 // totals (R, width) = sums over S consecutive rows of x (R S, width).
 void sum_rows(int64_t R, int S, int width, const float* x, float* totals, Stream stream);
@@ -132,157 +174,47 @@ struct Bins {
   float* sigma = nullptr;            // (R, S)
 };
 
-struct RaySet {
-  int64_t R = 0;
-  const float* rays = nullptr;    // (R, 8) origin, unit direction, near, far
-  const int64_t* key = nullptr;   // (1,) on the device, or null: nothing is jittered
-  const float* anneal = nullptr;  // (1,) on the device
-  uint32_t first = 0;             // number of the first ray, for the jitter
-  SpaceKind space = SpaceKind::kBox;
-  float centre[3] = {}, half[3] = {};
-};
-
-void first_bins(const RaySet& rays, const Bins& bins, Stream stream);
+void first_bins(const RaySet& rays, const Space& space, const Bins& bins, Stream stream);
 // Edges drawn from the weights of the level before.
-void next_bins(const RaySet& rays, const Bins& before, const Bins& bins, int level, Stream stream);
+void next_bins(const RaySet& rays, const Space& space, const Bins& before, const Bins& bins,
+               int level, Stream stream);
 // Points in somebody else's bins (bins.t).
-void points_of(const RaySet& rays, const Bins& bins, Stream stream);
-// (R, 16) half, float32, or both.
-void harmonics(const RaySet& rays, uint16_t* half, float* single, Stream stream);
-
-// What render_rays returns; those of single samples may be null.
-struct Rendered {
-  float *rgb = nullptr, *accumulation = nullptr, *depth = nullptr;  // (R, 3), (R,), (R,)
-  float *alpha = nullptr, *weights = nullptr;                       // (R, S)
-};
+void points_of(const RaySet& rays, const Space& space, const Bins& bins, Stream stream);
+// points (N, 3) of the world to the cube.
+void cube_points(const Space& space, int64_t N, const float* points, float* cube, Stream stream);
+// Of directions (R, 3), rows `row` apart, or of none where null: (R, 16) half, float32, or both.
+void harmonics(int64_t R, const float* directions, int row, uint16_t* half, float* single,
+               Stream stream);
 
 void composite(const RaySet& rays, const Bins& bins, const float* colours, const Rendered& out,
                Stream stream);
 
-// alpha and w of volume_weights; and its backward pass (to_delta may be null).
-void volume_weights(int64_t R, int S, const float* sigma, const float* delta, float* alpha,
-                    float* weights, Stream stream);
-void volume_weights_backward(int64_t R, int S, const float* to_alpha, const float* to_weights,
-                             const float* sigma, const float* delta, float* to_sigma,
-                             float* to_delta, Stream stream);
-
 // ---- losses.cu ----
 
-// What the experts say; `s` null in training on images, where rgb is the target.
-struct Lesson {
-  const float *s = nullptr, *alpha = nullptr, *weights = nullptr, *colours = nullptr;
-  const float *rgb = nullptr, *accumulation = nullptr;
-  bool paper = false;
+// What the field's losses write: the slopes of its logits, (R, S) and (R, S, 3); its weights (R, S);
+// terms (R, kTerms), each already weighted.
+struct FieldLosses {
+  float *to_logit = nullptr, *to_colour_logits = nullptr, *weights = nullptr, *terms = nullptr;
 };
 
-enum Term {
-  kAlpha,
-  kColour,
-  kHistogram,
-  kRendered,
-  kAccumulation,
-  kDistortion,
-  kInterlevel,
-  kTerms
-};
+void field_losses(const RaySet& rays, const Bins& bins, const float* colours, const LearnCall& call,
+                  const FieldLosses& out, Stream stream);
 
-struct TermWeights {
-  float of[kTerms] = {};
-};
-
-// All losses of the field at its bins. Writes the slopes of its logits, (R, S) and (R, S, 3), its
-// weights (R, S), and terms (R, kTerms), each already weighted.
-void field_losses(const RaySet& rays, const Bins& bins, const float* colours, const Lesson& lesson,
-                  const float* background, const TermWeights& weights, float* to_logit,
-                  float* to_colour_logits, float* field_weights, float* terms, Stream stream);
-
-// The histogram losses of a level against the field's bins: against `mass` (R, S; or null) weighted
-// as kHistogram and against `weights` as kInterlevel. Writes the slopes of the level's logits (R,
-// P); adds to terms.
-void level_losses(const RaySet& rays, const Bins& level, const Bins& field, const float* mass,
-                  const float* weights, const TermWeights& scale, float* to_logit, float* terms,
-                  Stream stream);
+// The histogram losses of a level against the field's bins: of the lesson's mass, where experts gave
+// one, and of the field's weights. Writes the slopes of the level's logits (R, P); adds to terms.
+void level_losses(const RaySet& rays, const Bins& level, const Bins& field, const LearnCall& call,
+                  const FieldLosses& of_field, float* to_logit, Stream stream);
 
 // Sums over rays of the chosen terms, in a fixed order: out (count,).
-void sum_terms(int64_t R, const float* terms, const int* chosen, int count, float* out,
+void sum_terms(int64_t R, const float* terms, const std::vector<Term>& chosen, float* out,
                Stream stream);
-
-// ---- ops.cu: single operations; a loss has a `grad` of one number ----
-
-// Floats of scratch memory for a sum of `count` terms.
-int64_t sum_scratch(int64_t count);
-
-// out (R, D) from weights (R, S) and values (R, S, D).
-void composite_values(int64_t R, int S, int D, const float* weights, const float* values,
-                      float* out, Stream stream);
-void composite_values_backward(int64_t R, int S, int D, const float* grad, const float* weights,
-                               const float* values, float* to_weights, float* to_values,
-                               Stream stream);
-
-// out (R, T) at ascending levels u (R, T); edges (R, S+1), weights (R, S).
-void resample_at(int64_t R, int S, int T, const float* edges, const float* weights, const float* u,
-                 float padding, float* out, Stream stream);
-
-// out (1,); terms (R,) are scratch. to_weights (R, S) is added to.
-void distortion_loss(int64_t R, int S, const float* s, const float* weights, float* terms,
-                     float* out, Stream stream);
-void distortion_loss_backward(int64_t R, int S, const float* grad, const float* s,
-                              const float* weights, float* to_weights, Stream stream);
-
-// A fine histogram and a coarse one over the same rays; what a function doesn't read may be null.
-struct Histograms {
-  int64_t R = 0;
-  int S = 0, P = 0;
-  const float *s = nullptr, *weights = nullptr;        // (R, S+1), (R, S)
-  const float *s_coarse = nullptr, *coarse = nullptr;  // (R, P+1), (R, P)
-};
-
-// out (1,); terms (R,) and steps (R, P+1) are scratch. to_coarse (R, P) is added to.
-void histogram_loss(const Histograms& of, float eps, float* terms, float* out, Stream stream);
-void histogram_loss_backward(const Histograms& of, float eps, const float* grad, float* steps,
-                             float* to_coarse, Stream stream);
-
-// bound (R, S), and the slopes of the coarse weights (R, P).
-void outer_bound(const Histograms& of, float* bound, Stream stream);
-void outer_bound_backward(const Histograms& of, const float* grad, float* to_coarse,
-                          Stream stream);
-
-// Planes (count, height, width, channels); scratch as sum_scratch of all their numbers.
-void plane_tv(int64_t count, int64_t height, int64_t width, int64_t channels, const float* planes,
-              float* scratch, float* out, Stream stream);
-void plane_tv_backward(int64_t count, int64_t height, int64_t width, int64_t channels,
-                       const float* grad, const float* planes, float* to_planes, Stream stream);
-
-// The sum of (a - b)^2 over `divisor`; with weights, number i of a and b has weight i / 3.
-void squared_loss(int64_t count, const float* a, const float* b, const float* weights,
-                  double divisor, float* scratch, float* out, Stream stream);
-void squared_loss_backward(int64_t count, const float* grad, const float* a, const float* b,
-                           const float* weights, double divisor, float* to_a, Stream stream);
 
 // ---- adam.cu ----
 
-constexpr int kMaxParameters = 3 * kLevels + kMaxScales + 2 + kMaxColourLayers + 1;
-
-struct AdamParameter {
-  float *x = nullptr, *m = nullptr, *v = nullptr, *g = nullptr;
-  uint16_t* half = nullptr;                             // its copy, refreshed; or null
-  int64_t count = 0;                                    // numbers in it
-  int planes = 0, height = 0, width = 0, channels = 0;  // planes = 0: a weight
-  float tv = 0;
-  bool active = false;
-};
-
-struct AdamSet {
-  AdamParameter of[kMaxParameters];
-  int count = 0;
-  const float* rates = nullptr;  // (count, 2) on the device
-  float beta1 = 0, beta2 = 0, eps = 0;
-};
-
 // Floats of scratch memory that adam_tv needs.
 int64_t adam_scratch(const AdamSet& set);
-// One pass over all parameters; values (count,) are the planes' total variations, norm is that of
-// all active parameters' slopes.
-void adam_tv(const AdamSet& set, float* scratch, float* values, float* norm, Stream stream);
+// One pass over all parameters: variations (count,) of the active planes, norm (1,) of all active
+// parameters' slopes.
+void adam_tv(const AdamSet& set, float* scratch, float* variations, float* norm, Stream stream);
 
 }  // namespace dac::cuda

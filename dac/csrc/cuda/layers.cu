@@ -12,37 +12,36 @@ constexpr int kRows = 32;        // rows of it in shared memory
 constexpr int64_t kPart = 4096;  // rows that one block sums
 
 __global__ void __launch_bounds__(kThreads)
-    forward_kernel(int64_t N, int in, int out, const float* x, int x_row, const float* weight,
-                   int weight_row, const float* shift, int S, bool relu, float* y, int y_row) {
+    forward_kernel(int64_t N, ConstRows x, ConstRows weight, Shift shift, bool relu, Rows y) {
   int64_t item = static_cast<int64_t>(block()) * threads() + thread();
-  if (item >= N * out) return;
-  int64_t n = item / out;
-  int o = static_cast<int>(item % out);
-  const float *row = x + n * x_row, *w = weight + static_cast<int64_t>(o) * weight_row;
+  if (item >= N * y.width) return;
+  int64_t n = item / y.width;
+  int o = static_cast<int>(item % y.width);
+  const float *row = x.at + n * x.row, *w = weight.at + static_cast<int64_t>(o) * weight.row;
   float sum = 0;
-  for (int i = 0; i < in; ++i) sum += row[i] * w[i];
-  if (shift != nullptr) sum += shift[n / S * out + o];
-  y[n * y_row + o] = relu && sum < 0 ? 0.0F : sum;
+  for (int i = 0; i < x.width; ++i) sum += row[i] * w[i];
+  if (shift.rows != nullptr) sum += shift.rows[n / shift.S * y.width + o];
+  y.at[n * y.row + o] = relu && sum < 0 ? 0.0F : sum;
 }
 
 __global__ void __launch_bounds__(kThreads)
-    backward_kernel(int64_t N, int in, int out, const float* to_y, int y_row, const float* weight,
-                    int weight_row, const float* mask, float* to_x, int x_row) {
+    backward_kernel(int64_t N, ConstRows to_y, ConstRows weight, const float* mask, Rows to_x) {
   int64_t item = static_cast<int64_t>(block()) * threads() + thread();
-  if (item >= N * in) return;
-  int64_t n = item / in;
-  int i = static_cast<int>(item % in);
-  const float* row = to_y + n * y_row;
+  if (item >= N * to_x.width) return;
+  int64_t n = item / to_x.width;
+  int i = static_cast<int>(item % to_x.width);
+  const float* row = to_y.at + n * to_y.row;
   float sum = 0;
-  for (int o = 0; o < out; ++o) sum += row[o] * weight[static_cast<int64_t>(o) * weight_row + i];
-  to_x[n * x_row + i] = mask == nullptr || mask[n * x_row + i] > 0 ? sum : 0.0F;
+  for (int o = 0; o < to_y.width; ++o)
+    sum += row[o] * weight.at[static_cast<int64_t>(o) * weight.row + i];
+  to_x.at[n * to_x.row + i] = mask == nullptr || mask[n * to_x.row + i] > 0 ? sum : 0.0F;
 }
 
 // A block sums kBlock x kBlock products over kPart rows; thread (a, b) has output b + 8 j, input a.
 template <class Sum>
 __global__ void __launch_bounds__(kThreads)
-    sums_kernel(int64_t N, int in, int out, const float* to_y, int y_row, const float* x, int x_row,
-                Sum* sums, int sum_row) {
+    sums_kernel(int64_t N, ConstRows to_y, ConstRows x, Sum* sums, int sum_row) {
+  const int in = x.width, out = to_y.width;
   constexpr int kStride = kBlock + 1;
   float* slopes = reinterpret_cast<float*>(shared_memory());
   float* values = slopes + kRows * kStride;
@@ -57,8 +56,8 @@ __global__ void __launch_bounds__(kThreads)
     for (int r = b; r < kRows; r += kThreads / kBlock) {
       int64_t n = first + r;
       slopes[r * kStride + a] =
-          n < end && first_out + a < out ? to_y[n * y_row + first_out + a] : 0;
-      values[r * kStride + a] = n < end && first_in + a < in ? x[n * x_row + first_in + a] : 0;
+          n < end && first_out + a < out ? to_y.at[n * to_y.row + first_out + a] : 0;
+      values[r * kStride + a] = n < end && first_in + a < in ? x.at[n * x.row + first_in + a] : 0;
     }
     sync_block();
     for (int r = 0; r < kRows; ++r)
@@ -70,8 +69,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int j = 0; j < kBlock / 8; ++j)
     if (first_out + b + 8 * j < out && first_in + a < in)
-      add_gradient(sums + static_cast<int64_t>(first_out + b + 8 * j) * sum_row + first_in + a,
-                   total[j]);
+      add_sum(sums + static_cast<int64_t>(first_out + b + 8 * j) * sum_row + first_in + a,
+              total[j]);
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -105,29 +104,28 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void layer_forward(int64_t N, int in, int out, const float* x, int x_row, const float* weight,
-                   int weight_row, const float* shift, int S, bool relu, float* y, int y_row,
-                   Stream stream) {
-  launch(forward_kernel, ceil_div(N * out, kThreads), kThreads, 0, stream, N, in, out, x, x_row,
-         weight, weight_row, shift, S, relu, y, y_row);
+void layer_forward(int64_t N, const ConstRows& x, const ConstRows& weight, const Shift& shift,
+                   bool relu, const Rows& y, Stream stream) {
+  launch(forward_kernel, ceil_div(N * y.width, kThreads), kThreads, 0, stream, N, x, weight, shift,
+         relu, y);
 }
 
-void layer_backward(int64_t N, int in, int out, const float* to_y, int y_row, const float* weight,
-                    int weight_row, const float* mask, float* to_x, int x_row, Stream stream) {
-  launch(backward_kernel, ceil_div(N * in, kThreads), kThreads, 0, stream, N, in, out, to_y, y_row,
-         weight, weight_row, mask, to_x, x_row);
+void layer_backward(int64_t N, const ConstRows& to_y, const ConstRows& weight, const float* mask,
+                    const Rows& to_x, Stream stream) {
+  launch(backward_kernel, ceil_div(N * to_x.width, kThreads), kThreads, 0, stream, N, to_y, weight,
+         mask, to_x);
 }
 
-void layer_sums(int64_t N, int in, int out, const float* to_y, int y_row, const float* x, int x_row,
-                void* sums, int sum_row, bool fixed, Stream stream) {
-  int64_t grid = ceil_div(in, kBlock) * ceil_div(out, kBlock) * ceil_div(N, kPart);
+void layer_sums(int64_t N, const ConstRows& to_y, const ConstRows& x, const WeightSum& sum,
+                Stream stream) {
+  int64_t grid = ceil_div(x.width, kBlock) * ceil_div(to_y.width, kBlock) * ceil_div(N, kPart);
   size_t bytes = 2 * kRows * (kBlock + 1) * sizeof(float);
-  if (fixed)
-    launch(sums_kernel<int64_t>, grid, kThreads, bytes, stream, N, in, out, to_y, y_row, x, x_row,
-           static_cast<int64_t*>(sums), sum_row);
+  if (sum.fixed)
+    launch(sums_kernel<int64_t>, grid, kThreads, bytes, stream, N, to_y, x,
+           static_cast<int64_t*>(sum.to), sum.row);
   else
-    launch(sums_kernel<float>, grid, kThreads, bytes, stream, N, in, out, to_y, y_row, x, x_row,
-           static_cast<float*>(sums), sum_row);
+    launch(sums_kernel<float>, grid, kThreads, bytes, stream, N, to_y, x,
+           static_cast<float*>(sum.to), sum.row);
 }
 
 void sum_rows(int64_t R, int S, int width, const float* x, float* totals, Stream stream) {

@@ -4,8 +4,6 @@
 namespace dac::cuda {
 namespace {
 
-constexpr float kEps = 1e-7F;  // of the histogram loss
-
 // The loss's slopes along one ray, in shared memory.
 struct FieldRay {
   int S;
@@ -70,12 +68,11 @@ DEVICE void logits_backward(int S, const float* sigma, const float* t, const flo
 
 __global__ void __launch_bounds__(kRayThreads)
     field_losses_kernel(RaySet rays, Bins bins, const float* colours, Lesson lesson,
-                        const float* background, TermWeights weights, float* to_logit,
-                        float* to_colour_logits, float* field_weights, float* terms) {
+                        const float* background, TermWeights weights, ARGUMENT FieldLosses to) {
   const int64_t r = ray_of_warp();
   if (r >= rays.R) return;
   const int S = bins.S;
-  const bool distils = lesson.s != nullptr;
+  const bool distils = lesson.of_experts();
   const float R = static_cast<float>(rays.R), RS = R * static_cast<float>(S);
   const float *s = (distils ? lesson.s : bins.s) + r * (S + 1), *c = colours + r * S * 3;
   FieldRay ray(S, warp_memory(FieldRay::kArrays * S));
@@ -116,23 +113,23 @@ __global__ void __launch_bounds__(kRayThreads)
         colour_term += share * off * off / 3;
         to_c += weights.of[kColour] * 2 * share * off / 3;
       }
-      to_colour_logits[at * 3 + channel] = to_c * value * (1 - value);
+      to.to_colour_logits[at * 3 + channel] = to_c * value * (1 - value);
     }
     ray.to_alpha[i] = to_alpha;
     ray.to_weights[i] = to_w;
-    field_weights[at] = w;
+    to.weights[at] = w;
   });
   sync_warp();
   const float spread = weights.of[kDistortion];
   float distortion_term = spread == 0 ? 0.0F : distortion_part(ray, s, spread / R);
   sync_warp();
   logits_backward(S, bins.sigma + r * S, bins.t + r * (S + 1), ray.alpha, ray.weights,
-                  distils ? ray.to_alpha : nullptr, ray.to_weights, to_logit + r * S);
+                  distils ? ray.to_alpha : nullptr, ray.to_weights, to.to_logit + r * S);
   alpha_term = warp_sum(alpha_term);
   colour_term = warp_sum(colour_term);
   distortion_term = warp_sum(distortion_term);
   if (lane() != 0) return;
-  float* out = terms + r * kTerms;
+  float* out = to.terms + r * kTerms;
   out[kAlpha] = weights.of[kAlpha] * alpha_term / RS;
   out[kColour] = weights.of[kColour] * colour_term;
   out[kHistogram] = 0;
@@ -253,7 +250,7 @@ __global__ void __launch_bounds__(kRayThreads)
 constexpr int kSumThreads = 256;
 
 struct Chosen {
-  int of[kTerms];
+  Term of[kTerms];
   int count;
 };
 
@@ -276,27 +273,24 @@ __global__ void __launch_bounds__(kSumThreads)
 
 }  // namespace
 
-void field_losses(const RaySet& rays, const Bins& bins, const float* colours, const Lesson& lesson,
-                  const float* background, const TermWeights& weights, float* to_logit,
-                  float* to_colour_logits, float* field_weights, float* terms, Stream stream) {
+void field_losses(const RaySet& rays, const Bins& bins, const float* colours, const LearnCall& call,
+                  const FieldLosses& out, Stream stream) {
   launch(field_losses_kernel, ceil_div(rays.R, kRayWarps), kRayThreads,
-         warp_bytes(FieldRay::kArrays * bins.S), stream, rays, bins, colours, lesson, background,
-         weights, to_logit, to_colour_logits, field_weights, terms);
+         warp_bytes(FieldRay::kArrays * bins.S), stream, rays, bins, colours, call.lesson,
+         call.background, call.weights, out);
 }
 
-void level_losses(const RaySet& rays, const Bins& level, const Bins& field, const float* mass,
-                  const float* weights, const TermWeights& scale, float* to_logit, float* terms,
-                  Stream stream) {
+void level_losses(const RaySet& rays, const Bins& level, const Bins& field, const LearnCall& call,
+                  const FieldLosses& of_field, float* to_logit, Stream stream) {
   launch(level_losses_kernel, ceil_div(rays.R, kRayWarps), kRayThreads,
-         warp_bytes(LevelRay::floats(level.S, field.S)), stream, rays, level, field, mass, weights,
-         scale, to_logit, terms);
+         warp_bytes(LevelRay::floats(level.S, field.S)), stream, rays, level, field,
+         call.lesson.mass(), of_field.weights, call.weights, to_logit, of_field.terms);
 }
 
-void sum_terms(int64_t R, const float* terms, const int* chosen, int count, float* out,
+void sum_terms(int64_t R, const float* terms, const std::vector<Term>& chosen, float* out,
                Stream stream) {
   Chosen which = {};
-  which.count = count;
-  for (int k = 0; k < count; ++k) which.of[k] = chosen[k];
+  for (Term term : chosen) which.of[which.count++] = term;
   launch(sum_terms_kernel, 1, kSumThreads, kSumThreads * sizeof(double), stream, R, terms, which,
          out);
 }

@@ -1,5 +1,5 @@
-// Features gathered from planes, and their gradients scattered back.
-#include "planes.h"
+// K-Planes as an encoder: features gathered from planes, and their gradients scattered back.
+#include "encoder.h"
 
 namespace dac::cuda {
 namespace {
@@ -8,16 +8,16 @@ constexpr int kThreads = 128;
 constexpr int kRun = 16;  // consecutive points that one thread scatters
 
 // A thread has one chunk of one point at one scale.
-template <class T, int kWide>
+template <int kWide>
 __global__ void __launch_bounds__(kThreads)
-    gather_kernel(ARGUMENT PlaneSet set, int64_t items, const float* points, float* features) {
+    gather_kernel(ARGUMENT TriPlanes set, int64_t items, const float* points, float* features) {
   int64_t item = static_cast<int64_t>(block()) * threads() + thread();
   if (item >= items) return;
   int chunks = set.channels / kWide;
   int chunk = static_cast<int>(item % chunks);
   int scale = static_cast<int>(item / chunks % set.scales);
   float value[kWide];
-  look_up<kWide>(static_cast<const T*>(set.planes[scale]), set.sizes[scale], set.channels,
+  look_up<kWide>(static_cast<const float*>(set.planes[scale]), set.sizes[scale], set.channels,
                  chunk * kWide, points + item / chunks / set.scales * 3, value);
 #pragma unroll
   for (int i = 0; i < kWide; ++i) features[item * kWide + i] = value[i];
@@ -53,9 +53,9 @@ struct CellSum {
     for (int corner = 0; corner < 4; ++corner) {
       Sum* at = to + corner_entry(first, corner, size) * channels;
       if constexpr (kWide == 4)
-        add_gradient(at, make_float4(of[corner][0], of[corner][1], of[corner][2], of[corner][3]));
+        add_sum(at, make_float4(of[corner][0], of[corner][1], of[corner][2], of[corner][3]));
       else
-        add_gradient(at, of[corner][0]);
+        add_sum(at, of[corner][0]);
     }
   }
 
@@ -71,7 +71,7 @@ struct CellSum {
 // A thread has one chunk at one scale of kRun consecutive points. `G` is the slopes' type.
 template <class T, class G, class Sum, int kWide>
 __global__ void __launch_bounds__(kThreads, 3)
-    scatter_kernel(ARGUMENT PlaneSet set, ARGUMENT PlaneSums sums, int64_t N, const float* points,
+    scatter_kernel(ARGUMENT TriPlanes set, ARGUMENT TriPlaneSums sums, int64_t N, const float* points,
                    const G* slopes) {
   int64_t item = static_cast<int64_t>(block()) * threads() + thread();
   int chunks = set.channels / kWide;
@@ -92,20 +92,20 @@ __global__ void __launch_bounds__(kThreads, 3)
 #pragma unroll
     for (int i = 0; i < kWide; ++i) any = any || !(g[i] == 0);
     if (!any) continue;
-    Place place = place_of(points + n * 3, size);
+    Cell cell = cell_of(points + n * 3, size);
     float value[3][kWide];
 #pragma unroll
     for (int plane = 0; plane < 3; ++plane)
-      interpolate<kWide>(planes, size, C, channel, place, plane, value[plane]);
+      interpolate<kWide>(planes, size, C, channel, cell, plane, value[plane]);
 #pragma unroll
     for (int plane = 0; plane < 3; ++plane) {
-      int first = first_entry(place, plane, size);
+      int first = first_entry(cell, plane, size);
       if (first != cells[plane].first) {
         cells[plane].write(to, size, C);
         cells[plane].clear(first);
       }
       float w[4];
-      corner_weights(place, plane, w);
+      corner_weights(cell, plane, w);
 #pragma unroll
       for (int i = 0; i < kWide; ++i) {
         float slope = g[i] * value[plane == 0 ? 1 : 0][i] * value[plane == 2 ? 1 : 2][i];
@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T, class G, class Sum>
-void scatter_as(const PlaneSet& set, const PlaneSums& sums, int64_t N, const float* points,
+void scatter_as(const TriPlanes& set, const TriPlaneSums& sums, int64_t N, const float* points,
                 const void* slopes, Stream stream) {
   const bool wide = set.channels % 4 == 0;
   int64_t items = ceil_div(N, kRun) * set.scales * (wide ? set.channels / 4 : set.channels);
@@ -151,7 +151,7 @@ void scatter_as(const PlaneSet& set, const PlaneSums& sums, int64_t N, const flo
 }
 
 template <class T, class G>
-void scatter_into(const PlaneSet& set, const PlaneSums& sums, int64_t N, const float* points,
+void scatter_into(const TriPlanes& set, const TriPlaneSums& sums, int64_t N, const float* points,
                   const void* slopes, Stream stream) {
   if (sums.fixed)
     scatter_as<T, G, int64_t>(set, sums, N, points, slopes, stream);
@@ -161,27 +161,20 @@ void scatter_into(const PlaneSet& set, const PlaneSums& sums, int64_t N, const f
 
 }  // namespace
 
-void gather(const PlaneSet& set, int64_t N, const float* points, float* features, Stream stream) {
+void encode(const TriPlanes& set, int64_t N, const float* points, float* features, Stream stream) {
   int64_t values = N * set.scales * set.channels;
-  if (set.half && set.channels % 8 == 0)
-    launch(gather_kernel<uint16_t, 8>, ceil_div(values / 8, kThreads), kThreads, 0, stream, set,
-           values / 8, points, features);
-  else if (set.half)
-    throw std::runtime_error("planes in half precision need channels in eights");
-  else if (set.channels % 4 == 0)
-    launch(gather_kernel<float, 4>, ceil_div(values / 4, kThreads), kThreads, 0, stream, set,
+  if (set.channels % 4 == 0)
+    launch(gather_kernel<4>, ceil_div(values / 4, kThreads), kThreads, 0, stream, set,
            values / 4, points, features);
   else
-    launch(gather_kernel<float, 1>, ceil_div(values, kThreads), kThreads, 0, stream, set, values,
+    launch(gather_kernel<1>, ceil_div(values, kThreads), kThreads, 0, stream, set, values,
            points, features);
 }
 
-void scatter(const PlaneSet& set, const PlaneSums& sums, int64_t N, const float* points,
-             const void* slopes, bool bf16, Stream stream) {
+void add_gradient(const TriPlanes& set, const TriPlaneSums& sums, int64_t N, const float* points,
+                  const void* slopes, Stream stream) {
   if (set.half)
     scatter_into<uint16_t, uint16_t>(set, sums, N, points, slopes, stream);
-  else if (bf16)
-    scatter_into<float, uint16_t>(set, sums, N, points, slopes, stream);
   else
     scatter_into<float, float>(set, sums, N, points, slopes, stream);
 }

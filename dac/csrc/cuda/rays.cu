@@ -4,31 +4,29 @@
 namespace dac::cuda {
 namespace {
 
-constexpr float kPadding = 0.01F;  // of weights before they are resampled
-constexpr float kTiny = 1.17549435e-38F;
-
 // ---- Edges and points ----
 
-DEVICE void write_point(const RaySet& rays, const float* ray, float middle, float* point) {
+DEVICE void write_point(const Space& space, const float* ray, float middle, float* point) {
   float x[3] = {ray[0] + middle * ray[3], ray[1] + middle * ray[4], ray[2] + middle * ray[5]};
-  cube_from_world(rays.space, rays.centre, rays.half, x);
+  cube_from_world(space, x);
   point[0] = x[0], point[1] = x[1], point[2] = x[2];
 }
 
 // All of a ray's edges through `edge(i)`, and its points.
 template <class Edge>
-DEVICE void write_bins(const RaySet& rays, const Bins& bins, int64_t r, const Edge& edge) {
-  const float* ray = rays.rays + r * 8;
+DEVICE void write_bins(const RaySet& rays, const Space& space, const Bins& bins, int64_t r,
+                       const Edge& edge) {
+  const float* ray = rays.rays + r * kRayFloats;
   float *s = bins.s + r * (bins.S + 1), *t = bins.t + r * (bins.S + 1);
   forwards(bins.S + 1, [&](int i, bool inside) {
     if (!inside) return;
     float here = edge(i);
     s[i] = here;
-    t[i] = t_from_s(rays.space, here, ray[6], ray[7]);
+    t[i] = t_from_s(space.kind, here, ray[6], ray[7]);
   });
   sync_warp();
   forwards(bins.S, [&](int i, bool inside) {
-    if (inside) write_point(rays, ray, middle_of(t, i), bins.points + (r * bins.S + i) * 3);
+    if (inside) write_point(space, ray, middle_of(t, i), bins.points + (r * bins.S + i) * 3);
   });
 }
 
@@ -38,11 +36,11 @@ DEVICE uint32_t jitter_row_of(const RaySet& rays, int level, int64_t r) {
                                           rays.first + static_cast<uint32_t>(r));
 }
 
-__global__ void __launch_bounds__(kRayThreads) first_bins_kernel(RaySet rays, Bins bins) {
+__global__ void __launch_bounds__(kRayThreads) first_bins_kernel(RaySet rays, Space space, Bins bins) {
   const int64_t r = ray_of_warp();
   if (r >= rays.R) return;
   const uint32_t row = jitter_row_of(rays, 0, r);
-  write_bins(rays, bins, r, [&](int i) {
+  write_bins(rays, space, bins, r, [&](int i) {
     return first_edge(i, bins.S, rays.key == nullptr ? 0.5F : jitter(row, i));
   });
 }
@@ -61,7 +59,7 @@ DEVICE int bin_of(const float* row, int P, float u) {
 }
 
 __global__ void __launch_bounds__(kRayThreads)
-    next_bins_kernel(RaySet rays, Bins before, Bins bins, int level) {
+    next_bins_kernel(RaySet rays, Space space, Bins before, Bins bins, int level) {
   const int64_t r = ray_of_warp();
   if (r >= rays.R) return;
   const int P = before.S;
@@ -85,7 +83,7 @@ __global__ void __launch_bounds__(kRayThreads)
   const float scale = 1 / cdf[P];
   const uint32_t row = jitter_row_of(rays, level, r);
   const float count = static_cast<float>(bins.S + 1);
-  write_bins(rays, bins, r, [&](int i) {
+  write_bins(rays, space, bins, r, [&](int i) {
     float u = (static_cast<float>(i) + (rays.key == nullptr ? 0.5F : jitter(row, i))) / count;
     int bin = bin_of(cdf, P, u * cdf[P]);
     float c0 = cdf[bin] * scale, c1 = cdf[bin + 1] * scale, e0 = edges[bin], e1 = edges[bin + 1];
@@ -94,23 +92,36 @@ __global__ void __launch_bounds__(kRayThreads)
   });
 }
 
-__global__ void __launch_bounds__(kRayThreads) points_kernel(RaySet rays, Bins bins) {
+__global__ void __launch_bounds__(kRayThreads)
+    points_kernel(RaySet rays, Space space, Bins bins) {
   const int64_t r = ray_of_warp();
   if (r >= rays.R) return;
   const float* t = bins.t + r * (bins.S + 1);
   forwards(bins.S, [&](int i, bool inside) {
     if (inside)
-      write_point(rays, rays.rays + r * 8, middle_of(t, i), bins.points + (r * bins.S + i) * 3);
+      write_point(space, rays.rays + r * kRayFloats, middle_of(t, i),
+                  bins.points + (r * bins.S + i) * 3);
   });
 }
 
 __global__ void __launch_bounds__(kRayThreads)
-    harmonics_kernel(RaySet rays, uint16_t* half, float* single) {
+    cube_kernel(Space space, int64_t N, const float* points, float* cube) {
+  const int64_t n = static_cast<int64_t>(block()) * threads() + thread();
+  if (n >= N) return;
+  float x[3] = {points[3 * n], points[3 * n + 1], points[3 * n + 2]};
+  cube_from_world(space, x);
+  cube[3 * n] = x[0], cube[3 * n + 1] = x[1], cube[3 * n + 2] = x[2];
+}
+
+__global__ void __launch_bounds__(kRayThreads)
+    harmonics_kernel(int64_t R, const float* directions, int row, uint16_t* half, float* single) {
   const int64_t r = static_cast<int64_t>(block()) * threads() + thread();
-  if (r >= rays.R) return;
-  const float* d = rays.rays + r * 8 + 3;
-  float values[kHarmonics];
-  spherical_harmonics(d[0], d[1], d[2], values);
+  if (r >= R) return;
+  float values[kHarmonics] = {};
+  if (directions != nullptr) {
+    const float* d = directions + r * row;
+    spherical_harmonics(d[0], d[1], d[2], values);
+  }
 #pragma unroll
   for (int i = 0; i < kHarmonics; ++i) {
     if (half != nullptr) half[r * kHarmonics + i] = static_cast<uint16_t>(pack_half(values[i], 0));
@@ -130,87 +141,39 @@ __global__ void __launch_bounds__(kRayThreads)
   if (lane() != 0) return;
   for (int channel = 0; channel < 3; ++channel) out.rgb[r * 3 + channel] = sum.rgb[channel];
   out.accumulation[r] = sum.accumulation;
-  out.depth[r] = sum.depth / larger(sum.accumulation, kTiny);
-}
-
-// ---- The same as operations of their own ----
-
-__global__ void __launch_bounds__(kRayThreads)
-    weights_kernel(int64_t R, int S, const float* sigma, const float* delta, float* alpha,
-                   float* weights) {
-  const int64_t r = ray_of_warp();
-  if (r >= R) return;
-  Running tau_sum;
-  forwards(S, [&](int i, bool inside) {
-    const int64_t at = r * S + i;
-    Opacity o = opacity(inside ? sigma[at] * delta[at] : 0.0F, &tau_sum);
-    if (!inside) return;
-    alpha[at] = o.alpha;
-    weights[at] = o.alpha * o.through;
-  });
-}
-
-__global__ void __launch_bounds__(kRayThreads)
-    weights_backward_kernel(int64_t R, int S, const float* to_alpha, const float* to_weights,
-                            const float* sigma, const float* delta, float* to_sigma,
-                            float* to_delta) {
-  const int64_t r = ray_of_warp();
-  if (r >= R) return;
-  float* through = warp_memory(S);
-  Running tau_sum, later;
-  forwards(S, [&](int i, bool inside) {
-    float value = expf(-tau_sum.exclusive(inside ? sigma[r * S + i] * delta[r * S + i] : 0.0F));
-    if (inside) through[i] = value;
-  });
-  backwards(S, [&](int i, bool inside) {
-    const int64_t at = r * S + i;
-    float open = inside ? expf(-sigma[at] * delta[at]) : 1.0F;
-    float alpha = inside ? -expm1f(-sigma[at] * delta[at]) : 0.0F;
-    float behind = later.behind(inside ? alpha * through[i] * to_weights[at] : 0.0F);
-    if (!inside) return;
-    float to_tau = open * (to_weights[at] * through[i] + to_alpha[at]) - behind;
-    to_sigma[at] = to_tau * delta[at];
-    if (to_delta != nullptr) to_delta[at] = to_tau * sigma[at];
-  });
+  out.depth[r] = sum.depth / larger(sum.accumulation, kSmallest);
 }
 
 }  // namespace
 
-void first_bins(const RaySet& rays, const Bins& bins, Stream stream) {
-  launch(first_bins_kernel, ceil_div(rays.R, kRayWarps), kRayThreads, 0, stream, rays, bins);
+void first_bins(const RaySet& rays, const Space& space, const Bins& bins, Stream stream) {
+  launch(first_bins_kernel, ceil_div(rays.R, kRayWarps), kRayThreads, 0, stream, rays, space, bins);
 }
 
-void next_bins(const RaySet& rays, const Bins& before, const Bins& bins, int level, Stream stream) {
+void next_bins(const RaySet& rays, const Space& space, const Bins& before, const Bins& bins,
+               int level, Stream stream) {
   launch(next_bins_kernel, ceil_div(rays.R, kRayWarps), kRayThreads, warp_bytes(2 * (before.S + 1)),
-         stream, rays, before, bins, level);
+         stream, rays, space, before, bins, level);
 }
 
-void points_of(const RaySet& rays, const Bins& bins, Stream stream) {
-  launch(points_kernel, ceil_div(rays.R, kRayWarps), kRayThreads, 0, stream, rays, bins);
+void points_of(const RaySet& rays, const Space& space, const Bins& bins, Stream stream) {
+  launch(points_kernel, ceil_div(rays.R, kRayWarps), kRayThreads, 0, stream, rays, space, bins);
 }
 
-void harmonics(const RaySet& rays, uint16_t* half, float* single, Stream stream) {
-  launch(harmonics_kernel, ceil_div(rays.R, kRayThreads), kRayThreads, 0, stream, rays, half,
-         single);
+void cube_points(const Space& space, int64_t N, const float* points, float* cube, Stream stream) {
+  launch(cube_kernel, ceil_div(N, kRayThreads), kRayThreads, 0, stream, space, N, points, cube);
+}
+
+void harmonics(int64_t R, const float* directions, int row, uint16_t* half, float* single,
+               Stream stream) {
+  launch(harmonics_kernel, ceil_div(R, kRayThreads), kRayThreads, 0, stream, R, directions, row,
+         half, single);
 }
 
 void composite(const RaySet& rays, const Bins& bins, const float* colours, const Rendered& out,
                Stream stream) {
   launch(composite_kernel, ceil_div(rays.R, kRayWarps), kRayThreads, 0, stream, rays, bins, colours,
          out);
-}
-
-void volume_weights(int64_t R, int S, const float* sigma, const float* delta, float* alpha,
-                    float* weights, Stream stream) {
-  launch(weights_kernel, ceil_div(R, kRayWarps), kRayThreads, 0, stream, R, S, sigma, delta, alpha,
-         weights);
-}
-
-void volume_weights_backward(int64_t R, int S, const float* to_alpha, const float* to_weights,
-                             const float* sigma, const float* delta, float* to_sigma,
-                             float* to_delta, Stream stream) {
-  launch(weights_backward_kernel, ceil_div(R, kRayWarps), kRayThreads, warp_bytes(S), stream, R, S,
-         to_alpha, to_weights, sigma, delta, to_sigma, to_delta);
 }
 
 }  // namespace dac::cuda

@@ -27,8 +27,8 @@ from dac.scenes.formats.transforms import views_of
 from dac.scenes.views import Views
 from dac.storage.files import inside
 
-PARTS: dict[str, Literal["train", "test"]] = {"0_": "train", "1_": "test"}
-LEFT_OUT = "2_"
+PART_OF_PREFIX: dict[str, Literal["train", "test"]] = {"0_": "train", "1_": "test"}
+UNUSED_PREFIX = "2_"
 
 
 def read_nsvf(path: Path) -> Views:
@@ -47,10 +47,12 @@ def read_nsvf(path: Path) -> Views:
     file = inside(path, "intrinsics.txt", path)
     lens = read_intrinsics(file)
     views = views_of(path, frames_of(path, images, "pose", lambda _: (file, lens)))
-    views = replace(views, given=tuple(PARTS[stem[:2]] for stem in images))
-    left_out = sum(stem.startswith(LEFT_OUT) for stem in poses)
+    views = replace(views, given=tuple(PART_OF_PREFIX[stem[:2]] for stem in images))
+    left_out = sum(stem.startswith(UNUSED_PREFIX) for stem in poses)
     if left_out:
-        views = views.noting(f"{left_out} views whose names begin with {LEFT_OUT} are left out.")
+        views = views.noting(
+            f"{left_out} views whose names begin with {UNUSED_PREFIX} are left out."
+        )
     return views
 
 
@@ -61,10 +63,10 @@ def _used(path: Path, files: dict[str, str]) -> dict[str, str]:
         UserError: a name's prefix says neither, and isn't the one that is left out.
     """
     for stem, name in files.items():
-        if stem[:2] not in (*PARTS, LEFT_OUT):
+        if stem[:2] not in (*PART_OF_PREFIX, UNUSED_PREFIX):
             what = "begins with neither 0_ (training) nor 1_ (test)"
             raise UserError(path / name, what, "rename it")
-    return {stem: name for stem, name in files.items() if stem[:2] in PARTS}
+    return {stem: name for stem, name in files.items() if stem[:2] in PART_OF_PREFIX}
 
 
 def read_intrinsics(file: Path) -> Lens:

@@ -25,7 +25,11 @@ from dac.errors import UserError
 from dac.process.programs import Programs
 from dac.process.progress import with_progress
 from dac.scenes.photos.images import decode, open_image
-from dac.scenes.photos.viewpoints import farthest_point_sampling, hemisphere_candidates, look_at
+from dac.scenes.photos.viewpoints import (
+    farthest_point_sampling,
+    hemisphere_candidates,
+    opengl_look_at,
+)
 from dac.settings import RenderSettings
 from dac.storage.artifacts import (
     explained_disk_errors,
@@ -87,7 +91,7 @@ def poses_of(settings: RenderSettings, chunk: Chunk) -> Floats:
     lowest = float(np.radians(settings.minimum_elevation))
     candidates = hemisphere_candidates(settings.candidates, settings.radius, seed, lowest)
     chosen = farthest_point_sampling(candidates, chunk.last + 1, seed)[chunk.first :]
-    return np.stack([look_at(candidates[i]) for i in chosen])
+    return np.stack([opengl_look_at(candidates[i]) for i in chosen])
 
 
 def render_chunk(

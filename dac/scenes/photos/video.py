@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("dac.video")
 _SECONDS_BETWEEN_LINES = 10.0
-MOST_PIXELS = 64_000_000  # of a frame; 8K has 33 million
+MOST_FRAME_PIXELS = 64_000_000  # of a frame; 8K has 33 million
 MOST_FRAMES = 500_000  # two hours of 60 a second, more than an hour of work
 _LONGEST = 24 * 3600.0  # seconds
 _SMALLEST = 64  # pixels, either side
@@ -218,7 +218,10 @@ def frames_of(video: Path, threads: int) -> Iterator[tuple[float, VideoFrame]]:
         stream = _stream(video, container)
         stream.codec_context.thread_count = threads
         stream.thread_type = "AUTO"
-        stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(MOST_PIXELS)}
+        stream.codec_context.options = {
+            "err_detect": "explode",
+            "max_pixels": str(MOST_FRAME_PIXELS),
+        }
         first, seconds, count, size = None, 0.0, 0, None
         for count, frame in enumerate(container.decode(stream), start=1):
             size = size or (frame.width, frame.height)
@@ -263,7 +266,10 @@ def probe(video: Path) -> Probe:
     """
     with _explained(video), _opened(video) as container:
         stream = _stream(video, container)
-        stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(MOST_PIXELS)}
+        stream.codec_context.options = {
+            "err_detect": "explode",
+            "max_pixels": str(MOST_FRAME_PIXELS),
+        }
         frame = next(container.decode(stream), None)
         if frame is None:
             raise UserError(video, "holds no picture", _DAMAGED)
@@ -317,8 +323,8 @@ def _stream(video: Path, container: InputContainer) -> VideoStream:
     if codec not in _CODECS:
         raise UserError(video, f"videos of kind {codec} are not read", "convert it to H.264")
     width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > MOST_PIXELS:
-        what = f"has {width} x {height} pixels, over {MOST_PIXELS // 10**6} million"
+    if width * height > MOST_FRAME_PIXELS:
+        what = f"has {width} x {height} pixels, over {MOST_FRAME_PIXELS // 10**6} million"
         raise UserError(video, what, "reduce it first")
     if min(width, height) < _SMALLEST:
         what = f"has {width} x {height} pixels"

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-__all__ = ["farthest_point_sampling", "hemisphere_candidates", "look_at"]
+__all__ = ["farthest_point_sampling", "hemisphere_candidates", "opengl_look_at"]
 
 
 def hemisphere_candidates(
@@ -80,7 +80,7 @@ def farthest_point_sampling(candidates: ArrayLike, count: int, seed: int) -> NDA
     return chosen
 
 
-def look_at(
+def opengl_look_at(
     centre: ArrayLike, target: ArrayLike = (0.0, 0.0, 0.0), up: ArrayLike = (0.0, 0.0, 1.0)
 ) -> Floats:
     """Build the pose of a camera that looks from one point at another.

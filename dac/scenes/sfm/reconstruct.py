@@ -99,9 +99,9 @@ def run_sfm(
     if finished.restore(out):
         report: dict[str, Any] = read_json(out / "report.json")
         return report
+    seconds: dict[str, float] = {}
     with explained_disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
-        seconds: dict[str, float] = {}
         with _timed("reading", seconds):
             found = decode_photos(photos, names)
             check_sizes(photos, found, settings.camera)
@@ -110,21 +110,11 @@ def run_sfm(
             masked = colmap_masks(photos, found, mask_files, work)
         features, matches = _digests(settings, digests, pycolmap.__version__)
         state = SfmState(pycolmap, work, features, matches)
-        run = _Reconstruction(pycolmap, settings, state, threads, masked)
-        turned = sum(photo.orientation != 1 for photo in found)
-        if turned:
-            run.tell(f"Turned {turned} of {len(found)} photos upright (EXIF orientation).")
-        if masked is not None:
-            run.tell("Features were sought only where masks and alpha leave the photos.")
-        with _timed("features", seconds):
-            run.extract(folder, found)
-        with _timed("matches", seconds):
-            how = run.match(names)
-        with _timed("mapping", seconds):
-            models = run.map(folder, len(names))
+        reconstruction = _Reconstruction(pycolmap, settings, state, threads, masked)
+        models, how = reconstruction.run(folder, found, seconds)
     best = models[0] if models else None
     check_registered(photos, names, best, settings, how)
-    report = make_report(names, models, seconds, run.log, pycolmap.__version__)
+    report = make_report(names, models, seconds, reconstruction.log, pycolmap.__version__)
     with finished.new_folder(out) as part:
         _write(models[0], report, part)
     return report
@@ -184,6 +174,30 @@ class _Reconstruction:
     def tell(self, sentence: str) -> None:
         _LOG.info(sentence)
         self.log.append(sentence)
+
+    def run(
+        self, folder: Path, photos: Sequence[Photo], seconds: dict[str, float]
+    ) -> tuple[list[Any], str]:
+        """All steps.
+
+        Args:
+            folder: where COLMAP finds the photos.
+            seconds: gets the time of each step.
+
+        Returns:
+            Reconstructions, the largest first, and how photos were matched; see `map`, `match`.
+        """
+        turned = sum(photo.orientation != 1 for photo in photos)
+        if turned:
+            self.tell(f"Turned {turned} of {len(photos)} photos upright (EXIF orientation).")
+        if self.masks is not None:
+            self.tell("Features were sought only where masks and alpha leave the photos.")
+        with _timed("features", seconds):
+            self.extract(folder, photos)
+        with _timed("matches", seconds):
+            how = self.match([photo.name for photo in photos])
+        with _timed("mapping", seconds):
+            return self.map(folder, len(photos)), how
 
     def _done(self, step: str) -> bool:
         if not self.state.get(step):

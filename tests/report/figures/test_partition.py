@@ -11,8 +11,8 @@ from PIL import Image
 from dac.cameras import Cameras
 from dac.divide.covisibility import covisibility
 from dac.divide.divide import partition_scene
-from dac.divide.ownership import owners, owners_of_points
 from dac.divide.partition import Partition
+from dac.divide.routing import owners_of_points, owners_of_views
 from dac.report.figures.partition import (
     _Oblique,
     _sector_edges,
@@ -133,7 +133,7 @@ def test_what_is_drawn_of_a_partition() -> None:
     scene, points = ring_scene(12), random_points(12)
     partition = partition_scene(scene, "azimuth-overlap", 3, LOOSE, None)
     view = partition_view(scene, partition, points, 100)
-    assert view.owner.tolist() == owners(scene, partition).tolist()
+    assert view.owner.tolist() == owners_of_views(scene, partition)[list(scene.train)].tolist()
     owned = np.bincount(view.owner).tolist()
     assert view.sizes == [
         f"{len(views)} views" + (f", owns {n}" if n != len(views) else "")

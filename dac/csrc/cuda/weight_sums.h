@@ -1,4 +1,4 @@
-// The gradients of a layer's weights, which the warps of a block share out among them.
+// The gradients of a layer's weights, which a block sums: its warps share out the products.
 #pragma once
 
 #include "matrices.h"
@@ -8,17 +8,17 @@ namespace dac::cuda {
 constexpr int kWarps = 8;
 constexpr int kTile = 16 * kWarps;  // points
 
-// A warp's share of slopes^T inputs (16 kM x 16 kN): a pair of 8 columns, some blocks of 16 rows,
+// A warp's part of slopes^T inputs (16 kM x 16 kN): a pair of 8 columns, some blocks of 16 rows,
 // and, where the product is too small for all warps, some of the points.
 template <int kM, int kN>
-struct Share {
+struct BlockSum {
   static constexpr int kAll = kM * kN, kUsed = kAll < kWarps ? kAll : kWarps;
   static constexpr int kRows = kAll < kWarps ? 1 : kAll / kWarps;
   static constexpr int kSplits = kAll < kWarps ? kWarps / kAll : 1;
   static_assert(kAll * kSplits * 1 == kWarps * kRows, "the warps share evenly");
   float d[kRows][2][4];
 
-  DEVICE Share() {
+  DEVICE BlockSum() {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) clear<2>(d[r]);
   }
@@ -59,7 +59,7 @@ struct Share {
           bool skip = gap >= 0 && in == gap;
           if (gap >= 0 && in > gap) --in;
           if (out < rows && in < columns && !skip)
-            add_gradient(to + out * columns + in, d[r][n][i]);
+            add_sum(to + out * columns + in, d[r][n][i]);
         }
   }
 };

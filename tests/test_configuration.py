@@ -1,4 +1,4 @@
-"""Settings: strict values, one-line faults with the key, overrides by scene."""
+"""Configurations: strict values, one-line faults with the key, overrides by scene."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from dac.configuration import SECTIONS, merge, parse, resolve
 from dac.errors import UserError
-from dac.settings import SECTIONS, merge, parse, read_yaml, resolve
+from dac.storage.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -195,29 +196,6 @@ def test_merge_changes_neither_side() -> None:
     merged["a"]["c"].append(4)
     merged["d"]["e"] = 2
     assert base == {"a": {"b": 1, "c": [1, 2]}} and over == {"a": {"c": [3]}, "d": {"e": 1}}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"scenes: [", "broken YAML at line 1"),
-        (b"a: 1\n\tb: 2\n", "broken YAML at line 2"),
-        (b"- 1\n", "holds no settings"),
-        (b"", "holds no settings"),
-        (b"a: \xff", "not UTF-8"),
-    ],
-)
-def test_broken_yaml_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=message) as caught:
-        read_yaml(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_yaml(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
-        read_yaml(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(

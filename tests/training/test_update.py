@@ -10,15 +10,16 @@ import torch
 import toy
 from torch import Tensor
 
-from dac.conquer.distill import DistillSteps
+from dac.conquer.objective import DistillObjective
 from dac.fields.model import Model, build_model
 from dac.ops import memory
 from dac.ops import rays as kernels
 from dac.ops.backend import using
-from dac.ops.rays import DistillWeights, TrainWeights
-from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
-from dac.training import native
-from dac.training.images import ImageSteps, image_optimizer
+from dac.ops.rays import KernelModel
+from dac.settings import DistillSettings, Mode, ModelSettings
+from dac.training.checkpoints import make_optimizer
+from dac.training.images import ImageObjective
+from dac.training.update import KernelAdam, make_update
 
 MODELS = {
     "common widths": ModelSettings(
@@ -52,28 +53,32 @@ def lively(settings: ModelSettings, seed: int, kind: str = "box") -> Model:
     return model
 
 
+Objective = ImageObjective | DistillObjective
+
+
 def kernel_gradients(
-    model: Model, steps: ImageSteps | DistillSteps, train: TrainSettings, step: int
+    objective: Objective, step: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Terms but for total variation, and gradients by parameter, of a step by the kernels."""
-    adam = native.KernelAdam(model, image_optimizer(model, train, 1e-2), train)
-    learn = isinstance(steps, DistillSteps) or steps._proposals_learn(step)
-    values = steps._gradients(adam, steps.inputs(step), steps._whole, learn)
-    kind = TrainWeights if isinstance(steps, ImageSteps) else DistillWeights
-    terms = dict(zip(kind._fields, values, strict=True))
-    parts = memory.views(adam.gradients.sum(dim=0), adam.parameters)
-    names = [name for name, _ in model.named_parameters()]
-    return terms, dict(zip(names, parts, strict=True))
+    model = objective.model.kernel_model()
+    assert model is not None
+    gradients = kernels.new_gradients(model.parameters)
+    batch = objective.draw(step)
+    values = objective.add_gradients(model, gradients, batch.tensors(), batch.part, batch.learn)
+    *names, plane_tv, proposal_tv = objective.weights
+    assert (plane_tv, proposal_tv) == ("plane_tv", "proposal_tv")
+    parts = memory.views(gradients.sum(dim=0), model.parameters)
+    by_name = zip(dict(objective.model.named_parameters()), parts, strict=True)
+    return dict(zip(names, values, strict=True)), dict(by_name)
 
 
-def assert_same(
-    model: Model, steps: ImageSteps | DistillSteps, train: TrainSettings, step: int
-) -> None:
+def assert_same(objective: Objective, step: int) -> None:
+    model = objective.model
     with using("native"):
-        terms, gradients = kernel_gradients(model, steps, train, step)
+        terms, gradients = kernel_gradients(objective, step)
     model.zero_grad()
     with using("reference"):
-        expected = steps.losses(step)
+        expected = objective.terms(objective.draw(step))
     smooth = {name: value for name, value in expected.items() if not name.endswith("_tv")}
     assert all(not terms[name] for name in set(terms) - set(smooth))
     for name, value in smooth.items():
@@ -96,8 +101,7 @@ def test_gradients_on_images(shape: str, kind: str, learns: bool) -> None:
     scene, model = toy.scene(), lively(MODELS[shape], 0, kind)
     every = 1 if learns else 10**6
     train = toy.train_settings(rays=37, proposal_update_every=every, proposal_update_ramp=0)
-    steps = ImageSteps(model, scene, scene.train, train, 0)
-    assert_same(model, steps, train, 3)
+    assert_same(ImageObjective(model, scene, scene.train, train, 0), 3)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -106,28 +110,10 @@ def test_gradients_of_distillation(shape: str, mode: Mode) -> None:
     scene, train = toy.scene(), toy.train_settings()
     student, *teachers = (lively(MODELS[shape], seed) for seed in range(3))
     settings = DistillSettings(rays=41, novel_share=0.2)
-    steps = DistillSteps(
+    objective = DistillObjective(
         student, teachers, scene, toy.halves(scene), train, settings, mode=mode, seed=0
     )
-    assert_same(student, steps, train, 2)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_copied_expert_leaves_nothing_to_learn(mode: Mode) -> None:
-    scene, train = toy.scene(), toy.train_settings(distortion=0.0, interlevel=0.0)
-    expert = lively(MODELS["common widths"], 0)
-    student = copy.deepcopy(expert)
-    steps = DistillSteps(
-        student, [expert, expert], scene, toy.halves(scene), train, DistillSettings(rays=64),
-        mode=mode, seed=0,
-    )  # fmt: skip
-    with using("native"):
-        terms, gradients = kernel_gradients(student, steps, train, 0)
-    assert {name: value.item() for name, value in terms.items() if name != "histogram"} == (
-        dict.fromkeys(set(terms) - {"histogram"}, 0.0)
-    )
-    for name, gradient in gradients.items():
-        assert name.startswith("proposal_fields.") or not gradient.any(), name
+    assert_same(objective, 2)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -144,10 +130,10 @@ def test_updates_are_those_of_torch(threads: int) -> None:
     try:
         results = {}
         for name, model in (("native", ours), ("reference", theirs)):
-            optimizer = image_optimizer(model, train, 1e-3)
+            optimizer = make_optimizer(model, eps=train.adam_eps)
             with using(name):  # type: ignore[arg-type]
-                steps = ImageSteps(model, scene, scene.train, train, 0)
-                update = steps.updates(optimizer, 1)
+                objective = ImageObjective(model, scene, scene.train, train, 0)
+                update = make_update(objective, optimizer, 1)
                 results[name] = [update(step, 1e-3) for step in range(7)]
     finally:
         torch.set_num_threads(before)
@@ -170,8 +156,8 @@ def test_a_number_of_threads_gives_the_same_bits_every_time(threads: int) -> Non
         for _ in range(2):
             model = lively(MODELS["common widths"], 0)
             with using("native"):
-                steps = ImageSteps(model, scene, scene.train, train, 0)
-                update = steps.updates(image_optimizer(model, train, 1e-2), 1)
+                objective = ImageObjective(model, scene, scene.train, train, 0)
+                update = make_update(objective, make_optimizer(model, eps=train.adam_eps), 1)
                 terms.append(torch.stack([update(step, 1e-2).terms for step in range(5)]))
             models.append(model)
     finally:
@@ -186,10 +172,10 @@ def test_the_kernels_adam_is_torchs() -> None:
     """The same gradients through both, to rounding."""
     model = lively(MODELS["odd widths"], 1)
     twin = copy.deepcopy(model)
-    train = toy.train_settings(plane_tv=0.0, proposal_tv=0.0)
-    optimizers = [image_optimizer(m, train, 1e-2) for m in (model, twin)]
-    adam = native.KernelAdam(model, optimizers[0], train)
-    parts = memory.views(adam.gradients[0], adam.parameters)
+    optimizers = [make_optimizer(m, eps=1e-15) for m in (model, twin)]
+    optimizers[1].param_groups[0]["lr"] = 1e-2
+    adam = KernelAdam(model, optimizers[0], {"plane_tv": 0.0, "proposal_tv": 0.0})
+    parts = memory.views(adam.gradients[0], list(model.parameters()))
     for step in range(4):
         for part, parameter in zip(parts, twin.parameters(), strict=True):
             generator = torch.Generator().manual_seed(step)
@@ -212,20 +198,21 @@ def test_explicit_models_go_through_autograd() -> None:
     settings = toy.model_settings().model_copy(update={"decoder": "explicit"})
     model = build_model(settings, toy.scene(size=2).space, 0)
     with using("native"):
-        assert not model.whole_rays
+        assert model.kernel_model() is None
 
 
 def test_parameters_of_another_model_are_refused() -> None:
     model = lively(MODELS["common widths"], 0)
     other = lively(MODELS["wide"], 0)
     parameters = [parameter.detach() for parameter in model.parameters()]
+    given = KernelModel(parameters, model.shape)
     rays, one = torch.zeros(3, 8), torch.ones(1)
     with pytest.raises(RuntimeError, match="the model has 12 parameters, not 13"):
-        kernels.render_rays(parameters, other.shape, rays, None, one)
+        kernels.render_rays(KernelModel(parameters, other.shape), rays, None, one)
     with pytest.raises(RuntimeError, match="parameter 3 has 3 numbers"):
-        kernels.render_rays([*parameters[:3], one.expand(3).clone(), *parameters[4:]],
-                            model.shape, rays, None, one)  # fmt: skip
+        damaged = [*parameters[:3], one.expand(3).clone(), *parameters[4:]]
+        kernels.render_rays(KernelModel(damaged, model.shape), rays, None, one)
     with pytest.raises(RuntimeError, match=r"rays must be \(R, 8\)"):
-        kernels.render_rays(parameters, model.shape, rays[:, :7], None, one)
-    empty = kernels.render_rays(parameters, model.shape, rays[:0], None, one)
+        kernels.render_rays(given, rays[:, :7], None, one)
+    empty = kernels.render_rays(given, rays[:0], None, one)
     assert empty.rgb.shape == (0, 3)

@@ -233,8 +233,8 @@ class _Rows:
 
     def digest(self, position: int) -> str:
         """SHA-256 of a row on the disk."""
-        place = self._start + position * self.row_bytes
-        return hashlib.sha256(os.pread(self._descriptor, self.row_bytes, place)).hexdigest()
+        start = self._start + position * self.row_bytes
+        return hashlib.sha256(os.pread(self._descriptor, self.row_bytes, start)).hexdigest()
 
     def sync(self) -> None:
         os.fsync(self._descriptor)
@@ -243,13 +243,13 @@ class _Rows:
         os.close(self._descriptor)
 
 
-def _write_at(descriptor: int, data: bytes, place: int | None) -> None:
-    """Write all of the data, at a place or where the file ends."""
+def _write_at(descriptor: int, data: bytes, offset: int | None) -> None:
+    """Write all of the data, at an offset or where the file ends."""
     left = memoryview(data)
     while left:
-        if place is None:
+        if offset is None:
             written = os.write(descriptor, left)
         else:
-            written = os.pwrite(descriptor, left, place)
-            place += written
+            written = os.pwrite(descriptor, left, offset)
+            offset += written
         left = left[written:]

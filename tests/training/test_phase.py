@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,9 @@ from dac.training.batches import RayBatch, RayBatches
 from dac.training.checkpoints import Checkpoints, make_optimizer
 from dac.training.curve import Progress
 from dac.training.losses import interlevel_loss, regularisers
-from dac.training.parts import Part, split
+from dac.training.objective import Part, split
 from dac.training.schedules import learning_rate_factor
+from dac.training.update import StepResult, Update, autograd_update
 
 OUTPUTS = {"model.safetensors", "model.json", "optimizer.safetensors", "curve.json"}
 MODEL = toy.model_settings()
@@ -158,34 +160,35 @@ def test_a_crash_loses_only_what_was_not_saved(
 def test_a_step_is_made_once_the_state_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = loop.Plan("tiny", 6, rate=lambda step: 0.1 + step, curve_points=1, checkpoint_seconds=60)
+    settings = loop.LoopSettings("tiny", 6, rate=lambda step: 0.1 + step)
     made, rates = [], []
 
-    def run() -> loop.Progress:
+    def run() -> Progress:
         model = torch.nn.Linear(1, 1, bias=False)
-        optimizer = make_optimizer(model, learning_rate=1.0, eps=1e-8)
+        model.device = torch.device("cpu")  # type: ignore[assignment]
+        optimizer = make_optimizer(model, eps=1e-8)
         checkpoints = Checkpoints(tmp_path, "digest")
 
-        def losses(step: int, part: Part) -> dict[str, Tensor]:
+        def terms(step: int, part: Part) -> dict[str, Tensor]:
             return {"loss": model.weight.square().sum(), "one": torch.ones(())}
 
-        class Phase:
-            def updates(self, optimizer: torch.optim.Adam, parts: int) -> loop.Step:
-                made.append([int(state["step"]) for state in optimizer.state.values()])
-                rates.append([])
-                update = loop.autograd_step(optimizer, losses, split(1, parts))
+        def make(_: object, optimizer: torch.optim.Adam, parts: int) -> Update:
+            made.append([int(state["step"]) for state in optimizer.state.values()])
+            rates.append([])
+            update = autograd_update(terms, optimizer, split(1, parts))
 
-                def step(number: int, rate: float) -> loop.Update:
-                    rates[-1].append(rate)
-                    done = update(number, rate)
-                    assert done.names == ("loss", "one") and not done.terms.requires_grad
-                    assert optimizer.param_groups[0]["lr"] == rate
-                    return done
+            def step(number: int, rate: float) -> StepResult:
+                rates[-1].append(rate)
+                done = update(number, rate)
+                assert done.names == ("loss", "one") and not done.terms.requires_grad
+                assert optimizer.param_groups[0]["lr"] == rate
+                return done
 
-                return step
+            return step
 
-        arguments = (Phase(), lambda: None, plan, checkpoints, Progress())
-        return loop.train(model, optimizer, *arguments)  # type: ignore[arg-type]
+        monkeypatch.setattr(loop, "make_update", make)
+        objective: Any = SimpleNamespace(model=model)
+        return loop.train(objective, optimizer, lambda: None, settings, checkpoints)
 
     with monkeypatch.context() as patch:
         stop_after(patch, 4, terminate)
@@ -278,15 +281,15 @@ def test_experts_share_their_initialisation_and_nothing_else(
             super().__init__(*arguments, **named)
             made.append(self)
 
-    def watch(run: Any, model: Any, *rest: Any) -> None:
-        weights = {name: value.clone() for name, value in model.state_dict().items()}
+    def watch(_phase: Any, _scene: Any, objective: Any, *_: Any, **__: Any) -> None:
+        weights = {name: value.clone() for name, value in objective.model.state_dict().items()}
         (batches,) = made
         made.clear()
         views = {int(v) for step in range(30) for v in batches.pixels(step)[0]}
         seen.append((weights, views, batches(0).background))
 
     monkeypatch.setattr(images, "RayBatches", Watched)
-    monkeypatch.setattr(expert_phase.Run, "execute", watch)
+    monkeypatch.setattr(expert_phase, "train_phase", watch)
     for group in (0, 1):
         expert_phase.train_expert(
             toy_scene,
@@ -362,13 +365,14 @@ def test_a_restart_trains_a_baseline_on(
     baseline(toy_scene, tmp_path / "baseline")
     start = load_model(tmp_path / "baseline").state_dict()
     seen: list[dict[str, Tensor]] = []
-    real = finetune_phase.Run.execute
+    real = finetune_phase.train_phase
 
-    def execute(run: Any, model: Any, *rest: Any) -> None:
-        seen.append({name: value.clone() for name, value in model.state_dict().items()})
-        real(run, model, *rest)
+    def watch(phase: Any, views: Any, objective: Any, *rest: Any, **named: Any) -> None:
+        weights = objective.model.state_dict()
+        seen.append({name: value.clone() for name, value in weights.items()})
+        real(phase, views, objective, *rest, **named)
 
-    monkeypatch.setattr(finetune_phase.Run, "execute", execute)
+    monkeypatch.setattr(finetune_phase, "train_phase", watch)
     restart(toy_scene, tmp_path / "out")
     (weights,) = seen
     assert all(torch.equal(weights[name], value) for name, value in start.items())
@@ -444,12 +448,12 @@ def test_proposals_rest_in_steps_in_which_they_do_not_learn() -> None:
     scene = toy.scene()
     model = expert_phase.build_model(MODEL, scene.space, 0)
     train = toy.train_settings()
-    losses = images.ImageSteps(model, scene, scene.train, train, 0).losses
+    objective = images.ImageObjective(model, scene, scene.train, train, 0)
     steps = [2000, 2001, 2002, 2003, 2004]
     learned = []
     for step in steps:
         model.zero_grad()
-        terms = losses(step)
+        terms = objective.terms(objective.draw(step))
         torch.stack(list(terms.values())).sum().backward()
         touched = [p.grad is not None for p in model.proposal_fields.parameters()]
         assert all(touched) or not any(touched)

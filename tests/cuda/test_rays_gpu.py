@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 import torch
-from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, RENDERED, TRAIN_WEIGHTS, Subject
+from ray_cases import BACKGROUND, DISTILL_WEIGHTS, KINDS, TRAIN_WEIGHTS, Subject
 from torch import Tensor
 
-from dac import ops
 from dac.ops import memory
 from dac.ops import rays as kernels
-from dac.ops.backend import library, using
-from dac.ops.rays import Lesson
+from dac.ops.backend import library
+from dac.ops.rays import KernelModel, Lesson, StepRays
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,6 +45,7 @@ class OnGPU:
         patch.setenv("DAC_CUDA_FLOAT32", str(int(it.kind.float32)))
         self.it = it
         self.parameters = gpu(it.parameters)
+        self.model = KernelModel(self.parameters, it.shape)
         self.rays, self.target = it.flat.cuda(), it.target.cuda()
         self.background = BACKGROUND.cuda()
         self.key = None if it.key is None else torch.tensor([it.key], device="cuda")
@@ -55,12 +54,16 @@ class OnGPU:
     def train(self, learn: bool = True, *, half: bool = False) -> tuple[Tensor, Tensor]:
         gradients = self.it.gradients().cuda()
         more = [halves(self.parameters)] if half else []
-        assert self.key is not None
+        model = KernelModel([*self.parameters, *more], self.it.shape)
         terms = kernels.train_rays(
-            [*self.parameters, *more], gradients, self.it.shape, self.rays, self.target,
-            self.background, self.key, self.anneal, learn, TRAIN_WEIGHTS,
-        )  # fmt: skip
+            model, gradients, self.batch(), self.target, learn, TRAIN_WEIGHTS
+        )
         return gradients, terms
+
+    def batch(self) -> StepRays:
+        """The rays as a step's."""
+        assert self.key is not None
+        return StepRays(self.rays, self.background, self.key, self.anneal)
 
 
 # ---- Whole rays ----
@@ -71,11 +74,11 @@ class OnGPU:
 def test_render(name: str, key: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     it = Subject(name, key=key)
     on = OnGPU(it, monkeypatch)
-    rendered, sampled = kernels.sample_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    rendered, sampled = kernels.sample_rays(on.model, on.rays, on.key, on.anneal)
     twin = it.rendering()
-    for field, got in zip(RENDERED, (*rendered, *sampled), strict=True):
+    for field, got in {**rendered._asdict(), **sampled._asdict()}.items():
         it.close(field, got, getattr(twin, field))
-    alone = kernels.render_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    alone = kernels.render_rays(on.model, on.rays, on.key, on.anneal)
     for got, same in zip(alone, rendered, strict=True):
         torch.testing.assert_close(got, same, rtol=0, atol=0)
 
@@ -86,8 +89,8 @@ def test_render_many_rays(monkeypatch: pytest.MonkeyPatch) -> None:
     on = OnGPU(it, monkeypatch)
     count = 20_000
     many = on.rays.repeat(-(-count // len(on.rays)), 1)[:count]
-    got = kernels.render_rays(on.parameters, it.shape, many, None, on.anneal)
-    few = kernels.render_rays(on.parameters, it.shape, on.rays, None, on.anneal)
+    got = kernels.render_rays(on.model, many, None, on.anneal)
+    few = kernels.render_rays(on.model, on.rays, None, on.anneal)
     index = torch.arange(count, device="cuda") % len(on.rays)
     for all_of, some in zip(got, few, strict=True):
         torch.testing.assert_close(all_of, some[index], rtol=0, atol=0)
@@ -96,9 +99,9 @@ def test_render_many_rays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rays_keep_their_number_in_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     it = Subject("small")
     on = OnGPU(it, monkeypatch)
-    _, whole = kernels.sample_rays(on.parameters, it.shape, on.rays, on.key, on.anneal)
+    _, whole = kernels.sample_rays(on.model, on.rays, on.key, on.anneal)
     rest = on.rays[5:].contiguous()
-    _, part = kernels.sample_rays(on.parameters, it.shape, rest, on.key, on.anneal, 5)
+    _, part = kernels.sample_rays(on.model, rest, on.key, on.anneal, 5)
     for some, all_of in zip(part, whole, strict=True):
         torch.testing.assert_close(some, all_of[5:], rtol=0, atol=0)
 
@@ -111,10 +114,31 @@ def test_running_out_of_memory_is_known(monkeypatch: pytest.MonkeyPatch) -> None
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:
         with pytest.raises(RuntimeError) as told:
-            kernels.render_rays(on.parameters, it.shape, many, None, on.anneal)
+            kernels.render_rays(on.model, many, None, on.anneal)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert memory.ran_out(told.value)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("rays", [None, 7])
+def test_query(name: str, rays: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subject(name)
+    on = OnGPU(it, monkeypatch)
+    points, directions = it.points(77, rays)
+    seen = None if directions is None else directions.cuda()
+    sigma, colours = kernels.query_points(on.parameters, it.shape, points.cuda(), seen)
+    it.close_query(points, directions, sigma, colours)
+
+
+def test_query_many_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than are in memory at once."""
+    it = Subject("small")
+    on = OnGPU(it, monkeypatch)
+    few = it.points(100, None)[0].cuda()
+    some, _ = kernels.query_points(on.parameters, it.shape, few)
+    all_of, _ = kernels.query_points(on.parameters, it.shape, few.repeat(12_000, 1))
+    torch.testing.assert_close(all_of, some.repeat(12_000), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -154,11 +178,9 @@ def test_distil(name: str, paper: bool, monkeypatch: pytest.MonkeyPatch) -> None
     it = Subject(name)
     on = OnGPU(it, monkeypatch)
     lesson, gradients = it.lesson(), it.gradients().cuda()
-    assert on.key is not None
     terms = kernels.distill_rays(
-        on.parameters, gradients, it.shape, on.rays, Lesson(*gpu(lesson)), on.background, on.key,
-        on.anneal, paper, DISTILL_WEIGHTS,
-    )  # fmt: skip
+        on.model, gradients, on.batch(), Lesson(*gpu(lesson)), paper, DISTILL_WEIGHTS
+    )
     expected = it.distill_terms(lesson, paper)
     for index, term in enumerate(expected):
         it.close(f"term {index}", terms[index], term.detach(), slack=3)
@@ -212,11 +234,9 @@ def test_a_graph_captures_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         gradients = on.it.gradients().cuda()
 
         def step() -> Tensor:
-            assert on.key is not None
             terms = kernels.train_rays(
-                on.parameters, gradients, it.shape, on.rays, on.target, on.background, on.key,
-                on.anneal, True, TRAIN_WEIGHTS,
-            )  # fmt: skip
+                on.model, gradients, on.batch(), on.target, True, TRAIN_WEIGHTS
+            )
             adam(on, moments, gradients, rates)
             return terms
 
@@ -240,102 +260,3 @@ def test_a_graph_captures_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(terms, expected)
     for got, same in zip(captured.parameters, eager.parameters, strict=True):
         assert torch.equal(got, same)
-
-
-# ---- Single operations ----
-
-
-def _edges(rays: int, bins: int, g: torch.Generator) -> Tensor:
-    return torch.rand(rays, bins + 1, generator=g).sort(dim=-1).values
-
-
-def _operations() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
-    """Each operation with inputs; which of them have gradient is told by requires_grad."""
-    g = torch.Generator().manual_seed(2)
-
-    def learned(*size: int) -> Tensor:
-        return torch.randn(size, generator=g).requires_grad_()
-
-    def mass(*size: int) -> Tensor:
-        return (torch.rand(size, generator=g) / size[-1]).requires_grad_()
-
-    points = torch.rand(100, 3, generator=g) * 2.4 - 1.2
-    planes = [learned(3, 5, 5, 8), learned(3, 9, 9, 8)]
-    odd = [learned(3, 4, 4, 3)]
-    weights = [learned(20, 16), learned(7, 20)]
-    s, coarse = _edges(30, 48, g), _edges(30, 70, g)
-    return {
-        "triplane": (ops.triplane, (planes, points)),
-        "triplane odd": (ops.triplane, (odd, points)),
-        "plane_tv": (ops.plane_tv, (planes[0],)),
-        "plane_tv odd": (ops.plane_tv, (learned(3, 37, 2, 5),)),
-        "network": (ops.network, (learned(60, 16), weights, learned(30, 20))),
-        "density": (ops.density, (odd, [learned(16, 3), learned(1, 16)], points)),
-        "volume_weights": (
-            ops.volume_weights,
-            (mass(30, 100).detach().mul_(200).requires_grad_(), torch.rand(30, 100, generator=g)),
-        ),
-        "composite": (ops.composite, (mass(30, 48), learned(30, 48, 3))),
-        "resample": (ops.resample, (s, mass(30, 48).detach(), _edges(30, 20, g))),
-        "distortion_loss": (ops.distortion_loss, (s, mass(30, 48))),
-        "outer_bound": (ops.outer_bound, (s, coarse, mass(30, 70))),
-        "histogram_loss": (
-            ops.histogram_loss, (s, mass(30, 48).detach() * 3, coarse, mass(30, 70)),
-        ),
-        "alpha_loss": (ops.alpha_loss, (mass(30, 48), mass(30, 48).detach())),
-        "colour_loss even": (ops.colour_loss, (learned(70, 48, 3), learned(70, 48, 3).detach())),
-        "colour_loss": (
-            ops.colour_loss,
-            (learned(30, 48, 3), learned(30, 48, 3).detach(), mass(30, 48).detach()),
-        ),
-    }  # fmt: skip
-
-
-def _map(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(inputs, Tensor):
-        return change(inputs)
-    return type(inputs)(_map(x, change) for x in inputs)
-
-
-def _leaves(inputs: Any) -> list[Tensor]:
-    if isinstance(inputs, Tensor):
-        return [inputs] if inputs.requires_grad else []
-    return [leaf for x in inputs for leaf in _leaves(x)]
-
-
-_PLAIN = {"network", "density"}  # on a GPU
-
-
-def test_operations_have_kernels() -> None:
-    for name in {name.split()[0] for name in _operations()} - _PLAIN:
-        held = torch._C._dispatch_has_kernel_for_dispatch_key
-        assert held(f"dac::{name}", "CUDA"), name
-        assert name == "resample" or held(f"dac::{name}_backward", "CUDA"), name
-
-
-@pytest.mark.parametrize("name", _operations())
-def test_operation(name: str) -> None:
-    """Natively where there is a CUDA kernel, else plain torch on the GPU: the same numbers."""
-    call, inputs = _operations()[name]
-    results = []
-    for backend, device, dtype in (
-        ("native", "cuda", torch.float32),
-        ("reference", "cpu", torch.float64),
-    ):
-        given = _map(
-            inputs,
-            lambda x: x.detach().to(device, dtype).requires_grad_(x.requires_grad),  # noqa: B023
-        )
-        with using(backend):  # type: ignore[arg-type]
-            out = call(*given)
-            parts = [out] if isinstance(out, Tensor) else list(out)
-            g = torch.Generator().manual_seed(3)
-            pulls = [torch.randn(part.shape, generator=g, dtype=torch.float64) for part in parts]
-            total = torch.stack(
-                [(part * pull.to(part)).sum() for part, pull in zip(parts, pulls, strict=True)]
-            ).sum()
-            leaves = _leaves(given)
-            slopes = torch.autograd.grad(total, leaves) if leaves else ()
-        results.append([x.detach().cpu().double() for x in (*parts, *slopes)])
-    for got, expected in zip(*results, strict=True):
-        assert (got - expected).norm() <= 2e-5 * expected.norm() + 1e-7
