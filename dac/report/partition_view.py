@@ -35,8 +35,7 @@ class PartitionView:
         pyramids: (n, 5, 4, 3) of the cameras; see `frusta`.
         xyz: (m, 3) points within the horizon; of many a sample.
         available: how many there were to choose from.
-        groups: (m,) the group that owns most of the views that see a point, or
-            `UNOWNED`.
+        groups: (m,) the group that owns most of the views that see a point, or `UNOWNED`.
         light: (m,) the points' own brightness, 0 to 255.
     """
 

@@ -117,7 +117,8 @@ def _draw_scene(
     if partition.division.startswith("azimuth"):
         drawn.append(_draw_sectors(axes, oblique, partition, view.owner, _centres(scene), colours))
     faces, depth = oblique(view.pyramids)
-    face_colours = np.array([to_rgba([*colours, UNASSIGNED][group]) for group in view.owner])
+    palette = [*colours, UNASSIGNED]  # the last is of what belongs to no group
+    face_colours = np.array([to_rgba(palette[group]) for group in view.owner])
     behind = depth.mean(axis=(1, 2)) < oblique(view.middle)[1]
     # Cameras in front are lighter, to let the scene show through.
     for chosen, order, opacity in ((behind, 2, 0.55), (~behind, 6, 0.3)):

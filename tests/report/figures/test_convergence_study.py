@@ -118,7 +118,7 @@ def test_what_is_missing(record: Recorder, tmp_path: Path, drawn: Drawn) -> None
 @pytest.mark.parametrize("scenes", [1, 5])
 def test_figures(record: Recorder, drawn: Drawn, scenes: int) -> None:
     files = [file for i in range(scenes) for file in _study(record, f"scene{i}", seeds=1 + 2 * i)]
-    written = drawn(convergence_study, records=files)
+    written = drawn(convergence_study, twice=True, records=files)
     with Image.open(written["png"]) as picture:
         assert picture.size[0] == (1005 if scenes == 1 else 2100)
     table = pd.read_csv(written["csv"])

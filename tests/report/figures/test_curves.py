@@ -49,7 +49,7 @@ def test_what_is_far_below_the_best_is_cut_off() -> None:
 
 @pytest.mark.parametrize("figure", [convergence, losses])
 def test_figures(figure: Any, curves: Curves, drawn: Callable[..., dict[str, Path]]) -> None:
-    files = drawn(figure, **curves)
+    files = drawn(figure, twice=True, **curves)
     assert files["png"].stat().st_size > 20_000
 
 

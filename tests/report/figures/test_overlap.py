@@ -99,7 +99,7 @@ def test_seeds_that_are_not_shared_are_not_compared(record: Recorder) -> None:
 @pytest.mark.parametrize("scenes", [1, 7])
 def test_figures(record: Recorder, drawn: Drawn, scenes: int) -> None:
     files = [file for i in range(scenes) for file in _study(record, f"scene{i}", seeds=1 + i % 3)]
-    with Image.open(drawn(overlap, records=files)["png"]) as picture:
+    with Image.open(drawn(overlap, twice=True, records=files)["png"]) as picture:
         rows = 1 if scenes == 1 else 2
         inches = (4.6 if scenes == 1 else 7.0, 2.1 * rows + 0.6)
         assert picture.size == pytest.approx([300 * side for side in inches], abs=1)

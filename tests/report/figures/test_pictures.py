@@ -104,7 +104,7 @@ def _inputs(study: Path, kind: str) -> dict[str, list[Path]]:
 def test_figures(study: Path, drawn: Drawn, kind: str) -> None:
     module = {"qualitative": qualitative, "experts": experts}.get(kind, points)
     settings = {"report": {"crops": 2, "dpi": 100}}
-    files = drawn(module, settings=settings, **_inputs(study, kind))
+    files = drawn(module, twice=True, settings=settings, **_inputs(study, kind))
     with Image.open(files["png"]) as picture:
         assert picture.size[0] == 7.0 * (100 if kind == "qualitative" else 300)
     assert files["png"].stat().st_size > 20_000
