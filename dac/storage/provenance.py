@@ -7,23 +7,15 @@ those files with comments and docstrings left out, so that it changes when behav
 the closure holds `dac.ops`, the kernels' sources (`dac/csrc`, comments included) and the flags that
 they are compiled with (in `dac.ops.build`, which whole rays import) are part of both. Which backend
 a run takes is none of the code: `dac.ops.backend.backend_record` says it.
-
-Parsing all files takes half a second, and every job does it: what a file's content means is kept
-beside Python's own compiled files, by the digest of the content.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import json
-import os
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -84,7 +76,6 @@ def source_digest(*modules: str, package: Path = PACKAGE) -> str:
         else:
             digest.update(file.read_bytes())
         digest.update(b"\0")
-    _keep(package)
     return digest.hexdigest()[:16]
 
 
@@ -108,45 +99,8 @@ def _files(module: str, package: Path) -> list[Path]:
 @cache
 def _read(file: Path, package: Path, changed: int) -> tuple[tuple[str, ...], str]:
     """A file's imports and its behaviour."""
-    content, name = file.read_bytes(), file.relative_to(package).as_posix()
-    digest, kept = hashlib.sha256(content).hexdigest(), _kept(package)
-    if kept.get(name, [""])[0] != digest:
-        tree = ast.parse(content, filename=str(file))
-        kept[name] = [digest, list(_imports(tree, file, package)), _behaviour(tree)]
-        _grown.add(package)
-    _, imports, behaviour = kept[name]
-    return tuple(imports), behaviour
-
-
-_grown: set[Path] = set()
-
-
-@cache
-def _kept(package: Path) -> dict[str, list[Any]]:
-    """Of each file that was read before: the digest of its content, its imports, its behaviour."""
-    with suppress(OSError, ValueError):
-        found: dict[str, list[Any]] = json.loads(_keeper(package).read_bytes())
-        return found
-    return {}
-
-
-def _keeper(package: Path) -> Path:
-    """The file that keeps them, another one for each version of Python and of this module."""
-    version = hashlib.sha256(sys.version.encode() + Path(__file__).read_bytes()).hexdigest()[:16]
-    return package / "__pycache__" / f"provenance-{version}.json"
-
-
-def _keep(package: Path) -> None:
-    """Write down what was read anew, if the package's folder can be written."""
-    if package not in _grown:
-        return
-    _grown.remove(package)
-    path = _keeper(package)
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    with suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        part.write_text(json.dumps(_kept(package)), encoding="utf-8")
-        part.replace(path)
+    tree = ast.parse(file.read_bytes(), filename=str(file))
+    return tuple(_imports(tree, file, package)), _behaviour(tree)
 
 
 def _imports(tree: ast.Module, file: Path, package: Path) -> Iterator[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from dac.storage import provenance
 from dac.storage.provenance import closure, source_digest
 
 
@@ -93,28 +91,6 @@ def test_digest_sees_every_other_change(package: Path, file: str, old: str, new:
     path = package / file
     path.write_text(path.read_text().replace(old, new, 1))
     assert source_digest("pkg.a", package=package) != before
-
-
-@pytest.mark.parametrize("kept", [None, "", "[", '{"a.py": ["another digest", [], ""]}'])
-def test_what_is_kept_of_files_is_what_they_hold(package: Path, kept: str | None) -> None:
-    """Whatever the file of it holds, and even if a changed file bears its old time."""
-
-    def in_another_process() -> str:
-        provenance._read.cache_clear()
-        provenance._kept.cache_clear()
-        return source_digest("pkg.a", package=package)
-
-    before = in_another_process()
-    (keeper,) = (package / "__pycache__").iterdir()
-    if kept is not None:
-        keeper.write_text(kept)
-    assert in_another_process() == before
-    path = package / "sub" / "c.py"
-    times = path.stat()
-    path.write_text(path.read_text().replace("value = 1", "value = 2"))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert in_another_process() != before
-    assert list((package / "__pycache__").iterdir()) == [keeper]
 
 
 def test_kernels_belong_to_the_operations_that_run_them(package: Path) -> None:
