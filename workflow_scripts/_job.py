@@ -91,13 +91,9 @@ class Job:
         files = self.input.get(name) or []
         return [Path(file) for file in ([files] if isinstance(files, str) else files)]
 
-    def value(self, name: str) -> Any:
-        """A frozen setting that is no section."""
-        return self.settings[name]
-
     def section(self, name: str, kind: type[S], **from_path: Any) -> S:
         """A frozen section, with the values that stand in the result's path."""
-        return validate(kind, self.value(name) | from_path, str(self.settings_file))
+        return validate(kind, self.settings[name] | from_path, str(self.settings_file))
 
     def check_sources(self) -> None:
         """Refuse to go on with other code than the job was planned with.

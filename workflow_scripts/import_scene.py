@@ -11,8 +11,8 @@ def main(job: Job) -> None:
 
     models = job.folders("sfm")
     scene = import_scene(
-        Path(job.value("path")),
-        job.value("format"),
+        Path(job.settings["path"]),
+        job.settings["format"],
         job.section("scene", SceneSettings),
         name=job.wildcards.scene,
         sfm_model=models[0] if models else None,

@@ -10,9 +10,9 @@ def main(job: Job) -> None:
     from dac.scenes.views import read_names
     from dac.settings import SfmSettings
 
-    exclude, masks = job.value("exclude"), job.value("masks")
+    exclude, masks = job.settings["exclude"], job.settings["masks"]
     run_sfm(
-        Path(job.value("path")),
+        Path(job.settings["path"]),
         job.section("sfm", SfmSettings),
         job.out,
         Path(job.params.work),
