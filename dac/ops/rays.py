@@ -1,9 +1,9 @@
 """Whole rays of the hybrid model at once: rendering, a training step's gradients, a distillation's.
 
 The native operations keep a few rays' every intermediate value in the cache, from the first sample
-to the last gradient. What they compute is what `dac.fields.model.Model` and the losses compute of
-single operations; there is no twin of their own. They take part in no autograd graph: gradients are
-added into a buffer that `adam_step` reads.
+to the last gradient. What they compute is what `dac.fields.model.Model` and the losses compute in
+plain torch, operation by operation; there is no twin of their own. They take part in no autograd
+graph: gradients are added into a buffer that `adam_step` reads.
 
 Notation: R rays, S samples a ray of the field; parameters in the order of `model.parameters()`; the
 flat gradient is (copies, length), each parameter's start rounded up to `memory.ALIGN` floats, one

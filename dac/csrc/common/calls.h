@@ -33,8 +33,8 @@ struct Rendered {
   float* colours = nullptr;                                         // (R, S, 3)
 };
 
-// The field at N points of the world; `directions` (R, 3), each for S points, and colours (N, 3) may
-// be null. N = R S with them.
+// The field at N points of the world. Directions (R, 3), each for S points, and colours (N, 3) may be
+// null; N = R S with them.
 struct Query {
   int64_t N = 0;
   int64_t S = 0;

@@ -1,4 +1,4 @@
-// What happens to one number, point or direction, as scalar functions that CPU and CUDA kernels share.
+// What happens to one number, point or direction, as functions that CPU and CUDA kernels share.
 //
 // Notation: S bins of a level; t (S+1) edges as distances, s (S+1) the same edges normalised to
 // [0, 1], delta = diff(t); sigma densities, tau = sigma delta, alpha = 1 - exp(-tau), w weights.
@@ -92,7 +92,7 @@ constexpr int kPlanes = 3;
 HD constexpr int column_axis(int plane) { return plane == 2 ? 1 : 0; }
 HD constexpr int row_axis(int plane) { return plane == 0 ? 1 : 2; }
 
-// Cell of a coordinate in a row of `size` entries, and where it lies in it (0 to 1, border clamped).
+// Cell of a coordinate in a row of `size` entries, and where in it (0 to 1, border clamped).
 HD int plane_cell(float x, int size, float* along) {
   float scaled = (x + 1) * (0.5F * static_cast<float>(size - 1));
   float clamped = smaller(larger(scaled, 0.0F), static_cast<float>(size - 1));
