@@ -223,3 +223,21 @@ def test_examples_that_pages_name_are_there():
         text = (ROOT / page).read_text(encoding="utf-8")
         for name in re.findall(r"examples/\w+\.py", text):
             assert Path(ROOT, name).is_file(), name
+
+
+def test_the_six_files_to_read_are_short_and_the_same_on_both_pages():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    files = re.findall(r"^\d\. \[`(dac/\S+)`\]\(\1\)", readme, re.MULTILINE)
+    assert files == re.findall(r"^\| `(dac/\S+)` \|", architecture, re.MULTILINE)
+    assert len(files) == 6
+    lines = sum(len((ROOT / file).read_text(encoding="utf-8").splitlines()) for file in files)
+    assert 1_150 <= lines < 1_300, "the pages say some 1,200"
+
+
+def test_the_picture_of_the_rooms_shows_them_all():
+    picture = (ROOT / "docs/images/architecture.svg").read_text(encoding="utf-8")
+    names = set(re.findall(r'font-weight="600"[^>]*>([^<]+)<', picture))
+    shown = {word for name in names for word in re.findall(r"\w+", name)}
+    there = {path.stem for path in (ROOT / "dac").iterdir() if not path.name.startswith("_")}
+    assert there <= shown, there - shown
