@@ -7,6 +7,7 @@ at the end.
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ from dac.training.loop import LoopSettings, train
 from dac.training.objective import Objective
 from dac.training.probe import make_probe
 from dac.version import __version__
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,9 @@ def train_phase(
         checkpoints.clear()
         return
     require_space(phase.out, _space(model))
-    backend(model.device.type)  # compiles, and may be told to go meanwhile
+    # Asking for the backend compiles it, and may be told to go meanwhile.
+    if backend(model.device.type) == "native" and model.kernel_model() is None:
+        _log.warning("%s: plain torch, several times slower: no kernels know this model", label)
     with deferred():  # a signal while the result is written is too late to stop the run
         end = train(objective, optimizer, probe, loop, checkpoints, start)
         with finished.new_folder(phase.out) as part:
@@ -137,7 +142,7 @@ def _write(
         "parts": end.parts,
         "device": _describe(model.device),
         "versions": _versions(),
-        "kernels": backend_record(),
+        "kernels": {**backend_record(), "whole_rays": model.kernel_model() is not None},
     }
     save_model(model, folder, about)
     save_optimizer(model, optimizer, folder)

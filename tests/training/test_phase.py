@@ -23,6 +23,7 @@ from torch import Tensor
 
 from dac.errors import UserError
 from dac.fields.model import load_model
+from dac.ops.backend import using
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, FinetuneSettings
 from dac.storage.artifacts import read_json
@@ -267,6 +268,20 @@ def test_the_folder_says_how_it_was_made(toy_scene: Path, tmp_path: Path) -> Non
     }
     assert record["versions"]["torch"] == torch.__version__
     assert load_model(tmp_path / "out").settings == MODEL
+
+
+@pytest.mark.parametrize("decoder", ["hybrid", "explicit"])
+def test_a_run_says_whether_kernels_ran_it(
+    toy_scene: Path, tmp_path: Path, decoder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = toy.model_settings(decoder=decoder)
+    with using("native"):
+        baseline_phase.train_baseline(
+            toy_scene, settings, SHORT, steps=2, seed=0, out=tmp_path / "a", state=tmp_path / "s"
+        )
+    known = decoder == "hybrid"
+    assert read_json(tmp_path / "a" / "model.json")["kernels"]["whole_rays"] is known
+    assert ("no kernels know this model" in caplog.text) is not known
 
 
 def test_experts_share_their_initialisation_and_nothing_else(
