@@ -134,6 +134,8 @@ def drawn(tmp_path: Path) -> Callable[..., dict[str, Path]]:
     ) -> dict[str, Path]:
         kinds = ("png", "pdf", *(["csv"] if module.__name__.endswith("convergence_study") else []))
         files: dict[str, Path] = {}
+        # A rule has these two besides, which no figure reads.
+        inputs |= {"settings": [tmp_path / "settings.json"], "caption": [tmp_path / "caption.rst"]}
         for name in ("again", "figure") if twice else ("figure",):
             files = {kind: tmp_path / f"{name}.{kind}" for kind in kinds}
             module.draw(inputs, files, settings or {}, {"scene": called, "mode": "paper"})

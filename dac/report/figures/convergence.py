@@ -39,10 +39,13 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
     Raises:
         UserError: a curve is missing or damaged; the files can't be written.
     """
-    curves = {name: [load_curve(file) for file in files] for name, files in inputs.items()}
-    conquered, phases = pipeline(curves["experts"], curves["distill"][0], curves["finetune"][0])
-    baselines = [placed(f"baseline-{n}", curves[f"baseline_{n}"][0]) for n in ("1x", "2x")]
-    experts = len(curves["experts"])
+    runs = ("baseline_1x", "baseline_2x", "distill", "finetune")
+    once, twice, distill, finetune = (load_curve(inputs[run][0]) for run in runs)
+    conquered, phases = pipeline(
+        [load_curve(file) for file in inputs["experts"]], distill, finetune
+    )
+    baselines = [placed("baseline-1x", once), placed("baseline-2x", twice)]
+    experts = len(inputs["experts"])
     lines = [*conquered[:experts], *baselines, *conquered[experts:]]
     with drawing(outputs, TWO_COLUMNS, 2.7) as figure:
         left: Any = figure.add_axes((0.075, 0.25, 0.50, 0.60))
