@@ -136,9 +136,9 @@ def _of_all_scenes(configuration: Configuration, name: str, mode: str) -> Inputs
 FIGURES: dict[str, Figure] = {
     "convergence_study": Figure(
         "convergence",
-        "budget_figure",
+        "convergence_study",
         "convergence-study",
-        "budget",
+        "convergence_study",
         "PSNR over steps",
         _of_study("convergence"),
         numbers={"csv": "tables/convergence.csv"},

@@ -125,7 +125,7 @@ REPORT_STAGES: dict[str, ReportStage] = {
         ("dac.report.tables.controls",),
         lambda c: {"divisions": {s.name: [s.division, s.K] for s in c.scenes.values()}},
     ),
-    "budget_figure": ReportStage(("dac.report.figures.convergence_study",)),
+    "convergence_study": ReportStage(("dac.report.figures.convergence_study",)),
     "overlap_figure": ReportStage(("dac.report.figures.overlap",)),
     "controls_figure": ReportStage(("dac.report.figures.controls",)),
     "convergence": ReportStage(("dac.report.figures.convergence",)),

@@ -264,7 +264,7 @@ def test_another_seed_plans_every_cell_once(studied: Project) -> None:
         (
             "figures/convergence_study",
             *("_BEYOND = (0, (5, 3))", "_BEYOND = (0, (4, 3))"),
-            {"freeze_budget_figure": 1, "convergence_study": 1},
+            {"freeze_convergence_study": 1, "convergence_study": 1},
         ),
         (
             "tables/ablation",

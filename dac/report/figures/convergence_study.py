@@ -127,7 +127,7 @@ def panels_of(records: Sequence[Path]) -> list[Panel]:
         if points:
             panels.append(Panel(scene, standard, _lines(ours), beyond))
     if not panels:
-        raise UserError("budget figure", "no record is of a baseline or of DaC", "evaluate one")
+        raise UserError("convergence study", "no record is of a baseline or of DaC", "evaluate one")
     return panels
 
 
