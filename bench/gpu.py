@@ -36,10 +36,10 @@ from dac.scenes.scene import Space
 from dac.settings import EvaluateSettings, ModelSettings, SceneSettings, TrainSettings
 from dac.storage.artifacts import write_json
 from dac.training.batches import RayBatch
-from dac.training.images import image_optimizer
-from dac.training.loop import autograd_step
+from dac.training.checkpoints import make_optimizer
 from dac.training.losses import photometric_loss, regularisers
-from dac.training.parts import Part, split
+from dac.training.objective import Part, split
+from dac.training.update import StepResult, autograd_update
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = Path("results/bench_gpu.json")
@@ -260,12 +260,11 @@ def _halves(parameters: list[Tensor], length: int) -> Tensor:
     return half
 
 
-def reference_step(model: Model, batch: RayBatch, *, learn: bool) -> Callable[[], object]:
+def reference_step(model: Model, batch: RayBatch, *, learn: bool) -> Callable[[], StepResult]:
     """What plain torch does of the same: the package's losses, autograd, Adam."""
     settings = TrainSettings(rays=RAYS)
-    optimizer = image_optimizer(model, settings, settings.learning_rate)
 
-    def losses(step: int, _part: Part) -> dict[str, Tensor]:
+    def terms(step: int, _part: Part) -> dict[str, Tensor]:
         rays = model.make_rays(batch.origins, batch.directions)
         seen = model.render(rays, key=step, proposal_grad=learn)
         return {
@@ -275,7 +274,8 @@ def reference_step(model: Model, batch: RayBatch, *, learn: bool) -> Callable[[]
             ),
         }
 
-    step = autograd_step(optimizer, losses, split(RAYS, 1))
+    optimizer = make_optimizer(model, eps=settings.adam_eps)
+    step = autograd_update(terms, optimizer, split(RAYS, 1))
     return lambda: step(0, 1e-3)
 
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 import toy
 
-from bench import memory, step_times
+from bench import gpu, memory, step_times
 from bench import run as bench_run
 from bench.cases import Case, Setting, Sizes
 from bench.timing import Body, Times, interleave
 from dac.configuration import parse, resolve
+from dac.ops.backend import using
 from dac.runs import Run
 from dac.workflow.plan import read_step_times, summary
 
@@ -54,6 +55,15 @@ def test_bodies_take_turns_and_short_ones_repeat() -> None:
     assert order == ["slow", "quick"] + 3 * ["slow", "quick", "quick"]
     assert times["slow"].median == 2.0 and times["slow"].cpu_median == 4.0
     assert times["quick"].wall == [0.5] * 3
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_the_gpu_scripts_step_in_plain_torch_learns(setting: Setting, learn: bool) -> None:
+    model, batch = setting.copy(), setting.batches(0)
+    with using("reference"):
+        step = gpu.reference_step(model, batch, learn=learn)
+        losses = [step().terms[0].item() for _ in range(20)]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_an_entry_holds_ratios_of_its_own_medians() -> None:

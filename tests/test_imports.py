@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -99,3 +100,16 @@ def test_an_upward_import_is_found(tmp_path: Path, line: str) -> None:
     assert upward(tmp_path) == []
     (tmp_path / "dac" / "scenes" / "scene.py").write_text(line)
     assert len(upward(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("folder", ["bench", "docs", "examples", "workflow_scripts"])
+def test_what_other_folders_import_is_there(folder: str) -> None:
+    """These are in nobody's types, and some run on other machines alone."""
+    for file in sorted((ROOT / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dac"):
+                module = importlib.import_module(node.module or "")
+                for alias in node.names:
+                    there = hasattr(module, alias.name)
+                    path = ROOT.joinpath(*module.__name__.split("."), f"{alias.name}.py")
+                    assert there or path.is_file(), f"{file.name}: {module.__name__}.{alias.name}"
