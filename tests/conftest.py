@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
+from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
 from dac.ops.backend import using
 
 Array = NDArray[np.float64]
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 VIEWS = 16
 SIZE = 24

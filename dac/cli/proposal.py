@@ -174,9 +174,8 @@ def propose(
         raise UserError(found.path, what, f"a group needs at least {FEWEST_VIEWS_A_GROUP}")
     longest = max(found.size or (0,))
     downscale = max(1, math.ceil(longest / SIZES[size].longest_side))
-    return Proposal(
-        scene, found, size, downscale, division, K, _DIVISIONS[division], why_groups, blender
-    )
+    why_division = _DIVISIONS.get(division, f"by {division}, as you asked")
+    return Proposal(scene, found, size, downscale, division, K, why_division, why_groups, blender)
 
 
 def _groups(train: int, division: Division) -> tuple[int, str]:

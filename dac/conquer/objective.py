@@ -70,6 +70,7 @@ class DistillObjective:
             "plane_tv": train.plane_tv,
             "proposal_tv": train.proposal_tv,
         }
+        self.kernel_terms: tuple[str, ...] = DistillWeights._fields
         self._teachers, self._train, self._mode, self._seed = teachers, train, mode, seed
         (self._whole,) = split(settings.rays, 1)
         self._batches = TaughtRays(

@@ -41,7 +41,7 @@ from dac.storage.artifacts import explained_disk_errors, read_json, write_json
 CSRC = Path(__file__).resolve().parents[1] / "csrc"
 TORCH_ABI = "0x020b000000000000"  # 2.11, the oldest torch that the library loads in
 ALL_ARCHS = ("80", "90a", "120")
-_SUFFIXES = frozenset({".h", ".cpp", ".cuh", ".cu"})
+_SUFFIXES = frozenset({".h", ".cpp", ".cu"})
 # The first with all of C++20 that the sources use.
 OLDEST = {"g++": 11, "clang": 14}
 REFERENCE = "or choose plain torch with DAC_BACKEND=reference"
@@ -114,11 +114,6 @@ def sources_digest(*, cuda: bool) -> str:
             digest.update(f"{file.relative_to(CSRC).as_posix()}\0".encode())
             digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def flags() -> str:
-    """The compilers' flags that are the same on every machine."""
-    return " ".join([*_FLAGS, *_CUDA_FLAGS])
 
 
 @cache

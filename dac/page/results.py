@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from dac.catalogue import CONTROLS
 from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation, Label
@@ -20,8 +21,6 @@ from dac.report.methods import known_method
 from dac.report.rows import Row, SceneRows, load_scenes
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
-
-_CONTROLS = ("single", "random")
 
 
 class Setup(NamedTuple):
@@ -132,7 +131,7 @@ def _setups(rows: Sequence[Row]) -> dict[Setup, int]:
         if label.method == "dac" and label.division is not None and label.K is not None:
             setup = Setup(label.division, label.K, label.distill_steps, label.steps)
             runs[setup] = runs.get(setup, 0) + len(row.runs)
-    own = {setup: count for setup, count in runs.items() if setup.division not in _CONTROLS}
+    own = {setup: count for setup, count in runs.items() if setup.division not in CONTROLS}
     return own or runs
 
 
@@ -174,10 +173,10 @@ def _belongs(label: Label, setup: Setup) -> bool:
             setup.distill_steps,
             setup.steps,
         )
-        return same and (ours or label.division in _CONTROLS)
+        return same and (ours or label.division in CONTROLS)
     if label.method == "distilled":
         same = setup.distill_steps in (None, label.steps)
-        return same and (ours or label.division in _CONTROLS)
+        return same and (ours or label.division in CONTROLS)
     return label.method != "experts" or ours
 
 

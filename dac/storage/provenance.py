@@ -3,9 +3,10 @@
 Snakemake sees a rule's script but not the modules that the script imports. A stage's *closure* is
 the set of files that importing its entry modules can load from this package, found by reading the
 import statements (also those inside functions) without running anything. Its *digest* is a hash of
-those files with comments and docstrings left out, so that it changes when behaviour may have. Where
-the closure holds `dac.ops`, the kernels' sources (`dac/csrc`, comments included) and the flags that
-they are compiled with (in `dac.ops.build`, which whole rays import) are part of both. Which backend
+those files with comments and docstrings left out, so that it changes when behaviour may have. What
+a module runs besides Python is part of both, comments included: with `dac.ops` the kernels' sources
+(`dac/csrc`; the flags that they are compiled with stand in `dac.ops.build`, which whole rays
+import), with the tables' writers their templates. Which backend
 a run takes is none of the code: `dac.ops.backend.backend_record` says it.
 """
 
@@ -23,9 +24,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # Provenance itself decides when a stage runs, never what it computes.
 LEFT_OUT = frozenset({"settings.py", "storage/provenance.py"})
 
-# What the modules that name a folder here run besides Python.
-_KERNELS = {"ops": "csrc"}
-_KERNEL_SUFFIXES = frozenset({".h", ".cpp", ".cuh", ".cu"})
+# Module -> the folder of what it runs besides Python.
+_BESIDE = {"ops/__init__.py": "csrc", "report/table_files.py": "report/assets"}
+_SUFFIXES = frozenset({".h", ".cpp", ".cu", ".html"})
 
 
 def closure(*modules: str, package: Path = PACKAGE) -> list[Path]:
@@ -36,8 +37,8 @@ def closure(*modules: str, package: Path = PACKAGE) -> list[Path]:
         package: the package's folder; its name is the first part of the modules' names.
 
     Returns:
-        Paths, sorted, of Python files and of kernels' sources; `dac.settings` is left out (see the
-        module's docstring).
+        Paths, sorted, of Python files, kernels' sources and templates; `dac.settings` is left out
+        (see the module's docstring).
 
     Raises:
         ModuleNotFoundError: a module does not exist.
@@ -58,10 +59,10 @@ def closure(*modules: str, package: Path = PACKAGE) -> list[Path]:
                 continue
             found.add(file)
             queue.extend(_read(file, package, file.stat().st_mtime_ns)[0])
-    for python, kernels in _KERNELS.items():
-        if package / python / "__init__.py" in found:
-            files = (package / kernels).rglob("*")
-            found.update(file for file in files if file.suffix in _KERNEL_SUFFIXES)
+    for module, folder in _BESIDE.items():
+        if package / module in found:
+            files = (package / folder).rglob("*")
+            found.update(file for file in files if file.suffix in _SUFFIXES)
     return sorted(found)
 
 
@@ -113,7 +114,7 @@ def _imports(tree: ast.Module, file: Path, package: Path) -> Iterator[str]:
             base = here[: len(here) + 1 - node.level] if node.level else ()
             name = ".".join([*base, *([node.module] if node.module else [])])
             yield name
-            # `from dac.ops import reference` names a module, `from dac.ops import tv` a function.
+            # `from dac.ops import reference` names a module, `from dac.ops import jitter` none.
             yield from (f"{name}.{alias.name}" for alias in node.names)
 
 

@@ -56,6 +56,7 @@ class ImageObjective:
             "plane_tv": train.plane_tv,
             "proposal_tv": train.proposal_tv,
         }
+        self.kernel_terms: tuple[str, ...] = TrainWeights._fields
         self._train, self._seed = train, seed
         self._steps_done, self._anneal = steps_done, anneal
         (self._whole,) = split(train.rays, 1)

@@ -100,13 +100,16 @@ class Objective(Protocol[Supervision]):
     Attributes:
         model: the one that is trained.
         rays: of a whole batch.
-        weights: of all terms by name: those of `add_gradients` in their order, then `plane_tv` and
-            `proposal_tv`. A term of weight 0 is left out.
+        weights: of all terms by name, `plane_tv` and `proposal_tv` among them. A term of weight 0
+            is left out.
+        kernel_terms: those that `add_gradients` gives, in its order. Where another one has a
+            weight, but for total variation, steps go by autograd.
     """
 
     model: Model
     rays: int
     weights: dict[str, float]
+    kernel_terms: tuple[str, ...]
 
     def draw(self, step: int, part: Part | None = None) -> Batch[Supervision]:
         """A part of a step's batch, a function of the two alone; None is all of it."""
@@ -132,5 +135,5 @@ class Objective(Protocol[Supervision]):
             inputs: a batch's `tensors`, with its `part` and `learn`.
 
         Returns:
-            (terms,) in the order of `weights`, weighted also by the part's share of the rays.
+            (terms,) those of `kernel_terms`, weighted also by the part's share of the rays.
         """

@@ -33,6 +33,7 @@ from dac.training.curve import Progress
 from dac.training.loop import LoopSettings, train
 from dac.training.objective import Objective
 from dac.training.probe import make_probe
+from dac.training.update import kernel_model
 from dac.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -115,13 +116,14 @@ def train_phase(
         checkpoints.clear()
         return
     require_space(phase.out, _space(model))
-    # Asking for the backend compiles it, and may be told to go meanwhile.
-    if backend(model.device.type) == "native" and model.kernel_model() is None:
-        _log.warning("%s: plain torch, several times slower: no kernels know this model", label)
+    native = backend(model.device.type) == "native"  # compiles, and may be told to go meanwhile
+    whole_rays = kernel_model(objective) is not None
+    if native and not whole_rays:
+        _log.warning("%s: several times slower: the kernels lack this model or a term", label)
     with deferred():  # a signal while the result is written is too late to stop the run
         end = train(objective, optimizer, probe, loop, checkpoints, start)
         with finished.new_folder(phase.out) as part:
-            _write(part, model, optimizer, end, record)
+            _write(part, model, optimizer, end, record, whole_rays=whole_rays)
     checkpoints.clear()
 
 
@@ -131,7 +133,13 @@ def scene_inputs(scene: Path) -> dict[str, Path]:
 
 
 def _write(
-    folder: Path, model: Model, optimizer: Adam, end: Progress, record: dict[str, Any]
+    folder: Path,
+    model: Model,
+    optimizer: Adam,
+    end: Progress,
+    record: dict[str, Any],
+    *,
+    whole_rays: bool,
 ) -> None:
     about = {
         **record,
@@ -142,7 +150,7 @@ def _write(
         "parts": end.parts,
         "device": _describe(model.device),
         "versions": _versions(),
-        "kernels": {**backend_record(), "whole_rays": model.kernel_model() is not None},
+        "kernels": {**backend_record(), "whole_rays": whole_rays},
     }
     save_model(model, folder, about)
     save_optimizer(model, optimizer, folder)

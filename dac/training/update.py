@@ -23,6 +23,8 @@ from dac.ops.rays import KernelModel, adam_step, new_gradients
 from dac.training.losses import Terms
 from dac.training.objective import Objective, Part, split
 
+TV_TERMS = ("plane_tv", "proposal_tv")  # total variation's, which Adam's kernel adds
+
 
 class StepResult(NamedTuple):
     """What an update did, as detached tensors.
@@ -48,19 +50,35 @@ Where a gradient is not finite, neither its parameter nor Adam's state of it is 
 def make_update(objective: Objective[Any], optimizer: Adam, parts: int) -> Update:
     """Updates of the objective's model, each of whose batches is taken in so many parts.
 
-    By the whole-ray kernels where they run the model, else by autograd. To be called when model and
-    optimiser hold what the run goes on from: loading a state puts other tensors into the optimiser.
+    By the whole-ray kernels where they know model and terms, else by autograd. To be called when
+    model and optimiser hold what the run goes on from: loading a state puts other tensors into the
+    optimiser.
     """
     batch = split(objective.rays, parts)
-    model = objective.model.kernel_model()
+    model = kernel_model(objective)
     if model is not None:
         adam = KernelAdam(objective.model, optimizer, objective.weights)
         return kernel_update(objective, model, adam, batch)
 
     def terms(step: int, part: Part) -> Terms:
-        return objective.terms(objective.draw(step, part))
+        found = objective.terms(objective.draw(step, part))
+        if unknown := found.keys() - objective.weights.keys():
+            raise ValueError(f"terms without an entry in the objective's weights: {unknown}")
+        return found
 
     return autograd_update(terms, optimizer, batch)
+
+
+def kernel_model(objective: Objective[Any]) -> KernelModel | None:
+    """The objective's model as the kernels take it; None where they lack it, or one of its terms.
+
+    Raises:
+        UserError: as of `Model.kernel_model`.
+    """
+    known = {*objective.kernel_terms, *TV_TERMS}
+    if any(weight and name not in known for name, weight in objective.weights.items()):
+        return None
+    return objective.model.kernel_model()
 
 
 def autograd_update(
@@ -100,8 +118,9 @@ def kernel_update(
     objective: Objective[Any], model: KernelModel, adam: KernelAdam, parts: Sequence[Part]
 ) -> Update:
     """Updates by the whole-ray kernels, each batch in parts; on a GPU from a CUDA graph."""
-    names = list(objective.weights)
-    kept = {learn: _kept(objective.weights, learn) for learn in (True, False)}
+    names = [*objective.kernel_terms, *TV_TERMS]
+    weights = {name: objective.weights[name] for name in names}
+    kept = {learn: _kept(weights, learn) for learn in (True, False)}
 
     def body(inputs: Sequence[Mapping[str, Tensor]], learn: bool) -> Tensor:
         *batches, to_apply = inputs

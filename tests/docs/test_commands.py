@@ -225,6 +225,19 @@ def test_examples_that_pages_name_are_there():
             assert Path(ROOT, name).is_file(), name
 
 
+def test_files_that_pages_name_are_there():
+    """But for those that `docs/extend.md` makes, and what a run writes."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        if page.name == "extend.md":
+            continue
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(
+            r"`((?:dac|tests|bench|rules|workflow_scripts|examples)/[\w/.-]+)`", text
+        ):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
 def test_the_six_files_to_read_are_short_and_the_same_on_both_pages():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")

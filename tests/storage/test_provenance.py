@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dac.storage.provenance import closure, source_digest
+from dac.storage.provenance import PACKAGE, closure, source_digest
 
 
 @pytest.fixture
@@ -112,6 +112,17 @@ def test_training_depends_on_the_kernels_and_their_flags() -> None:
     found = {file.as_posix() for file in closure("dac.training.expert")}
     for name in ("dac/csrc/bind.cpp", "dac/csrc/common/stages.h", "dac/ops/build.py"):
         assert any(file.endswith(name) for file in found)
+
+
+def test_tables_depend_on_their_templates() -> None:
+    found = {file.as_posix() for file in closure("dac.report.tables.main")}
+    assert {file.name for file in PACKAGE.glob("report/assets/*")} == {
+        "table.html",
+        "table_page.html",
+    }
+    for name in ("table.html", "table_page.html"):
+        assert any(file.endswith(f"dac/report/assets/{name}") for file in found)
+    assert not any(file.suffix == ".html" for file in closure("dac.report.figures.losses"))
 
 
 def test_experts_do_not_depend_on_what_follows_them() -> None:

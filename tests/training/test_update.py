@@ -18,8 +18,10 @@ from dac.ops.backend import using
 from dac.ops.rays import KernelModel
 from dac.settings import DistillSettings, Mode, ModelSettings
 from dac.training.checkpoints import make_optimizer
-from dac.training.images import ImageObjective
-from dac.training.update import KernelAdam, make_update
+from dac.training.images import ImageObjective, Pixels
+from dac.training.losses import Terms
+from dac.training.objective import Batch
+from dac.training.update import KernelAdam, kernel_model, make_update
 
 MODELS = {
     "common widths": ModelSettings(
@@ -65,11 +67,9 @@ def kernel_gradients(
     gradients = kernels.new_gradients(model.parameters)
     batch = objective.draw(step)
     values = objective.add_gradients(model, gradients, batch.tensors(), batch.part, batch.learn)
-    *names, plane_tv, proposal_tv = objective.weights
-    assert (plane_tv, proposal_tv) == ("plane_tv", "proposal_tv")
     parts = memory.views(gradients.sum(dim=0), model.parameters)
     by_name = zip(dict(objective.model.named_parameters()), parts, strict=True)
-    return dict(zip(names, values, strict=True)), dict(by_name)
+    return dict(zip(objective.kernel_terms, values, strict=True)), dict(by_name)
 
 
 def assert_same(objective: Objective, step: int) -> None:
@@ -199,6 +199,31 @@ def test_explicit_models_go_through_autograd() -> None:
     model = build_model(settings, toy.scene(size=2).space, 0)
     with using("native"):
         assert model.kernel_model() is None
+
+
+class WithOpacity(ImageObjective):
+    """One more term, which no kernel has."""
+
+    def terms(self, batch: Batch[Pixels]) -> Terms:
+        seen = self.model.render(batch.rays, key=batch.key)
+        return {**super().terms(batch), "opacity": seen.accumulation.mean()}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, None])
+def test_a_term_that_the_kernels_lack_goes_by_autograd(weight: float | None) -> None:
+    """Kernels would leave it out without a word; one that has no weight is a mistake."""
+    scene, model = toy.scene(), lively(MODELS["odd widths"], 0)
+    objective = WithOpacity(model, scene, scene.train, toy.train_settings(rays=16), 0)
+    if weight is not None:
+        objective.weights["opacity"] = weight
+    optimizer = make_optimizer(model, eps=1e-15)
+    with using("native"):
+        assert (kernel_model(objective) is None) == bool(weight)
+        names = make_update(objective, optimizer, 1)(0, 1e-3).names
+        assert ("opacity" in names) == bool(weight)
+    if weight is None:
+        with using("reference"), pytest.raises(ValueError, match="opacity"):
+            make_update(objective, optimizer, 1)(0, 1e-3)
 
 
 def test_parameters_of_another_model_are_refused() -> None:

@@ -73,8 +73,6 @@ struct FieldShape {
   int hidden = 0, geometry = 0, colour_layers = 0, features = 0;
 };
 
-constexpr int kFieldWeights = kMaxColourLayers + 3;
-
 struct FieldWeights {
   const float* density[2] = {};  // (hidden, F), (1 + geometry, hidden)
   const float* colours[kMaxColourLayers + 1] =

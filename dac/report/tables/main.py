@@ -73,7 +73,9 @@ def format_main_table(csv: Path) -> str:
     Raises:
         UserError: the file is missing or is no such table.
     """
-    columns = printed(_columns())[:10]  # what a screen is wide enough for
+    every = printed(_columns())
+    wide_enough = next(i for i, c in enumerate(every) if c.name == TOOK[-1].name) + 1
+    columns = every[:wide_enough]  # for a screen: what it reached, and what it took
     narrow = ("ssim", "ms_ssim")
     columns = [replace(c, more=nothing) if c.name in narrow else c for c in columns]
     return terminal_text(_table(columns, read_main_table(csv)))
