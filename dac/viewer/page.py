@@ -77,10 +77,7 @@ class ViewerContext:
 
 
 class Page:
-    """One client of the server.
-
-    Its first picture is asked for before anything else is sent.
-    """
+    """One client of the server; `build` fills it."""
 
     def __init__(self, context: ViewerContext, client: viser.ClientHandle) -> None:
         self._context, self._client = context, client
@@ -90,6 +87,11 @@ class Page:
         self._right: Model | None = None
         self._wish: Wish | None = None
         self._split, self._show = 0.5, pictures.SHOWS[0]
+        self._path: PathEditor | None = None
+
+    def build(self) -> None:
+        """Send all that the page holds; its first picture is asked for before anything else."""
+        context, client = self._context, self._client
         self.refresh()
         cameras = context.scene.cameras
         aspect = cameras.width / cameras.height
@@ -113,7 +115,8 @@ class Page:
         """The page is gone: stop working for it."""
         self._closed = True
         self._context.renderer.drop(self._client.client_id)
-        self._path.close()
+        if self._path is not None:
+            self._path.close()
 
     def tell(self, title: str, text: str) -> None:
         """A message that goes away by itself."""
@@ -170,6 +173,8 @@ class Page:
             context.renderer.submit(self._client.client_id, "live", task)
 
     def _moved(self) -> None:
+        if self._closed:
+            return
         self.refresh()
         self._frusta.look_from(self._client.camera.position)
 

@@ -140,6 +140,16 @@ class Server:
 
     def _open(self, client: viser.ClientHandle) -> None:
         page = Page(self._context, client)
+        try:
+            page.build()
+        except RuntimeError:
+            # viser sets an event of its loop from this thread, which fails where the loop begins to
+            # wait for it at that very moment: then all is sent anew.
+            page.close()
+            client.scene.reset()
+            client.gui.reset()
+            page = Page(self._context, client)
+            page.build()
         with self._lock:
             self._pages[client.client_id] = page
         if client.client_id not in self._server.get_clients():  # it left while it was made

@@ -35,6 +35,7 @@ from dac.export.keyframes import (
 from dac.fields.model import load_model
 from dac.scenes.scene import Scene
 from dac.viewer import pictures
+from dac.viewer.overlay import Overlay
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("viser")
@@ -325,6 +326,28 @@ def test_a_scene_without_groups(browser: Any, toy_results: Path, tmp_path: Path)
 def test_nothing_was_asked_of_another_host_and_nothing_went_wrong(visit: Visit) -> None:
     assert visit.hosts - {""} == {f"127.0.0.1:{visit.server.port}"}
     assert visit.errors == []
+
+
+def test_a_page_that_could_not_be_sent_is_sent_anew(
+    browser: Any, toy_results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, drawn = Overlay.draw, []
+
+    def draw(overlay: Overlay, partition: Any) -> None:
+        real(overlay, partition)
+        drawn.append(overlay)
+        if len(drawn) == 1:
+            raise RuntimeError("deque mutated during iteration")
+
+    monkeypatch.setattr(Overlay, "draw", draw)
+    with serving(toy_results) as server:
+        visit = opened(browser, server, toy_results)
+        assert len(drawn) == 2 and len(server._pages) == 1
+        visit.browser.get_by_label("Cameras", exact=True).uncheck()
+        expected = visit.expected("RGB", "baseline-150")
+        until(lambda: visit.differs(expected) < CLOSE)
+        assert visit.browser.get_by_text("Path", exact=True).count() == 1, "the panel stands twice"
+        visit.browser.close()
 
 
 def test_a_closed_tab_costs_nothing(visit: Visit) -> None:
