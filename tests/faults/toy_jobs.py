@@ -144,6 +144,7 @@ class Toys:
             "student": [str(self.folder / "student" / "model.safetensors")],
             "run": [str(self.folder / "student" / "model.safetensors")],
             "init": [],
+            "covisibility": [],
         }
         label = {"model": "toy", "seed": 0, "method": "distilled", "steps": steps}
         label |= {"division": "azimuth", "K": 2, "mode": "corrected"}
