@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dac.page.results import SceneResults
-from dac.report.columns import RUN, SCENE_AND_NAME, Named, difference_columns, with_gains
+from dac.report.columns import RUN, SCENE_AND_NAME, Named, cost, difference_columns, with_gains
 from dac.report.diagnosis import sentences
 from dac.report.methods import known_method
 from dac.report.rows import SEVERAL_MODELS, Row
@@ -80,9 +80,6 @@ def _score_columns(every: Sequence[Named]) -> list[Column[Named]]:
 
 
 def _cost_columns(rows: Sequence[Row]) -> list[Column[Named]]:
-    def cost(name: str, heading: str, text: Callable[[float], str] = number) -> Column[Named]:
-        return Column(name, lambda each: each.row.cost[name], heading, lambda v: text(v[name]))
-
     def bar(name: str, heading: str) -> Column[Named]:
         most = max([1e-9, *(row.cost[name] for row in rows)])
         return replace(cost(name, heading), bar=lambda v: round(100 * v[name] / most, 2))

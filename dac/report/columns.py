@@ -65,8 +65,9 @@ def _deviation(metric: str) -> Column[Any]:
     return Column(f"{metric}_std", lambda each: each.row.spread(metric))
 
 
-def _cost(name: str) -> Column[Any]:
-    return Column(name, lambda each: each.row.cost[name])
+def cost(name: str, heading: str = "", text: Callable[[float], str] = number) -> Column[Any]:
+    """What a row took of something; printed, if it has a heading."""
+    return Column(name, lambda each: each.row.cost[name], heading, lambda v: text(v[name]))
 
 
 LABEL = ("model", "method", "division", "K", "mode", "distill_steps", "steps")
@@ -77,7 +78,7 @@ RUN: list[Column[Any]] = [
     Column("seeds", lambda each: len(each.row.runs)),
     *map(_score, METRICS),
     *map(_deviation, METRICS),
-    *map(_cost, ("total_steps", "training_seconds", "longest_path_seconds")),
+    *map(cost, ("total_steps", "training_seconds", "longest_path_seconds")),
 ]
 # What such a row is called, where it has a `name` too.
 SCENE_AND_NAME: list[Column[Any]] = [

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dac.catalogue import CONTROLS
+
 AVERAGE = "average"
 BASELINE_1X, BASELINE_2X, DAC = "baseline-1x", "baseline-2x", "dac"
 
@@ -77,7 +79,7 @@ def main_scores(scene: str, method: str, division: str | None = None) -> Scores 
 
     Scenes are told by their names, in any case. The paper has no control divisions.
     """
-    if division in ("random", "single"):
+    if division in CONTROLS:
         return None
     return MAIN.get(scene.lower(), {}).get(method)
 

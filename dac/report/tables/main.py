@@ -10,7 +10,7 @@ contest. What the rows cost stands beside what they reach.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from dac.report.columns import (
     TOOK,
     TOOK_NOTE,
     Named,
+    cost,
     difference_columns,
     with_gains,
 )
@@ -115,15 +116,11 @@ def _columns(paper: bool = False) -> list[Column[Named]]:
         Column("test_views", lambda each: max(len(run.images) for run in each.row.runs)),
         Column("test_views_available", lambda each: max(run.test_views for run in each.row.runs)),
         Column("mean_image_psnr", _mean_image_psnr),
-        _cost("parameters", "Params", lambda value: f"{_millions(value)} M"),
-        _cost("memory_bytes", "Memory", lambda value: f"{value / 1e9:.1f} GB"),
-        _cost("rays_per_second", "Mrays/s", _millions),
+        cost("parameters", "Params", lambda value: f"{_millions(value)} M"),
+        cost("memory_bytes", "Memory", lambda value: f"{value / 1e9:.1f} GB"),
+        cost("rays_per_second", "Mrays/s", _millions),
         *(map(_paper_column, METRICS) if paper else []),
     ]
-
-
-def _cost(name: str, heading: str, text: Callable[[float], str]) -> Column[Named]:
-    return Column(name, lambda each: each.row.cost[name], heading, lambda v: text(v[name]))
 
 
 def _millions(value: float) -> str:
