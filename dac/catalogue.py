@@ -13,8 +13,8 @@ from pathlib import Path
 
 from dac.errors import UserError
 from dac.runs import KINDS, Run
+from dac.settings import CONTROLS
 
-CONTROLS = ("single", "random")  # divisions that mean nothing
 FILES = ("model.safetensors", "model.json")
 # Folders of a results folder that are no scene's, and so no scene's name.
 RESERVED = ("benchmarks", "figures", "logs", "settings", "state", "tables")

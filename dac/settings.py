@@ -38,6 +38,7 @@ Division = Literal[
     "azimuth", "azimuth-quantile", "azimuth-overlap", "louvain", "spectral", "random", "single"
 ]
 GRAPH_DIVISIONS: tuple[Division, ...] = ("louvain", "spectral")  # they read the covisibility
+CONTROLS: tuple[Division, ...] = ("single", "random")  # divisions that mean nothing
 Mode = Literal["paper", "corrected"]
 Study = Literal["main", "controls", "partitions", "overlap", "schedule", "division", "convergence"]
 

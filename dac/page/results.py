@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dac.catalogue import CONTROLS
 from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation, Label
@@ -21,6 +20,7 @@ from dac.report.methods import known_method
 from dac.report.rows import Row, SceneRows, load_scenes
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
+from dac.settings import CONTROLS
 
 
 class Setup(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dac.catalogue import CONTROLS
+from dac.settings import CONTROLS
 
 AVERAGE = "average"
 BASELINE_1X, BASELINE_2X, DAC = "baseline-1x", "baseline-2x", "dac"
