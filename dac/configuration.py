@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, model_validator
 
 from dac.errors import UserError
 from dac.settings import (
+    Conquer,
     Count,
     DistillSettings,
     DivideSettings,
@@ -33,6 +34,7 @@ from dac.settings import (
     Section,
     Seed,
     SfmSettings,
+    SpecialistSettings,
     Study,
     TrainSettings,
     VideoSettings,
@@ -61,6 +63,17 @@ class StudySettings(Section):
         min_length=1,
         description="`division`: each with the scene's K, `single` with one group",
     )
+    paths: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = Field(
+        (1, 2),
+        min_length=1,
+        description="`equal_path`: the longest chain of trainings, in units of an expert's steps",
+    )
+    path_groups: tuple[GroupCount, ...] = Field(
+        (2, 4, 8), min_length=1, description="`equal_path`: numbers of specialists, at path 1"
+    )
+    trunks: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        (0, 0.25, 0.5), min_length=1, description="`equal_path`: shares of the trunk, at path 1"
+    )
     convergence: tuple[Count, ...] = Field(
         (30_000, 40_000, 50_000, 60_000),
         min_length=1,
@@ -70,7 +83,10 @@ class StudySettings(Section):
 
     @model_validator(mode="after")
     def _each_once(self) -> StudySettings:
-        for key in ("partitions", "schedule", "divisions", "convergence"):
+        for key in (
+            *("partitions", "schedule", "divisions", "paths", "path_groups", "trunks"),
+            "convergence",
+        ):
             values = getattr(self, key)
             if len(set(values)) < len(values):
                 raise ValueError(f"{key} lists a value twice")
@@ -97,6 +113,7 @@ SECTIONS: dict[str, type[Section]] = {
     "points": PointsSettings,
     "scene": SceneSettings,
     "divide": DivideSettings,
+    "specialists": SpecialistSettings,
     "model": ModelSettings,
     "train": TrainSettings,
     "distill": DistillSettings,
@@ -111,7 +128,11 @@ class Settings(Section):
 
     results: PathText = Field("results", description="folder that everything is written to")
     seeds: tuple[Seed, ...] = Field((0,), description="every run is repeated with each")
-    modes: tuple[Mode, ...] = Field(("corrected",), description="conquer modes, side by side")
+    modes: tuple[Conquer, ...] = Field(
+        ("corrected",),
+        description="how one model is made of the experts, side by side: distilled as the paper "
+        "does (`paper`) or corrected (`corrected`), `merged`, or `routed`, where all of them stay",
+    )
     studies: tuple[Study, ...] = Field(
         ("main",), description="tables and figures that are made, with the runs that they need"
     )
@@ -123,12 +144,18 @@ class Settings(Section):
     points: PointsSettings = PointsSettings()
     scene: SceneSettings = SceneSettings()
     divide: DivideSettings = DivideSettings()
+    specialists: SpecialistSettings = SpecialistSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
     distill: DistillSettings = DistillSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     report: ReportSettings = ReportSettings()
+
+    @property
+    def distilled(self) -> tuple[Conquer, ...]:
+        """The modes that distil, as the paper does."""
+        return tuple(mode for mode in self.modes if mode in get_args(Mode))
 
 
 class ResolvedScene(Section):
@@ -145,12 +172,21 @@ class ResolvedScene(Section):
     points: PointsSettings
     scene: SceneSettings
     divide: DivideSettings
+    specialists: SpecialistSettings
     model: ModelSettings
     train: TrainSettings
     distill: DistillSettings
     finetune: FinetuneSettings
     evaluate: EvaluateSettings
     report: ReportSettings
+
+    def trunk_steps(self, horizon: int, share: float | None = None) -> int:
+        """Steps of the trunk of specialists that end after `horizon` steps.
+
+        Args:
+            share: of the horizon; default the scene's.
+        """
+        return round((self.specialists.trunk if share is None else share) * horizon)
 
     @model_validator(mode="after")
     def _enough_candidates(self) -> ResolvedScene:

@@ -3,6 +3,9 @@
 Below a results folder every run lies at `{scene}/{model}/seed{seed}/`, then as its kind says
 (`KINDS`), e.g. `lego/kplanes/seed0/azimuth-4/corrected/distill-600-finetune-600`. The workflow's
 patterns are made of the same forms, so a new kind of run is one more entry there.
+
+Notation: a trunk of T of H steps is the first T steps of a training whose schedule spans H. All
+views are in it; each specialist goes on from it to step H on the views of its group.
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from dac.settings import Division, Mode
 
-Kind = Literal["baseline", "restart", "experts", "expert", "distilled", "dac"]
+Kind = Literal[
+    "baseline", "restart", "big_batch", "wide", "trunk", "experts", "expert", "specialist",
+    "distilled", "dac", "merged", "routed",
+]  # fmt: skip
 
 
 class Form(NamedTuple):
@@ -24,7 +30,10 @@ class Form(NamedTuple):
         title: what people call it.
         evaluation: the folder of its scores, below its own.
         whole: whether it is one model of the whole scene.
-        goes_on_from: the kind that it begins as; the steps of that one are its `earlier` ones.
+        goes_on_from: the kind that it begins as: a trunk, or one whose steps are its `earlier`
+            ones.
+        experts: the kind of the experts that it is, or learnt from.
+        trained: whether it is a training itself, and not only what trainings make together.
     """
 
     name: str
@@ -32,7 +41,11 @@ class Form(NamedTuple):
     evaluation: str = "evaluation"
     whole: bool = True
     goes_on_from: Kind | None = None
+    experts: Kind | None = None
+    trained: bool = True
 
+
+_TRUNK = "trunk-{trunk}-of-{horizon}"
 
 # In the order in which people are shown them. `experts` are all of one division, side by side.
 KINDS: dict[Kind, Form] = {
@@ -42,23 +55,49 @@ KINDS: dict[Kind, Form] = {
         "baseline, restarted, {steps:,} steps",
         goes_on_from="baseline",
     ),
+    "big_batch": Form("baseline-{steps}-rays-{K}x", "baseline, {K} x the rays, {steps:,} steps"),
+    "wide": Form("baseline-{steps}-wide-{K}x", "baseline, {K} x the parameters, {steps:,} steps"),
+    "trunk": Form(_TRUNK, "trunk, {trunk:,} of {horizon:,} steps"),
     "experts": Form(
         "{division}-{K}",
         "{K} experts, each on its own views ({division})",
         evaluation="experts-evaluation",
         whole=False,
+        experts="expert",
+        trained=False,
     ),
     "expert": Form(
         "{division}-{K}/expert{group}", "expert {group} ({division}, K = {K})", whole=False
     ),
+    "specialist": Form(
+        f"{{division}}-{{K}}/{_TRUNK}/expert{{group}}",
+        "expert {group} ({division}, K = {K}), {horizon:,} steps, {trunk:,} of them shared",
+        whole=False,
+        goes_on_from="trunk",
+    ),
     "distilled": Form(
         "{division}-{K}/{mode}/distill-{steps}",
         "distilled ({division}, K = {K}, {mode}, {steps:,} steps)",
+        experts="expert",
     ),
     "dac": Form(
         "{division}-{K}/{mode}/distill-{earlier}-finetune-{steps}",
         "DaC ({division}, K = {K}, {mode}, {steps:,} steps)",
         goes_on_from="distilled",
+        experts="expert",
+    ),
+    "merged": Form(
+        f"{{division}}-{{K}}/{_TRUNK}/merged-finetune-{{steps}}",
+        "DaC, merged ({division}, K = {K}, {horizon:,} + {steps:,} steps)",
+        goes_on_from="trunk",
+        experts="specialist",
+    ),
+    "routed": Form(
+        f"{{division}}-{{K}}/{_TRUNK}/routed",
+        "DaC, routed ({division}, K = {K}, {horizon:,} steps, {trunk:,} of them shared)",
+        goes_on_from="trunk",
+        experts="specialist",
+        trained=False,
     ),
 }
 
@@ -75,8 +114,10 @@ VALUES = {
     "mode": "|".join(get_args(Mode)),
     "earlier": _FROM_1,
     "steps": _FROM_1,
+    "trunk": _FROM_0,
+    "horizon": _FROM_1,
 }
-_NUMBERS = ("seed", "K", "group", "earlier", "steps")
+_NUMBERS = ("seed", "K", "group", "earlier", "steps", "trunk", "horizon")
 
 
 def pattern(kind: Kind) -> str:
@@ -100,9 +141,12 @@ class Run:
         kind: what it is; a `distilled` model was not fine-tuned yet, a `dac` one was.
         steps: of its last phase; None for experts, whose path doesn't say it.
         earlier: steps of the phase that it goes on from; None if there is none.
-        division, K: of the experts that it is, or learnt from; None for a baseline.
+        division: of the experts that it is, or learnt from; None for a baseline.
+        K: how many experts; for a control, as many times a baseline's rays or parameters.
         mode: of the conquer phase; else None.
         group: of one expert, from 0; else None.
+        trunk: steps that specialists share, 0 if none; None where there are no specialists.
+        horizon: steps of a specialist from the trunk's first to its own last.
     """
 
     scene: str
@@ -115,6 +159,8 @@ class Run:
     K: int | None = None
     mode: str | None = None
     group: int | None = None
+    trunk: int | None = None
+    horizon: int | None = None
 
     @staticmethod
     def parse(path: str) -> Run | None:
@@ -150,43 +196,69 @@ class Run:
     def builds_on(self) -> tuple[Run, ...]:
         """The run that this one goes on from, one after the other; none for most."""
         kind = KINDS[self.kind].goes_on_from
-        if kind is None:
+        if kind is None or self.trunk == 0:
             return ()
         one = Run(self.scene, self.model, self.seed, kind, self.earlier)
+        if kind == "trunk":
+            return (replace(one, trunk=self.trunk, horizon=self.horizon),)
         return (replace(one, division=self.division, K=self.K, mode=self.mode),)
 
     def experts(self, train_steps: int) -> tuple[Run, ...]:
         """The experts that it is, or learnt from, trained side by side.
 
         Args:
-            train_steps: of an expert; the one of a single group is the baseline of as many.
+            train_steps: of an expert of the paper's; the one of a single group is the baseline of
+                as many.
         """
-        if self.K is None or self.kind == "expert":
+        kind = KINDS[self.kind].experts
+        if kind is None or self.K is None:
             return ()
-        one = Run(self.scene, self.model, self.seed, "baseline", train_steps)
+        one = Run(self.scene, self.model, self.seed, "baseline", self.horizon or train_steps)
         if self.division == "single":
             return (one,)
-        one = replace(one, kind="expert", steps=None, division=self.division, K=self.K)
+        one = replace(one, kind=kind, steps=None, division=self.division, K=self.K)
+        if kind == "specialist":
+            one = replace(one, trunk=self.trunk, horizon=self.horizon)
         return tuple(replace(one, group=group) for group in range(self.K))
 
     def trainings(self, train_steps: int) -> tuple[Run, ...]:
         """All that is trained for it, itself last."""
-        itself = () if self.kind == "experts" else (self,)
+        itself = (self,) if KINDS[self.kind].trained else ()
         return (*self.experts(train_steps), *self.builds_on, *itself)
+
+    def own_steps(self, train_steps: int) -> int:
+        """Steps of its own training, without those that it goes on from.
+
+        Args:
+            train_steps: as of `experts`.
+        """
+        if not KINDS[self.kind].trained:
+            return 0
+        if self.kind == "trunk":
+            return self.trunk or 0
+        if self.kind == "specialist":
+            return (self.horizon or 0) - (self.trunk or 0)
+        return self.steps or train_steps
 
     def total_steps(self, train_steps: int) -> int:
         """Steps of all that is trained for it."""
-        return sum(run.steps or train_steps for run in self.trainings(train_steps))
+        return sum(run.own_steps(train_steps) for run in self.trainings(train_steps))
+
+    def path_steps(self, train_steps: int) -> int:
+        """Steps of the longest chain of trainings that end in it, with the experts side by side."""
+        chain = sum(run.own_steps(train_steps) for run in (*self.builds_on, self))
+        return chain + max((e.own_steps(train_steps) for e in self.experts(train_steps)), default=0)
 
     def label(self, train_steps: int) -> dict[str, Any]:
         """How the record of its evaluation calls it (`dac.evaluation.records.Label`)."""
-        steps = self.steps or train_steps
+        steps = self.steps or (self.trunk if self.kind == "trunk" else self.horizon) or train_steps
         method = f"baseline-{steps / train_steps:g}x" if self.kind == "baseline" else self.kind
         label = {"model": self.model, "seed": self.seed, "method": method, "steps": steps}
         if self.kind == "dac":
             label["distill_steps"] = self.earlier
-        experts = {"division": self.division, "K": self.K, "mode": self.mode}
-        return label | {key: value for key, value in experts.items() if value is not None}
+        names = ("division", "K", "mode", "trunk", "horizon")
+        more = {name: getattr(self, name) for name in names}
+        return label | {key: value for key, value in more.items() if value is not None}
 
 
 def _path_of(kind: Kind) -> re.Pattern[str]:

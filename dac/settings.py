@@ -39,8 +39,11 @@ Division = Literal[
 ]
 GRAPH_DIVISIONS: tuple[Division, ...] = ("louvain", "spectral")  # they read the covisibility
 CONTROLS: tuple[Division, ...] = ("single", "random")  # divisions that mean nothing
-Mode = Literal["paper", "corrected"]
-Study = Literal["main", "controls", "partitions", "overlap", "schedule", "division", "convergence"]
+Mode = Literal["paper", "corrected"]  # of distillation
+Conquer = Literal["paper", "corrected", "merged", "routed"]
+Study = Literal[
+    "main", "equal_path", "controls", "partitions", "overlap", "schedule", "division", "convergence"
+]
 
 
 class Section(BaseModel):
@@ -191,10 +194,27 @@ class DivideSettings(Section):
     overlap_degrees: Annotated[float, Field(gt=0, le=360)] = Field(
         120.0, description="width of a sector for azimuth-overlap"
     )
+    margin: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2,
+        description="views beyond a group's border that its specialist sees as well: this share of "
+        "a sector's width on either side, or twice this share of the group's number of views",
+    )
     louvain_resolution: Positive = Field(
         1.0, description="above 1: more, smaller communities before they are brought to K"
     )
     seed: Seed = Field(0, description="of Louvain, spectral clustering and the random division")
+
+
+class SpecialistSettings(Section):
+    """Experts that stay: they grow from a shared trunk, and one picture is made of them."""
+
+    trunk: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.25, description="share of an expert's steps that all make together, on all views"
+    )
+    blend: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2, description="width of the stretch on either side of a border where two experts blend"
+    )
+    bits: Literal[8, 32] = Field(8, description="a number of a plane, in the routed model's file")
 
 
 class ModelSettings(Section):

@@ -1,4 +1,5 @@
-# Conquer: distil the experts into one model (Eq. 5 to 8), then fine-tune it on the images.
+# Conquer: one model of the experts. The paper's are distilled (Eq. 5 to 8) and fine-tuned on the images;
+# specialists are merged and fine-tuned, or stay, routed.
 rule distill:
     input:
         settings=frozen("distill"),
@@ -48,3 +49,52 @@ rule finetune:
         "Fine-tuning the distilled model of {wildcards.scene} ({wildcards.mode})"
     script:
         "../workflow_scripts/finetune.py"
+
+
+rule merge:
+    input:
+        settings=frozen("merge"),
+        scene=SCENE_FILES,
+        experts=of_runs(MERGED, inputs.experts, MODEL_FILES),
+    output:
+        files_in(MERGED, RUN_FILES),
+    log:
+        log_of(MERGED),
+    benchmark:
+        benchmark_of(MERGED)
+    priority: 2
+    conda:
+        "../envs/core.yaml"
+    threads: TRAINING_THREADS
+    resources:
+        **asked(8000, 240),
+    params:
+        state=state_of(MERGED),
+    message:
+        "Merging {wildcards.K} specialists of {wildcards.scene}, and fine-tuning"
+    script:
+        "../workflow_scripts/merge.py"
+
+
+rule route:
+    input:
+        settings=frozen("route"),
+        scene=SCENE_FILES,
+        partition=f"{GROUPS}/partition.json",
+        experts=of_runs(ROUTED, inputs.experts, MODEL_FILES),
+    output:
+        files_in(ROUTED, MODEL_FILES),
+    log:
+        log_of(ROUTED),
+    benchmark:
+        benchmark_of(ROUTED)
+    priority: 2
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    resources:
+        **asked(8000, 30),
+    message:
+        "Routing {wildcards.K} specialists of {wildcards.scene} as one model"
+    script:
+        "../workflow_scripts/route.py"

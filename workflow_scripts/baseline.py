@@ -1,4 +1,4 @@
-"""Train one model on all views."""
+"""Train one model on all views: a baseline, the trunk of the specialists, or a control."""
 
 from _job import Job, run
 
@@ -7,15 +7,18 @@ def main(job: Job) -> None:
     from pathlib import Path
 
     from dac.settings import ModelSettings, TrainSettings
-    from dac.training.baseline import train_baseline
+    from dac.training.baseline import train_baseline, wider
 
-    steps = int(job.wildcards.steps)
+    run = job.params.run
+    model = job.section("model", ModelSettings)
+    train = job.section("train", TrainSettings, steps=run["steps"])
     earlier = job.folders("init")
     train_baseline(
         job.folder("scene"),
-        job.section("model", ModelSettings),
-        job.section("train", TrainSettings, steps=steps),
-        steps=steps,
+        wider(model, run["parameters"]),
+        train.model_copy(update={"rays": run["rays"] * train.rays}),
+        steps=run["steps"],
+        horizon=run["horizon"],
         seed=int(job.wildcards.seed),
         out=job.out,
         state=Path(job.params.state),

@@ -18,7 +18,8 @@ from scipy.spatial.transform import Rotation
 
 from dac import ops
 from dac.divide.partition import Partition
-from dac.divide.routing import UNOWNED, owners_of_views, pose_distances
+from dac.divide.poses import pose_distances
+from dac.divide.routing import UNOWNED, owners_of_views
 from dac.scenes.scene import Scene
 from dac.training.keys import Stream, mix
 from dac.training.pixel_rays import Floats, Indices, pixel_rays
@@ -86,7 +87,8 @@ def _neighbours(scene: Scene, view: int, group: list[int]) -> list[int]:
     others = [other for other in group if other != view]
     if not others:
         return [view] * _NEIGHBOURS
-    order = np.argsort(pose_distances(scene, [view], others)[0], kind="stable")
+    poses = scene.cameras.world_from_camera.cpu().numpy()
+    order = np.argsort(pose_distances(poses[[view]], poses[others])[0], kind="stable")
     nearest = [others[int(i)] for i in order[:_NEIGHBOURS]]
     return [nearest[i % len(nearest)] for i in range(_NEIGHBOURS)]
 

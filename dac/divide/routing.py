@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.divide.azimuth import azimuths, sectors
 from dac.divide.covisibility import incidence
 from dac.divide.partition import Partition
+from dac.divide.router import Router
 from dac.scenes.scene import Scene
 
 if TYPE_CHECKING:
     from dac.scenes.points import Points
 
-Floats = NDArray[np.float64]
 Owners = NDArray[np.int64]
 
 UNOWNED = -1
@@ -60,7 +59,7 @@ def owners_of_points(scene: Scene, points: Points, owner: Owners, K: int) -> Own
 def owner_of_camera(scene: Scene, partition: Partition, view: int) -> int:
     """The expert for any view of the scene, a test view for instance.
 
-    Training views have their owner. Otherwise, by the division:
+    Training views have their owner; others the expert that a `Router` without blending gives them:
 
     - azimuth, azimuth-overlap: the sector whose centre is nearest in azimuth, which is the sector
       of Eq. 1 that the camera lies in;
@@ -70,32 +69,5 @@ def owner_of_camera(scene: Scene, partition: Partition, view: int) -> int:
     name = scene.names[view]
     if name in partition.owner:
         return partition.owner[name]
-    centres = scene.cameras.centres.cpu().numpy()
-    if partition.division in ("azimuth", "azimuth-overlap"):
-        return int(sectors(azimuths(centres[[view]]), partition.count)[0])
-    known = scene.indices(list(partition.owner))
-    if partition.division == "azimuth-quantile":
-        turn = azimuths(centres[known]) - azimuths(centres[[view]])
-        distance = np.abs((turn + np.pi) % (2 * np.pi) - np.pi)
-    else:
-        distance = pose_distances(scene, [view], known)[0]
-    return partition.owner[scene.names[known[int(np.argmin(distance))]]]
-
-
-def pose_distances(scene: Scene, views: list[int], others: list[int]) -> Floats:
-    """How differently two views see the scene: |c - c'| / r + |f - f'|.
-
-    c are the camera centres, f the unit viewing directions and r the mean distance of `others`
-    from their mean, so that opposite viewing directions weigh as much as a move across the scene.
-
-    Returns:
-        (views, others).
-    """
-    poses = scene.cameras.world_from_camera.cpu().numpy()
-    centres, forward = poses[:, :, 3], poses[:, :, 2]
-    spread = centres[others] - centres[others].mean(axis=0)
-    radius = max(float(np.linalg.norm(spread, axis=1).mean()), 1e-12)
-    moved = np.linalg.norm(centres[views][:, None] - centres[others][None], axis=-1)
-    turned = np.linalg.norm(forward[views][:, None] - forward[others][None], axis=-1)
-    distances: Floats = moved / radius + turned
-    return distances
+    pose = scene.cameras.world_from_camera[view].cpu().numpy()
+    return Router.of(scene, partition).owner_of(pose)

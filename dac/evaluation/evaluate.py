@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dac.conquer.routed import RoutedModel, load
 from dac.divide.partition import Partition
-from dac.divide.routing import owner_of_camera
+from dac.divide.router import Router
 from dac.errors import UserError
 from dac.evaluation import pictures
 from dac.evaluation.metrics import psnr
@@ -102,7 +103,7 @@ def evaluate_model(
     earlier: Sequence[Path] = (),
     side_by_side: Sequence[Path] = (),
 ) -> Evaluation:
-    """Score one model on the scene's test views.
+    """Score one model on the scene's test views; of a routed one, each expert as well.
 
     Args:
         scene_dir: the scene's folder.
@@ -120,9 +121,8 @@ def evaluate_model(
         SystemExit: SIGTERM or SIGUSR1 came; the views that are done are kept.
     """
     named, scene = Label.parse(label), Scene.load(scene_dir)
-    model = load_model(run, str(default_device()))
-    owner = dict.fromkeys(scene.test, 0)
-    scorer = Scorer(scene, [model], owner, None, settings.chunk_rays)
+    model = load(run, default_device())
+    scorer = Scorer(scene, model, settings.expert_stride, settings.chunk_rays)
     task = _Task(
         scene_dir, [run], settings, named, out, state, earlier=earlier, side_by_side=side_by_side
     )
@@ -139,7 +139,7 @@ def evaluate_experts(
     *,
     state: Path,
 ) -> Evaluation:
-    """Score the experts as an ensemble: each test view is rendered by the expert that owns it.
+    """Score the paper's experts together: each test view is rendered by the one that owns it.
 
     Every expert's PSNR on every scored view is recorded too, on every `expert_stride`-th pixel both
     ways, so that the oracle (the best expert of each view) and each expert outside its own sector
@@ -159,9 +159,9 @@ def evaluate_experts(
         raise UserError(
             partition, f"has {groups.count} groups, but {len(experts)} experts are given"
         )
-    models = [load_model(expert, str(default_device())) for expert in experts]
-    owner = {view: owner_of_camera(scene, groups, view) for view in scene.test}
-    scorer = Scorer(scene, models, owner, settings.expert_stride, settings.chunk_rays)
+    models = [load_model(expert, default_device()) for expert in experts]
+    model = RoutedModel(models, Router.of(scene, groups))
+    scorer = Scorer(scene, model, settings.expert_stride, settings.chunk_rays)
     task = _Task(scene_dir, experts, settings, named, out, state, partition=partition)
     return _evaluate(task, scorer, _training_cost([], experts))
 
@@ -230,16 +230,18 @@ def _record(
             rendering_seconds=seconds,
             rays_per_second=rate,
             memory_bytes=training.memory,
+            longest_path_steps=training.path_steps,
         ),
-        parameters=sum(p.numel() for model in scorer.models for p in model.parameters()),
+        parameters=sum(p.numel() for p in scorer.model.parameters()),
         device=device,
         versions=versions(),
         git_commit=git_commit(),
         inputs=inputs,
         settings={
             "evaluate": task.settings.model_dump(mode="json"),
-            "model": scorer.models[0].settings.model_dump(mode="json"),
+            "model": scorer.model.settings.model_dump(mode="json"),
         },
+        model_bytes=sum((run / "model.safetensors").stat().st_size for run in task.runs),
     )
 
 
@@ -282,6 +284,7 @@ class _Training(NamedTuple):
     steps: int
     seconds: float
     longest_path: float
+    path_steps: int
     memory: int
 
 
@@ -295,6 +298,8 @@ def _training_cost(one_after_another: Sequence[Path], side_by_side: Sequence[Pat
         steps=sum(run.steps for run in runs),
         seconds=sum(run.seconds for run in runs),
         longest_path=longest + max((run.seconds for run in parallel), default=0.0),
+        path_steps=sum(run.steps for run in chain)
+        + max((run.steps for run in parallel), default=0),
         memory=max(run.memory for run in runs),
     )
 
@@ -303,7 +308,8 @@ def _training_of(run: Path) -> _Training:
     data = read_json(run / "model.json")
     try:
         seconds = float(data["seconds"])
-        return _Training(int(data["steps"]), seconds, seconds, int(data["memory_bytes"]))
+        steps, memory = int(data["steps"]), int(data["memory_bytes"])
+        return _Training(steps, seconds, seconds, steps, memory)
     except (KeyError, TypeError, ValueError) as error:
         again = "delete the folder and run its rule again"
         raise UserError(run / "model.json", f"lacks its cost ({error!r})", again) from None

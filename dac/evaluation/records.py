@@ -31,14 +31,17 @@ class Label:
 
     Attributes:
         method: `baseline-1x`, `baseline-2x` (or as many times an expert's steps as it trained),
-            `restart` (the baseline, its learning rate started again), `experts` (routed),
-            `distilled` or `dac`.
+            `restart` (the baseline, its learning rate started again), `big_batch` and `wide` (K
+            times its rays or its parameters), `trunk`, `experts` (the paper's, each on its own
+            views), `distilled`, `dac`, `merged` or `routed`.
         model: the model variant's name.
         seed: of the run.
-        steps: of the run itself (of one expert, for `experts`).
+        steps: of the run itself (of one expert, for `experts` and `routed`).
         division, K: how the views were divided, where they were.
         mode: of the conquer phase, where there was one.
         distill_steps: of the distillation that `dac` was fine-tuned from.
+        trunk: steps that all specialists share, where there are specialists.
+        horizon: steps of a specialist, the trunk's included.
     """
 
     method: str
@@ -49,6 +52,8 @@ class Label:
     K: int | None = None
     mode: str | None = None
     distill_steps: int | None = None
+    trunk: int | None = None
+    horizon: int | None = None
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Label:
@@ -98,7 +103,8 @@ class Cost:
     Attributes:
         training_steps, training_seconds: of this run and of all runs that it builds on: for DaC,
             the experts (one after the other), distillation and fine-tuning.
-        longest_path_seconds: the same with the experts side by side.
+        longest_path_seconds, longest_path_steps: the same with the experts side by side; older
+            records lack the steps.
         rendering_seconds, rays_per_second: of the scored views.
         memory_bytes: the most that one of these runs held: on a GPU what torch had allocated there,
             else the process's resident memory.
@@ -110,6 +116,7 @@ class Cost:
     rendering_seconds: float
     rays_per_second: float
     memory_bytes: int
+    longest_path_steps: int | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -131,6 +138,7 @@ class Evaluation:
         git_commit: of the checkout that ran, `-dirty` if it was changed; None outside one.
         inputs: file -> SHA-256.
         settings: of the evaluation and of the model.
+        model_bytes: of the file of weights (of all experts' together); older records lack it.
     """
 
     scene: str
@@ -147,6 +155,7 @@ class Evaluation:
     git_commit: str | None
     inputs: dict[str, str]
     settings: dict[str, Any]
+    model_bytes: int | None = None
 
     def save(self, folder: Path) -> None:
         """Write `folder`/evaluation.json."""

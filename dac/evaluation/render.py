@@ -1,9 +1,8 @@
 """Rendering whole views over a background, in bounded memory.
 
 Rays are made, rendered and let go in chunks; sampling is deterministic (no jitter), so the chunk
-size doesn't change the picture. A routed ensemble is rendered by calling `render_view` with the
-expert that owns the view. Who gives a `dac.process.signals.Stop` has the process left between two
-chunks once a signal came.
+size doesn't change the picture. Who gives a `dac.process.signals.Stop` has the process left between
+two chunks once a signal came.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dac.cameras import Cameras
+from dac.conquer.routed import AnyModel, Blend
 from dac.fields.model import Model
 from dac.fields.protocol import over
 from dac.ops.rays import Rendered
@@ -39,7 +39,7 @@ def render_rays(
 
 
 def render_pixels(
-    model: Model,
+    model: AnyModel,
     cameras: Cameras,
     view: int,
     pixels: Tensor,
@@ -55,7 +55,8 @@ def render_pixels(
     Returns:
         As `render_rays`, with R = P.
     """
-    device = next(model.parameters()).device
+    device = model.device
+    seeing = model.at(cameras.world_from_camera[view])
 
     def chunks() -> Iterable[tuple[Tensor, Tensor]]:
         for part in torch.split(pixels.to(device), chunk_rays):
@@ -63,11 +64,11 @@ def render_pixels(
             y = part.div(cameras.width, rounding_mode="floor") + 0.5
             yield cameras.rays(torch.full_like(part, view), x, y)
 
-    return _render(model, chunks(), background, stop)
+    return _render(seeing, chunks(), background, stop)
 
 
 def render_view(
-    model: Model,
+    model: AnyModel,
     cameras: Cameras,
     view: int,
     background: Tensor,
@@ -89,7 +90,7 @@ def render_view(
 
 @torch.no_grad()
 def _render(
-    model: Model,
+    model: Model | Blend,
     chunks: Iterable[tuple[Tensor, Tensor]],
     background: Tensor,
     stop: Stop | None,

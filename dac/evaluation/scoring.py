@@ -1,19 +1,18 @@
-"""Rendering one test view by the model that owns it, and comparing it with the truth."""
+"""Rendering one test view, and comparing it with the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from dac.conquer.routed import AnyModel, RoutedModel
 from dac.errors import UserError
 from dac.evaluation.metrics import psnr, score
 from dac.evaluation.records import ImageScore
 from dac.evaluation.render import render_pixels, render_view
 from dac.evaluation.truth import background_colour, truth_image, usable_pixels
-from dac.fields.model import Model
 from dac.ops.rays import Rendered
 from dac.process.signals import Stop
 from dac.scenes.scene import Scene
@@ -44,24 +43,20 @@ class Scorer:
 
     Attributes:
         scene: with test views.
-        models: K experts; a single model is an ensemble of one.
-        owner: test view -> the expert that renders it.
-        stride: every n-th pixel, both ways, where experts are scored on views of others; None where
-            there is one model only.
+        model: of the whole scene; of a routed one, every expert is scored too.
+        stride: every n-th pixel, both ways, where experts are scored.
         chunk_rays: rays rendered at once.
     """
 
     scene: Scene
-    models: Sequence[Model]
-    owner: Mapping[int, int]
-    stride: int | None
+    model: AnyModel
+    stride: int
     chunk_rays: int
 
     def render(self, view: int, stop: Stop) -> Rendered:
-        """A view as the expert that owns it renders it, on the CPU."""
-        model, background = self.models[self.owner[view]], background_colour(self.scene)
-        cameras = self.scene.cameras
-        rendered = render_view(model, cameras, view, background, self.chunk_rays, stop)
+        """A view as the model renders it, on the CPU."""
+        background, cameras = background_colour(self.scene), self.scene.cameras
+        rendered = render_view(self.model, cameras, view, background, self.chunk_rays, stop)
         return Rendered(*(tensor.cpu() for tensor in rendered))
 
     def score(self, view: int, rendered: Rendered, truth: Truth, stop: Stop) -> ImageScore:
@@ -76,25 +71,27 @@ class Scorer:
         except ValueError as error:
             where = f"scene {self.scene.name}: {name}"
             raise UserError(where, f"can't be scored: {error}", "look at the run's curve") from None
-        if self.stride is None:
+        if not isinstance(self.model, RoutedModel):
             return ImageScore(name, scores.psnr, scores.ssim, scores.ms_ssim)
-        experts = self._score_experts(view, rendered, truth, self.stride, stop)
-        owner = self.owner[view]
+        experts = self._score_experts(self.model, view, rendered, truth, stop)
+        pose = self.scene.cameras.world_from_camera[view].cpu().numpy()
+        owner = self.model.router.owner_of(pose)
         return ImageScore(name, scores.psnr, scores.ssim, scores.ms_ssim, owner, tuple(experts))
 
     def _score_experts(
-        self, view: int, rendered: Rendered, truth: Truth, stride: int, stop: Stop
+        self, routed: RoutedModel, view: int, rendered: Rendered, truth: Truth, stop: Stop
     ) -> list[float]:
-        """Every expert's PSNR on the same grid of pixels, the owner's from its whole render."""
-        grid = torch.zeros(truth.image.shape[:2], dtype=torch.bool)
+        """Every expert's PSNR on the same grid of pixels; of one that shows the view, from that."""
+        grid, stride = torch.zeros(truth.image.shape[:2], dtype=torch.bool), self.stride
         grid[stride // 2 :: stride, stride // 2 :: stride] = True
         if truth.usable is not None and bool((grid & truth.usable).any()):
             grid &= truth.usable
         pixels = grid.flatten().nonzero()[:, 0]
         cameras, background = self.scene.cameras, background_colour(self.scene)
+        shown_by = routed.at(cameras.world_from_camera[view])
         results = []
-        for index, model in enumerate(self.models):
-            if index == self.owner[view]:
+        for model in routed.experts:
+            if model is shown_by:
                 rgb = rendered.rgb[grid]
             else:
                 rgb = render_pixels(

@@ -26,6 +26,8 @@ from dac.scenes.scene import Space
 from dac.settings import ModelSettings, validate
 from dac.storage.artifacts import read_json, write_json
 
+_AGAIN = "delete the folder and run its rule again"
+
 
 class Model(nn.Module):
     """K-Planes with two proposal levels. `build_model` makes one from a seed."""
@@ -151,6 +153,10 @@ class Model(nn.Module):
             return None
         return KernelModel(parameters, self.shape)
 
+    def at(self, pose: Tensor) -> Model:
+        """What shows the picture of a camera (3, 4): it does, wherever that is."""
+        return self
+
     @torch.no_grad()
     def picture(self, rays: Rays) -> Rendered:
         """What rays show, without background, gradient or jitter."""
@@ -247,9 +253,28 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> Model:
     Raises:
         UserError: a file is missing, damaged, or the two disagree.
     """
-    data = read_json(folder / "model.json")
     source = folder / "model.safetensors"
-    again = "delete the folder and run its rule again"
+    settings, where = described(read_json(folder / "model.json"), folder / "model.json")
+    model = build_model(settings, where, seed=0)
+    try:
+        model.load_state_dict(load_file(source))
+    except FileNotFoundError:
+        raise UserError(source, "no such file", _AGAIN) from None
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise UserError(source, f"is damaged or of another model ({error})", _AGAIN) from None
+    return model.to(device)
+
+
+def described(data: dict[str, Any], source: Path) -> tuple[ModelSettings, Space]:
+    """The settings and the space of a model, from its record.
+
+    Args:
+        data: what model.json says.
+        source: that file, for the message.
+
+    Raises:
+        UserError: it describes no model.
+    """
     try:
         bounds = data["space"]
         (x0, y0, z0), (x1, y1, z1) = (map(float, corner) for corner in bounds["box"])
@@ -257,14 +282,6 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> Model:
             raise ValueError(f"unknown space {bounds['kind']!r}")
         box = ((x0, y0, z0), (x1, y1, z1))
         where = Space(bounds["kind"], box, float(bounds["near"]), float(bounds["far"]))
-        settings = validate(ModelSettings, data["settings"], str(folder / "model.json"))
+        return validate(ModelSettings, data["settings"], str(source)), where
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(folder / "model.json", f"describes no model ({error!r})", again) from None
-    model = build_model(settings, where, seed=0)
-    try:
-        model.load_state_dict(load_file(source))
-    except FileNotFoundError:
-        raise UserError(source, "no such file", again) from None
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise UserError(source, f"is damaged or of another model ({error})", again) from None
-    return model.to(device)
+        raise UserError(source, f"describes no model ({error!r})", _AGAIN) from None

@@ -10,9 +10,14 @@ METHOD_COLOURS = {
     "baseline-2x": "#2F5D9B",
     "baseline": "#1B3350",  # of any other length
     "restart": "#7A5AA6",
+    "big_batch": "#5FA3C7",
+    "wide": "#9C7B5B",
+    "trunk": "#B7C2CC",
     "experts": "#3C9D87",
     "distilled": "#E5A03A",
     "dac": "#C6402D",
+    "merged": "#D96BA0",
+    "routed": "#1F8A4C",
 }
 METHODS = tuple(METHOD_COLOURS)
 # What each method's gain is over.
@@ -44,6 +49,11 @@ def method_name(method: str, model: str) -> str:
         "oracle": f"Oracle-{name}",  # of each view's best expert, where a table derives it
         "distilled": f"Distilled-{name}",
         "dac": f"DaC-{name}",
+        "big_batch": f"{name} (more rays)",
+        "wide": f"{name} (more parameters)",
+        "trunk": f"{name} (trunk)",
+        "merged": f"DaC-{name} (merged)",
+        "routed": f"DaC-{name} (routed)",
     }
     return printed.get(method, f"{method}-{name}")
 

@@ -1,7 +1,14 @@
-"""The baseline: one model on all training views, at 1x or 2x an expert's steps."""
+"""One model on all training views: the baseline, the trunk that experts grow from, two controls.
+
+A trunk is a baseline's first steps: on the schedule of the whole and with its batches, so that the
+baseline goes on from it and ends as if it had never stopped. The controls are what K workers could
+do in a baseline's wall-clock without dividing: K times the rays a step, which is the ceiling of
+synchronous data parallelism, and K times the parameters.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from dac.errors import UserError
@@ -26,24 +33,28 @@ def train_baseline(
     out: Path,
     state: Path,
     init: Path | None = None,
+    horizon: int | None = None,
 ) -> None:
     """Train one model on all training views.
 
     Args:
         scene: a scene's folder.
         steps: at the end (1x or 2x of an expert's; `train.steps` is not read).
-        init: output of a shorter baseline with the constant schedule, which is continued: weights,
-            optimiser, batches and curve go on where it stopped.
+        init: output of a shorter run with the same schedule (a trunk of the same horizon, or any
+            where the schedule is constant), which is continued: weights, optimiser, batches and
+            curve go on where it stopped.
+        horizon: steps that the schedule spans, more than `steps` for a trunk; default `steps`.
 
     Raises:
         UserError: `init` can't be continued; and as in `train_phase`.
     """
+    horizon = horizon or steps
     views, device = Scene.load(scene), default_device()
     inputs, start = scene_inputs(scene), None
     if init is None:
         student = build_model(model, views.space, seed).to(device)
     else:
-        start = _continued(init, model, train, steps)
+        start = _continued(init, model, train, steps, horizon)
         student = load_model(init, device)
         for name in ("model.safetensors", "optimizer.safetensors", "curve.json"):
             inputs[f"init/{name}"] = init / name
@@ -52,7 +63,7 @@ def train_baseline(
             stage="baseline",
             module=__name__,
             seed=seed,
-            settings={"model": model, "train": train, "steps": steps},
+            settings={"model": model, "train": train, "steps": steps, "horizon": horizon},
             inputs=inputs,
             out=out,
             state=state,
@@ -60,24 +71,34 @@ def train_baseline(
         views,
         ImageObjective(student, views, views.train, train, mix(seed, Stream.GROUP, 0)),
         train,
-        label=f"{views.name} baseline",
+        label=f"{views.name} {'baseline' if steps == horizon else 'trunk'}",
         steps=steps,
         rate=learning_rate(
-            train.learning_rate, warmup=train.warmup_steps, horizon=steps, schedule=train.schedule
+            train.learning_rate, warmup=train.warmup_steps, horizon=horizon, schedule=train.schedule
         ),
         start=start,
         continues=init,
     )
 
 
-def _continued(init: Path, model: ModelSettings, train: TrainSettings, steps: int) -> Progress:
-    """Where the baseline stood that is to be continued."""
+def wider(model: ModelSettings, times: int) -> ModelSettings:
+    """A model of so many times the parameters: its planes' sides grow by the root of that."""
+    side = math.sqrt(times)
+    coarse, fine = (round(side * resolution) for resolution in model.proposal_resolutions)
+    sides = {"resolution": round(side * model.resolution), "proposal_resolutions": (coarse, fine)}
+    return model.model_copy(update=sides)
+
+
+def _continued(
+    init: Path, model: ModelSettings, train: TrainSettings, steps: int, horizon: int
+) -> Progress:
+    """Where the run stood that is to be continued."""
     record = read_json(init / "model.json")
     done = record.get("steps", 0)
-    if train.schedule != "constant":
+    if train.schedule != "constant" and record["stage_settings"].get("horizon") != horizon:
         raise UserError(
             "train.schedule",
-            "only a constant schedule can be continued",
+            "only a constant schedule, or a trunk of the same steps in all, can be continued",
             "train the longer baseline from scratch, or set 'constant'",
         )
     if record.get("settings") != model.model_dump(mode="json"):

@@ -1,4 +1,9 @@
-"""An expert: the same model on the views of one group (Algorithm 1)."""
+"""An expert: the same model on the views of one group (Algorithm 1).
+
+The paper's experts begin anew. Specialists go on from a trunk that saw all views, with its
+optimiser and on its schedule, and also see their group's margin: the views a little beyond its
+border.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,11 @@ from pathlib import Path
 
 from dac.divide.partition import Partition
 from dac.errors import UserError
-from dac.fields.model import build_model, default_device
+from dac.fields.model import build_model, default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, TrainSettings
+from dac.storage.artifacts import read_json
+from dac.training.curve import Progress
 from dac.training.images import ImageObjective
 from dac.training.keys import Stream, mix
 from dac.training.phase import Phase, scene_inputs, train_phase
@@ -26,8 +33,10 @@ def train_expert(
     seed: int,
     out: Path,
     state: Path,
+    trunk: Path | None = None,
+    margin: bool = False,
 ) -> None:
-    """Train one expert on the views of its group (Algorithm 1), for `train.steps` steps.
+    """Train one expert on the views of its group (Algorithm 1), up to `train.steps` steps.
 
     Experts of a seed start from the same initialisation and draw different batches.
 
@@ -35,25 +44,37 @@ def train_expert(
         scene: a scene's folder.
         partition: the file.
         group: the expert's, from 0.
+        trunk: output of `train_baseline` that the expert goes on from; None starts anew.
+        margin: whether it sees the views of its group's margin, too.
 
     Raises:
         UserError: there is no such group; and as in `train_phase`.
     """
     views = Scene.load(scene)
-    groups = Partition.load(partition).groups
+    divided = Partition.load(partition)
+    groups = divided.groups
     if not 0 <= group < len(groups):
         raise UserError(partition, f"has {len(groups)} groups, no group {group}", "check K")
-    expert = build_model(model, views.space, seed).to(default_device())
-    mine = _indices(views, groups[group], partition)
+    done, inputs = 0, {**scene_inputs(scene), "partition.json": partition}
+    if trunk is None:
+        expert = build_model(model, views.space, seed).to(default_device())
+    else:
+        expert = load_model(trunk, default_device())
+        done = _steps_done(trunk, model, train)
+        for name in ("model.safetensors", "optimizer.safetensors"):
+            inputs[f"trunk/{name}"] = trunk / name
+    names = divided.seen_by(group) if margin else groups[group]
+    mine = sorted(_indices(views, names, partition))
     train_phase(
         Phase(
             stage="expert",
             module=__name__,
             seed=seed,
-            settings={"model": model, "train": train, "group": group},
-            inputs={**scene_inputs(scene), "partition.json": partition},
+            settings={"model": model, "train": train, "group": group, "margin": int(margin)},
+            inputs=inputs,
             out=out,
             state=state,
+            earlier_steps=done,
         ),
         views,
         ImageObjective(expert, views, mine, train, mix(seed, Stream.GROUP, group + 1)),
@@ -66,7 +87,22 @@ def train_expert(
             horizon=train.steps,
             schedule=train.schedule,
         ),
+        start=Progress(step=done),
+        continues=trunk,
     )
+
+
+def _steps_done(trunk: Path, model: ModelSettings, train: TrainSettings) -> int:
+    """Steps of the trunk.
+
+    Raises:
+        UserError: it is of another model or schedule.
+    """
+    record = read_json(trunk / "model.json")
+    fits = record.get("settings") == model.model_dump(mode="json")
+    if not fits or record["stage_settings"].get("horizon") != train.steps:
+        raise UserError(trunk, "is a trunk of another model or schedule", "train it again")
+    return int(record["steps"])
 
 
 def _indices(scene: Scene, names: Sequence[str], partition: Path) -> list[int]:

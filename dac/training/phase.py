@@ -51,6 +51,7 @@ class Phase:
         inputs: name -> file.
         out: the folder that is written.
         state: the folder for what a killed run needs.
+        earlier_steps: those of another run that it goes on from, which its record leaves out.
     """
 
     stage: str
@@ -60,6 +61,7 @@ class Phase:
     inputs: Mapping[str, Path]
     out: Path
     state: Path
+    earlier_steps: int = 0
 
 
 def train_phase(
@@ -101,6 +103,7 @@ def train_phase(
     inputs = {name: sha256(file) for name, file in phase.inputs.items()}
     record = {
         "stage": phase.stage,
+        "earlier_steps": phase.earlier_steps,
         "seed": phase.seed,
         "stage_settings": {
             name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
@@ -143,7 +146,7 @@ def _write(
 ) -> None:
     about = {
         **record,
-        "steps": end.step,
+        "steps": end.step - record["earlier_steps"],
         "seconds": end.seconds,
         "memory_bytes": memory.peak(model.device),
         "rollbacks": end.rollbacks,

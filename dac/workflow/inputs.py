@@ -109,8 +109,17 @@ def experts(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
 
 
 def continued(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
-    """The 1x baseline that the 2x baseline continues, where the schedule lets it; else none."""
+    """The shorter run that a training on all views goes on from; none for most.
+
+    The 2x baseline continues the 1x one where the schedule is constant, and the 1x one the trunk,
+    whose steps are its own first.
+    """
     once = scene.train.steps
+    if run.kind != "baseline":
+        return ()
+    if run.steps == once and (trunk := scene.trunk_steps(once)):
+        first = replace(run, kind="trunk", steps=None, trunk=trunk, horizon=once)
+        return (first,)
     if scene.train.schedule != "constant" or run.steps != 2 * once:
         return ()
     return (replace(run, steps=once),)

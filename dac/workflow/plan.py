@@ -17,6 +17,7 @@ from dac.configuration import Configuration, ResolvedScene
 from dac.errors import UserError
 from dac.runs import Run
 from dac.storage.artifacts import read_json
+from dac.workflow.inputs import continued
 from dac.workflow.studies import all_trainings
 
 
@@ -58,8 +59,10 @@ _ENTRIES = TypeAdapter(list[StepTimes])
 
 def steps_of(run: Run, scene: ResolvedScene) -> Steps:
     """Steps of one training."""
-    steps = run.steps or scene.train.steps
-    return Steps(distillation=steps) if run.kind == "distilled" else Steps(images=steps)
+    steps = run.own_steps(scene.train.steps)
+    if run.kind == "distilled":
+        return Steps(distillation=steps)
+    return Steps(images=steps - sum(r.own_steps(scene.train.steps) for r in continued(run, scene)))
 
 
 def read_step_times(path: Path) -> list[StepTimes]:

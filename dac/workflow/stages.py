@@ -90,6 +90,24 @@ STAGES: dict[str, Stage] = {
         lambda c, s, m: {"model": _values(s.model), "train": _values(s.train)},
         "model",
     ),
+    "specialist": Stage(
+        ("dac.training.expert",),
+        lambda c, s, m: {"model": _values(s.model), "train": _values(s.train, "steps")},
+        "model",
+    ),
+    "merge": Stage(
+        ("dac.conquer.merge",),
+        lambda c, s, m: {
+            "train": _values(s.train, "steps"),
+            "finetune": _values(s.finetune, "steps", "start"),
+        },
+        "model",
+    ),
+    "route": Stage(
+        ("dac.conquer.route",),
+        lambda c, s, m: {"specialists": _values(s.specialists, "trunk")},
+        "model",
+    ),
     "distill": Stage(
         ("dac.conquer.distill",),
         lambda c, s, m: {

@@ -90,6 +90,46 @@ def dac(
     )
 
 
+def routed(
+    scene: ResolvedScene,
+    seed: int,
+    *,
+    division: str | None = None,
+    K: int | None = None,
+    horizon: int | None = None,
+    trunk: float | None = None,
+) -> Run:
+    """Specialists that stay; what isn't given is as the scene has it.
+
+    Args:
+        horizon: steps of a specialist, the trunk's included.
+        trunk: share of them that all specialists share.
+    """
+    steps = horizon or scene.train.steps
+    return Run(
+        scene.name,
+        scene.model.name,
+        seed,
+        "routed",
+        division=division or scene.division,
+        K=K or scene.K,
+        trunk=scene.trunk_steps(steps, trunk),
+        horizon=steps,
+    )
+
+
+def merged(scene: ResolvedScene, seed: int) -> Run:
+    """The specialists as one set of weights."""
+    return replace(routed(scene, seed), kind="merged", steps=scene.finetune.steps)
+
+
+def conquered(scene: ResolvedScene, seed: int, mode: str) -> Run:
+    """The one model that is made of the experts in a mode."""
+    if mode == "routed":
+        return routed(scene, seed)
+    return merged(scene, seed) if mode == "merged" else dac(scene, seed, mode)
+
+
 # --- All seeds and modes -------------------------------------------------------------------------
 
 
@@ -103,8 +143,14 @@ def _once_and_twice(settings: Settings, scene: ResolvedScene) -> list[Run]:
 
 
 def _dac(settings: Settings, scene: ResolvedScene, **varied: Any) -> list[Run]:
-    """DaC's models, with some values other than the scene's."""
-    return [dac(scene, seed, mode, **varied) for seed in settings.seeds for mode in settings.modes]
+    """Distilled models, with some values other than the scene's."""
+    modes = settings.distilled
+    return [dac(scene, seed, mode, **varied) for seed in settings.seeds for mode in modes]
+
+
+def _conquered(settings: Settings, scene: ResolvedScene) -> list[Run]:
+    """The models of all modes."""
+    return [conquered(scene, seed, mode) for seed in settings.seeds for mode in settings.modes]
 
 
 def _before_finetuning(runs: list[Run]) -> list[Run]:
@@ -113,14 +159,33 @@ def _before_finetuning(runs: list[Run]) -> list[Run]:
 
 def _equal_compute(settings: Settings, scene: ResolvedScene) -> int:
     """All steps that DaC's model builds on."""
-    return dac(scene, settings.seeds[0], settings.modes[0]).total_steps(scene.train.steps)
+    return dac(scene, settings.seeds[0], "corrected").total_steps(scene.train.steps)
 
 
 # --- The studies ---------------------------------------------------------------------------------
 
 
 def _main(settings: Settings, scene: ResolvedScene) -> list[Run]:
-    return _once_and_twice(settings, scene) + _dac(settings, scene)
+    return _once_and_twice(settings, scene) + _conquered(settings, scene)
+
+
+def _equal_path(settings: Settings, scene: ResolvedScene) -> list[Run]:
+    """What K workers reach in one worker's wall-clock, over paths, groups and trunks."""
+    once, study = scene.train.steps, settings.study
+    horizons = [round(path * once) for path in study.paths]
+    runs = []
+    for seed in settings.seeds:
+        first = baseline(scene, seed)
+        runs += [baseline(scene, seed, horizon) for horizon in horizons]
+        runs += [replace(first, kind=kind, K=scene.K) for kind in ("big_batch", "wide")]
+        runs += [routed(scene, seed, horizon=horizon) for horizon in horizons]
+        runs += [routed(scene, seed, K=K) for K in study.path_groups]
+        runs += [routed(scene, seed, trunk=share) for share in study.trunks]
+        runs += [routed(scene, seed, division="random")]
+        # The baseline of each routed model's compute.
+        computes = [routed(scene, seed, horizon=h).total_steps(once) for h in horizons]
+        runs += [baseline(scene, seed, steps) for steps in computes]
+    return runs + _conquered(settings, scene)
 
 
 def _controls(settings: Settings, scene: ResolvedScene) -> list[Run]:
@@ -178,6 +243,7 @@ def _convergence(settings: Settings, scene: ResolvedScene) -> list[Run]:
 
 _STUDIES: dict[Study, Callable[[Settings, ResolvedScene], list[Run]]] = {
     "main": _main,
+    "equal_path": _equal_path,
     "controls": _controls,
     "partitions": _partitions,
     "overlap": _overlap,

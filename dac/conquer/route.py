@@ -1,0 +1,50 @@
+"""Routing: from K specialists and the division to one model that keeps them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dac.conquer.routed import RoutedModel, save_routed
+from dac.divide.partition import Partition
+from dac.divide.router import Router
+from dac.errors import UserError
+from dac.fields.model import load_model
+from dac.scenes.scene import Scene
+from dac.settings import SpecialistSettings
+from dac.storage.artifacts import new_folder, read_json
+
+
+def route(
+    scene: Path,
+    partition: Path,
+    experts: Sequence[Path],
+    settings: SpecialistSettings,
+    *,
+    out: Path,
+) -> None:
+    """Write the routed model's folder.
+
+    Args:
+        scene: a scene's folder.
+        partition: the file.
+        experts: the specialists' folders, in the groups' order.
+        settings: how wide they blend.
+
+    Raises:
+        UserError: not one expert per group; a folder is damaged; the disk is full.
+    """
+    views, groups = Scene.load(scene), Partition.load(partition)
+    if len(experts) != groups.count:
+        raise UserError(
+            partition, f"has {groups.count} groups, but {len(experts)} experts came", "train all"
+        )
+    model = RoutedModel(
+        [load_model(folder) for folder in experts], Router.of(views, groups, settings.blend)
+    )
+    first = read_json(experts[0] / "model.json")
+    # Routing trains nothing: what it took is the specialists' and the trunk's.
+    took = {"steps": 0, "seconds": 0.0, "memory_bytes": 0}
+    about = {"stage": "route", "seed": first["seed"], "versions": first["versions"], **took}
+    with new_folder(out) as part:
+        save_routed(model, part, settings.bits, about)

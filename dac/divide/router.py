@@ -1,0 +1,115 @@
+"""The router: which experts show a camera's picture, and how much of it each.
+
+Away from borders one expert does. Near one, the experts on both sides blend, so that a camera's way
+across it has no jump; the mean of two renders is also better than either, since they err apart.
+
+Notation: K experts, n training views; a pose is a camera-to-world matrix (3, 4), OpenCV axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dac.cameras import Cameras
+from dac.divide.azimuth import azimuths, sectors
+from dac.divide.partition import Partition
+from dac.divide.poses import pose_distances
+from dac.scenes.scene import Scene
+
+Floats = NDArray[np.float64]
+By = Literal["sectors", "azimuths", "poses"]
+
+
+@dataclass(frozen=True, eq=False)
+class Router:
+    """Weights over experts, from where a camera stands and looks.
+
+    Attributes:
+        by: sectors: by the sector of Eq. 1 that the camera lies in; azimuths, poses: by the
+            training view that is nearest in azimuth, or by `pose_distances`.
+        count: K.
+        blend: how wide experts blend; 0 gives every camera to one. By sectors: up to this share of
+            a sector's width on either side of a border, measured along the sphere of the cameras.
+            Else: where another group's nearest view is farther away than the nearest of all by
+            less than this share of both distances' sum.
+        poses: (n, 3, 4) of the training views; none by sectors.
+        owner: (n,) the expert that owns each.
+    """
+
+    by: By
+    count: int
+    blend: float
+    poses: Floats
+    owner: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, scene: Scene, partition: Partition, blend: float = 0.0) -> Router:
+        """The router of a division."""
+        by: dict[str, By] = {"azimuth": "sectors", "azimuth-overlap": "sectors"}
+        by |= {"azimuth-quantile": "azimuths"}
+        how = by.get(partition.division, "poses")
+        known = [] if how == "sectors" else scene.indices(list(partition.owner))
+        poses = scene.cameras.world_from_camera.cpu().numpy()[known]
+        owner = [partition.owner[scene.names[view]] for view in known]
+        return cls(how, partition.count, blend, poses, np.array(owner, np.int64))
+
+    def weights(self, pose: Floats) -> Floats:
+        """(K,) shares of the experts in a camera's picture, from 0 to 1, whose sum is 1."""
+        if self.by == "sectors":
+            return self._by_sectors(pose[:, 3])
+        if self.by == "azimuths":
+            turn = azimuths(self.poses[:, :, 3]) - azimuths(pose[None, :, 3])
+            distance = np.abs((turn + np.pi) % (2 * np.pi) - np.pi)
+        else:
+            distance = pose_distances(pose[None], self.poses)[0]
+        return self._by_distance(distance)
+
+    def _by_sectors(self, centre: Floats) -> Floats:
+        own = int(sectors(azimuths(centre[None]), self.count)[0])
+        if self.blend == 0 or self.count == 1:
+            return self._all_by(own)
+        middles = (np.arange(self.count) + 0.5) / self.count
+        away = np.abs((azimuths(centre[None]) / (2 * np.pi) - middles + 0.5) % 1.0 - 0.5)
+        # Sectors narrow towards the pole, where all cameras look alike and all experts blend.
+        narrowed = np.hypot(centre[0], centre[1]) / max(float(np.linalg.norm(centre)), 1e-12)
+        inside = narrowed * (0.5 - away * self.count)
+        return _normalised(_smooth(0.5 + inside / (2 * self.blend)))
+
+    def _by_distance(self, distance: Floats) -> Floats:
+        nearest = np.full(self.count, np.inf)
+        np.minimum.at(nearest, self.owner, distance)
+        own = int(self.owner[np.argmin(distance)])
+        if self.blend == 0:
+            return self._all_by(own)
+        least = nearest[own]
+        beyond = (nearest - least) / np.maximum(nearest + least, 1e-12)
+        beyond[~np.isfinite(nearest)] = 1.0
+        return _normalised(_smooth(0.5 - beyond / (2 * self.blend)))
+
+    def _all_by(self, expert: int) -> Floats:
+        shares = np.zeros(self.count)
+        shares[expert] = 1.0
+        return shares
+
+    def owner_of(self, pose: Floats) -> int:
+        """The expert with the largest share; of equals the first."""
+        return int(np.argmax(self.weights(pose)))
+
+    def shares(self, cameras: Cameras) -> Floats:
+        """(V, K) `weights` of every camera."""
+        return np.stack([self.weights(pose) for pose in cameras.world_from_camera.cpu().numpy()])
+
+
+def _smooth(x: Floats) -> Floats:
+    """From 0 to 1 without a kink; `_smooth(x) + _smooth(1 - x)` is 1."""
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3 - 2 * x)
+
+
+def _normalised(shares: Floats) -> Floats:
+    whole: Floats = shares / shares.sum()
+    return whole
