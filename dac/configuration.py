@@ -157,6 +157,11 @@ class Settings(Section):
         """The modes that distil, as the paper does."""
         return tuple(mode for mode in self.modes if mode in get_args(Mode))
 
+    @property
+    def specialists_stay(self) -> bool:
+        """Whether anything asks for specialists, which a trunk is trained for."""
+        return "equal_path" in self.studies or self.distilled != self.modes
+
 
 class ResolvedScene(Section):
     """A scene with every section resolved: the defaults, the configuration, its own overrides."""

@@ -169,8 +169,15 @@ class Run:
             if match := form.fullmatch(path):
                 values: dict[str, Any] = match.groupdict()
                 numbers = {key: int(values[key]) for key in _NUMBERS if key in values}
-                return Run(kind=kind, **values | numbers)
+                run = Run(kind=kind, **values | numbers)
+                return run if run._ends_after_its_trunk else None
         return None
+
+    @property
+    def _ends_after_its_trunk(self) -> bool:
+        """Whether the path can be a run's: a trunk is a part, and has a step if it is trained."""
+        least = 1 if self.kind == "trunk" else 0
+        return self.trunk is None or least <= self.trunk < (self.horizon or 0)
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
@@ -103,29 +104,11 @@ RENDERED, VIEWS, FRAMES = below(layout.RENDERED, layout.VIEWS, layout.FRAMES)
 POINTS, COVISIBILITY = below(layout.POINTS, layout.COVISIBILITY)
 SCENE_FILES, SFM_MODEL = below(*layout.SCENE_FILES), below(*layout.SFM_MODEL)
 
-BASELINE, RESTART = below(pattern("baseline"), pattern("restart"))
+BASELINE, RESTART, TRUNK = below(*map(pattern, ("baseline", "restart", "trunk")))
+BIG_BATCH, WIDE = below(pattern("big_batch"), pattern("wide"))
 EXPERTS, EXPERT = below(pattern("experts"), pattern("expert"))
 SPECIALIST, MERGED, ROUTED = below(*map(pattern, ("specialist", "merged", "routed")))
 DISTILL, FINETUNE = below(pattern("distilled"), pattern("dac"))
-# One model on all views, from one script.
-ON_ALL_VIEWS = {
-    "baseline": (BASELINE, "the baseline", "{wildcards.steps} steps"),
-    "big_batch": (
-        *below(pattern("big_batch")),
-        "the baseline with {wildcards.K} times the rays",
-        "{wildcards.steps} steps",
-    ),
-    "wide": (
-        *below(pattern("wide")),
-        "the baseline with {wildcards.K} times the parameters",
-        "{wildcards.steps} steps",
-    ),
-    "trunk": (
-        *below(pattern("trunk")),
-        "the trunk",
-        "{wildcards.trunk} of {wildcards.horizon} steps",
-    ),
-}
 RUN = f"{RESULTS}/{{scene}}/{{model}}/seed{{seed}}/{{run}}"  # any that is one model of the scene
 MODEL_FILES = ("model.safetensors", "model.json")
 RUN_FILES = (*MODEL_FILES, "optimizer.safetensors", "curve.json")
@@ -214,18 +197,9 @@ def label_of(folder):
     return lambda wildcards: run_at(folder, wildcards).label(scene_of(wildcards).train.steps)
 
 
-def training_of(folder):
-    """What a path says of a training on all views: steps, and what a control has more of."""
-
-    def values(wildcards):
-        run = run_at(folder, wildcards)
-        steps = run.own_steps(scene_of(wildcards).train.steps)
-        more = {"rays": 1, "parameters": 1}
-        if run.kind in ("big_batch", "wide"):
-            more["rays" if run.kind == "big_batch" else "parameters"] = run.K
-        return {"steps": steps, "horizon": run.horizon or steps, **more}
-
-    return values
+def on_all_views(folder):
+    """What a path says of a training on all views."""
+    return lambda wildcards: inputs.on_all_views(run_at(folder, wildcards))
 
 
 def settings_of(stage):

@@ -53,35 +53,82 @@ rule specialist:
         "../workflow_scripts/expert.py"
 
 
-for kind, (folder, whom, how_long) in ON_ALL_VIEWS.items():
+rule baseline:
+    input:
+        settings=frozen("baseline"),
+        scene=SCENE_FILES,
+        init=of_runs(BASELINE, partial(inputs.continued, CONFIGURATION), RUN_FILES),
+    output:
+        files_in(BASELINE, RUN_FILES),
+    log:
+        log_of(BASELINE),
+    benchmark:
+        benchmark_of(BASELINE)
+    conda:
+        "../envs/core.yaml"
+    threads: TRAINING_THREADS
+    resources:
+        **asked(8000, 240),
+    params:
+        run=on_all_views(BASELINE),
+        state=state_of(BASELINE),
+    message:
+        "Training the baseline on {wildcards.scene} for {wildcards.steps} steps"
+    script:
+        "../workflow_scripts/baseline.py"
 
-    rule:
-        name:
-            kind
-        input:
-            settings=frozen("baseline"),
-            scene=SCENE_FILES,
-            init=of_runs(folder, inputs.continued, RUN_FILES),
-        output:
-            files_in(folder, RUN_FILES),
-        log:
-            log_of(folder),
-        benchmark:
-            benchmark_of(folder)
-        # All specialists wait for the trunk.
-        priority: 2 if kind == "trunk" else 0
-        conda:
-            "../envs/core.yaml"
-        threads: TRAINING_THREADS
-        resources:
-            **asked(8000, 240),
-        params:
-            run=training_of(folder),
-            state=state_of(folder),
-        message:
-            f"Training {whom} on {{wildcards.scene}} for {how_long}"
-        script:
-            "../workflow_scripts/baseline.py"
+
+# All specialists wait for it.
+use rule baseline as trunk with:
+    input:
+        settings=frozen("baseline"),
+        scene=SCENE_FILES,
+    output:
+        files_in(TRUNK, RUN_FILES),
+    log:
+        log_of(TRUNK),
+    benchmark:
+        benchmark_of(TRUNK)
+    priority: 2
+    params:
+        run=on_all_views(TRUNK),
+        state=state_of(TRUNK),
+    message:
+        "Training the trunk on {wildcards.scene}, {wildcards.trunk} of {wildcards.horizon} steps"
+
+
+use rule baseline as big_batch with:
+    input:
+        settings=frozen("baseline"),
+        scene=SCENE_FILES,
+    output:
+        files_in(BIG_BATCH, RUN_FILES),
+    log:
+        log_of(BIG_BATCH),
+    benchmark:
+        benchmark_of(BIG_BATCH)
+    params:
+        run=on_all_views(BIG_BATCH),
+        state=state_of(BIG_BATCH),
+    message:
+        "Training the baseline on {wildcards.scene} with {wildcards.K} times the rays a step"
+
+
+use rule baseline as wide with:
+    input:
+        settings=frozen("baseline"),
+        scene=SCENE_FILES,
+    output:
+        files_in(WIDE, RUN_FILES),
+    log:
+        log_of(WIDE),
+    benchmark:
+        benchmark_of(WIDE)
+    params:
+        run=on_all_views(WIDE),
+        state=state_of(WIDE),
+    message:
+        "Training the baseline on {wildcards.scene} with {wildcards.K} times the parameters"
 
 
 rule restart:

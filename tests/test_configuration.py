@@ -89,7 +89,7 @@ def test_five_lines_are_enough() -> None:
         (configuration(studies=["main", "main"]), "config: studies: empty, or one twice"),
         (
             configuration(studies=["table3"]),
-            "config: studies.0: Input should be 'main', 'controls'",
+            "config: studies.0: Input should be 'main', 'equal_path'",
         ),
         (configuration(study={"partition": [2]}), "config: study.partition: unknown key"),
         (configuration(study={"partitions": []}), "config: study.partitions: Tuple should have"),

@@ -14,11 +14,26 @@ SEED = "lego/kplanes/seed0"
 PATHS: dict[str, tuple[Kind, str]] = {
     f"{SEED}/baseline-600": ("baseline", "baseline, 600 steps"),
     f"{SEED}/baseline-600-restart-1200": ("restart", "baseline, restarted, 1,200 steps"),
+    f"{SEED}/baseline-600-rays-4x": ("big_batch", "baseline, 4 x the rays, 600 steps"),
+    f"{SEED}/baseline-600-wide-2x": ("wide", "baseline, 2 x the parameters, 600 steps"),
+    f"{SEED}/trunk-150-of-600": ("trunk", "trunk, 150 of 600 steps"),
     f"{SEED}/azimuth-4": ("experts", "4 experts, each on its own views (azimuth)"),
     f"{SEED}/azimuth-4/expert10": ("expert", "expert 10 (azimuth, K = 4)"),
     f"{SEED}/louvain-2/paper/distill-5": (
         "distilled",
         "distilled (louvain, K = 2, paper, 5 steps)",
+    ),
+    f"{SEED}/louvain-8/trunk-0-of-600/expert7": (
+        "specialist",
+        "expert 7 (louvain, K = 8), 600 steps, 0 of them shared",
+    ),
+    f"{SEED}/azimuth-4/trunk-150-of-600/merged-finetune-1200": (
+        "merged",
+        "DaC, merged (azimuth, K = 4, 600 + 1,200 steps)",
+    ),
+    f"{SEED}/azimuth-4/trunk-1500-of-6000/routed": (
+        "routed",
+        "DaC, routed (azimuth, K = 4, 6,000 steps, 1,500 of them shared)",
     ),
     f"{SEED}/azimuth-overlap-6/corrected/distill-600-finetune-900": (
         "dac",
@@ -39,8 +54,13 @@ def runs(draw: st.DrawFn) -> Run:
         "K": st.integers(1, 1000),
         "mode": st.sampled_from(get_args(Mode)),
         "group": numbers,
+        "trunk": st.just(0),
+        "horizon": counts,
     }
     asked = {name: draw(of) for name, of in values.items() if f"{{{name}}}" in KINDS[kind].name}
+    if "horizon" in asked:
+        asked["trunk"] = draw(st.integers(kind == "trunk", 10**9))
+        asked["horizon"] = draw(st.integers(asked["trunk"] + 1, 10**9 + 1))
     scene = draw(st.from_regex(VALUES["scene"], fullmatch=True))
     model = draw(st.from_regex(VALUES["model"], fullmatch=True))
     return Run(scene, model, draw(numbers), kind, **asked)
@@ -60,7 +80,7 @@ def test_what_a_run_is_made_of_are_runs(run: Run, train_steps: int) -> None:
     for other in run.trainings(train_steps):
         assert Run.parse(other.path) == other
         assert (other.scene, other.model, other.seed) == (run.scene, run.model, run.seed)
-        assert other.kind != "experts"
+        assert KINDS[other.kind].trained
 
 
 @given(st.text(max_size=60))
@@ -77,6 +97,9 @@ def test_what_a_run_is_made_of_are_runs(run: Run, train_steps: int) -> None:
 @example(f"{SEED}/azimuth-4/distill-600")
 @example(f"{SEED}/azimuth-4/corrected/distill-600-finetune-")
 @example(f"{SEED}/sideways-4/expert0")
+@example(f"{SEED}/trunk-600-of-600")
+@example(f"{SEED}/trunk-0-of-600")
+@example(f"{SEED}/azimuth-4/trunk-601-of-600/routed")
 @example("lego/kplanes/seed-1/baseline-600")
 @example("le.go/kplanes/seed0/baseline-600")
 @example("../kplanes/seed0/baseline-600")
@@ -126,6 +149,21 @@ def test_what_runs_build_on() -> None:
     assert names(run_at("azimuth-2").trainings(6)) == names(dac.experts(6))
 
 
+def test_what_specialists_build_on() -> None:
+    routed = run_at("azimuth-2/trunk-2-of-8/routed")
+    assert names(routed.builds_on) == ["trunk-2-of-8"]
+    assert names(routed.experts(6)) == [f"azimuth-2/trunk-2-of-8/expert{k}" for k in (0, 1)]
+    assert names(routed.trainings(6)) == names((*routed.experts(6), *routed.builds_on))
+    assert (routed.total_steps(6), routed.path_steps(6)) == (2 + 2 * 6, 8)
+    assert names(routed.experts(6)[1].builds_on) == ["trunk-2-of-8"]
+    merged = run_at("azimuth-2/trunk-2-of-8/merged-finetune-3")
+    assert names(merged.trainings(6)) == [*names(routed.trainings(6)), merged.name]
+    assert (merged.total_steps(6), merged.path_steps(6)) == (2 + 2 * 6 + 3, 8 + 3)
+    without = run_at("azimuth-2/trunk-0-of-8/routed")
+    assert without.builds_on == () and without.experts(6)[0].builds_on == ()
+    assert (without.total_steps(6), without.path_steps(6)) == (16, 8)
+
+
 def test_the_expert_of_a_single_group_is_the_baseline() -> None:
     dac = run_at("single-1/corrected/distill-5-finetune-4")
     assert names(dac.experts(6)) == ["baseline-6"]
@@ -140,6 +178,18 @@ def test_the_expert_of_a_single_group_is_the_baseline() -> None:
         ("baseline-21", {"method": "baseline-3.5x", "steps": 21}),
         ("baseline-5-restart-4", {"method": "restart", "steps": 4}),
         ("azimuth-2", {"method": "experts", "steps": 6, "division": "azimuth", "K": 2}),
+        ("baseline-6-rays-4x", {"method": "big_batch", "steps": 6, "K": 4}),
+        ("trunk-2-of-8", {"method": "trunk", "steps": 2, "trunk": 2, "horizon": 8}),
+        (
+            "azimuth-2/trunk-2-of-8/routed",
+            {"method": "routed", "steps": 8, "division": "azimuth", "K": 2}
+            | {"trunk": 2, "horizon": 8},
+        ),
+        (
+            "azimuth-2/trunk-2-of-8/merged-finetune-3",
+            {"method": "merged", "steps": 3, "division": "azimuth", "K": 2}
+            | {"trunk": 2, "horizon": 8},
+        ),
         (
             "random-3/paper/distill-5",
             {"method": "distilled", "steps": 5, "division": "random", "K": 3, "mode": "paper"},

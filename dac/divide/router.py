@@ -86,8 +86,8 @@ class Router:
         if self.blend == 0:
             return self._all_by(own)
         least = nearest[own]
-        beyond = (nearest - least) / np.maximum(nearest + least, 1e-12)
-        beyond[~np.isfinite(nearest)] = 1.0
+        beyond, there = np.ones(self.count), np.isfinite(nearest)
+        beyond[there] = (nearest[there] - least) / np.maximum(nearest[there] + least, 1e-12)
         return _normalised(_smooth(0.5 - beyond / (2 * self.blend)))
 
     def _all_by(self, expert: int) -> Floats:

@@ -108,18 +108,34 @@ def experts(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
     return run.experts(scene.train.steps)
 
 
-def continued(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
-    """The shorter run that a training on all views goes on from; none for most.
+def on_all_views(run: Run) -> dict[str, int]:
+    """What a path says of a training on all views.
 
-    The 2x baseline continues the 1x one where the schedule is constant, and the 1x one the trunk,
-    whose steps are its own first.
+    Returns:
+        steps, those that its schedule spans, and as many times the rays and parameters.
+    """
+    steps = (run.trunk if run.kind == "trunk" else run.steps) or 0
+    return {
+        "steps": steps,
+        "horizon": run.horizon or steps,
+        "rays": (run.K or 1) if run.kind == "big_batch" else 1,
+        "parameters": (run.K or 1) if run.kind == "wide" else 1,
+    }
+
+
+def continued(configuration: Configuration, run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
+    """The shorter run that a baseline goes on from; none for most.
+
+    The 2x baseline continues the 1x one where the schedule is constant. The 1x one continues the
+    trunk, whose steps are its own first, where specialists grow from that.
     """
     once = scene.train.steps
     if run.kind != "baseline":
         return ()
-    if run.steps == once and (trunk := scene.trunk_steps(once)):
+    if run.steps == once and configuration.settings.specialists_stay:
+        trunk = scene.trunk_steps(once)
         first = replace(run, kind="trunk", steps=None, trunk=trunk, horizon=once)
-        return (first,)
+        return (first,) if trunk else ()
     if scene.train.schedule != "constant" or run.steps != 2 * once:
         return ()
     return (replace(run, steps=once),)

@@ -57,12 +57,13 @@ class StepTimes:
 _ENTRIES = TypeAdapter(list[StepTimes])
 
 
-def steps_of(run: Run, scene: ResolvedScene) -> Steps:
-    """Steps of one training."""
-    steps = run.own_steps(scene.train.steps)
+def steps_of(run: Run, scene: ResolvedScene, earlier: Sequence[Run] = ()) -> Steps:
+    """Steps of one training, without those of a run that it continues."""
+    once = scene.train.steps
+    steps = run.own_steps(once)
     if run.kind == "distilled":
         return Steps(distillation=steps)
-    return Steps(images=steps - sum(r.own_steps(scene.train.steps) for r in continued(run, scene)))
+    return Steps(images=steps - sum(one.own_steps(once) for one in earlier))
 
 
 def read_step_times(path: Path) -> list[StepTimes]:
@@ -87,26 +88,26 @@ def planned(configuration: Configuration, step_times: Path) -> str:
         UserError: the file of step times is damaged.
     """
     trainings = [
-        (run, scene)
+        (steps_of(run, scene, continued(configuration, run, scene)), scene)
         for scene in configuration.scenes.values()
         for run in all_trainings(configuration.settings, scene)
     ]
     return summary(trainings, read_step_times(step_times) if step_times.exists() else [])
 
 
-def summary(trainings: Iterable[tuple[Run, ResolvedScene]], times: Sequence[StepTimes]) -> str:
+def summary(trainings: Iterable[tuple[Steps, ResolvedScene]], times: Sequence[StepTimes]) -> str:
     """One line: how many trainings, their steps, and their hours on each measured device.
 
     Args:
-        trainings: with their scenes.
+        trainings: steps of each, with its scene.
         times: of any models; a device counts only if it has all of the trainings' models.
     """
     of_model: dict[str, Steps] = {}
     settings: dict[str, ResolvedScene] = {}
     count = 0
-    for run, scene in trainings:
+    for steps, scene in trainings:
         key = f"{scene.model.model_dump_json()} {scene.train.rays}"
-        of_model[key] = of_model.get(key, Steps()) + steps_of(run, scene)
+        of_model[key] = of_model.get(key, Steps()) + steps
         settings[key] = scene
         count += 1
     whole = sum(of_model.values(), Steps())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import torch
 import toy
 from torch import Tensor
 
+from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.fields.model import load_model
 from dac.ops.backend import using
@@ -34,6 +36,7 @@ from dac.training import images, loop
 from dac.training.batches import RayBatch, RayBatches
 from dac.training.checkpoints import Checkpoints, make_optimizer
 from dac.training.curve import Progress
+from dac.training.keys import mix
 from dac.training.losses import interlevel_loss, regularisers
 from dac.training.objective import Part, split
 from dac.training.schedules import learning_rate_factor
@@ -336,11 +339,88 @@ def test_twice_the_steps_at_a_constant_rate_continue_once_the_steps(
     assert read_json(tmp_path / "twice" / "model.json")["steps"] == 24
 
 
+def test_a_baseline_goes_on_from_its_trunk_as_if_it_had_never_stopped(
+    toy_scene: Path, tmp_path: Path
+) -> None:
+    baseline(toy_scene, tmp_path / "straight")
+    few = SHORT.model_copy(update={"curve_points": 1})
+    baseline(toy_scene, tmp_path / "trunk", train=few, steps=4, horizon=12)
+    rest = SHORT.model_copy(update={"curve_points": 2})
+    baseline(toy_scene, tmp_path / "whole", train=rest, init=tmp_path / "trunk")
+    assert same_run(tmp_path / "whole", tmp_path / "straight")
+    trunk, whole = (read_json(tmp_path / name / "model.json") for name in ("trunk", "whole"))
+    assert (trunk["steps"], whole["steps"]) == (4, 12)
+    assert whole["seconds"] > trunk["seconds"]
+    with pytest.raises(UserError, match="only a constant schedule, or a trunk of the same steps"):
+        baseline(toy_scene, tmp_path / "other", steps=13, init=tmp_path / "trunk")
+
+
+def specialist(scene: Path, out: Path, trunk: Path, **changes: Any) -> None:
+    values = {"seed": 0, "out": out, "state": out.with_suffix(".state"), "margin": True, **changes}
+    settings = values.pop("train", SHORT)
+    expert_phase.train_expert(
+        scene, scene.parent / "partition.json", 1, MODEL, settings, trunk=trunk, **values
+    )
+
+
+def test_a_specialist_goes_on_from_the_trunk_with_its_optimiser_and_schedule(
+    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the trunk's own views and batches it is the baseline."""
+    trunk = tmp_path / "trunk"
+    baseline(toy_scene, trunk, steps=4, horizon=12)
+    specialist(toy_scene, tmp_path / "own", trunk)
+    record = read_json(tmp_path / "own" / "model.json")
+    assert (record["steps"], record["earlier_steps"]) == (8, 4)
+    assert read_json(tmp_path / "own" / "curve.json")["steps"] == [7, 9, 12]
+    baseline(toy_scene, tmp_path / "whole", init=trunk)
+    scene = Scene.load(toy_scene)
+    every = lambda *_: list(scene.train)  # noqa: E731
+    monkeypatch.setattr(expert_phase, "_indices", every)
+    monkeypatch.setattr(expert_phase, "mix", lambda seed, stream, group: mix(seed, stream, 0))
+    specialist(toy_scene, tmp_path / "same", trunk)
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        parts = [(tmp_path / run / name).read_bytes() for run in ("same", "whole", "own")]
+        assert parts[0] == parts[1] != parts[2]
+
+
+def test_a_specialist_sees_its_margin_and_an_expert_of_the_paper_does_not(
+    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene.load(toy_scene)
+    partition = Partition.load(toy_scene.parent / "partition.json")
+    beyond = partition.groups[0][:2]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    shutil.copytree(toy_scene, folder / "scene")
+    replace(partition, margins=((), beyond)).save(folder / "partition.json")
+    views: list[set[int]] = []
+
+    def watch(_phase: Any, _scene: Any, objective: Any, *_: Any, **__: Any) -> None:
+        batches = objective._batches
+        views.append({int(v) for step in range(40) for v in batches.pixels(step)[0]})
+
+    monkeypatch.setattr(expert_phase, "train_phase", watch)
+    for margin in (False, True):
+        expert_phase.train_expert(
+            folder / "scene", folder / "partition.json", 1, MODEL, SHORT,
+            seed=0, out=tmp_path, state=tmp_path, margin=margin,
+        )  # fmt: skip
+    own = set(scene.indices(list(partition.groups[1])))
+    assert views == [own, own | set(scene.indices(list(beyond)))]
+
+
+def test_a_trunk_of_another_schedule_is_refused(toy_scene: Path, tmp_path: Path) -> None:
+    baseline(toy_scene, tmp_path / "trunk", steps=4, horizon=13)
+    with pytest.raises(UserError, match="a trunk of another model or schedule"):
+        specialist(toy_scene, tmp_path / "out", tmp_path / "trunk")
+
+
 def test_what_can_not_be_continued_is_refused(toy_scene: Path, tmp_path: Path) -> None:
     constant = SHORT.model_copy(update={"schedule": "constant"})
     baseline(toy_scene, tmp_path / "once", train=constant)
     for changes, message in (
-        ({"train": SHORT, "steps": 24}, "only a constant schedule can be continued"),
+        ({"train": SHORT, "steps": 24}, "only a constant schedule, or a trunk"),
         ({"train": constant, "steps": 12}, "has 12 steps"),
     ):
         with pytest.raises(UserError, match=message):

@@ -9,7 +9,7 @@ import yaml
 from project import ROOT
 
 from dac.configuration import Configuration, merge
-from dac.runs import Run
+from dac.runs import KINDS, Run
 from dac.workflow.frozen import frozen_file, settings_to_freeze
 from dac.workflow.reports import FIGURES, TABLES, figures_wanted, tables_wanted
 from dac.workflow.stages import REPORT_STAGES, STAGES
@@ -53,7 +53,7 @@ def test_every_run_comes_back_from_its_path(command: str) -> None:
         for run in runs:
             assert Run.parse(run.path) == run
             assert (run.scene, run.model) == (scene.name, scene.model.name)
-        assert {run for run in scored if run.kind != "experts"} <= trained
+        assert {run for run in scored if KINDS[run.kind].trained} <= trained
         for run in trained:
             assert set(run.trainings(scene.train.steps)) <= trained
 

@@ -23,6 +23,9 @@ from dac.workflow.studies import all_trainings, records, scored_runs
 SEED = "results/ball/kplanes/seed0"
 STUDY: dict[str, Any] = {
     "partitions": [2, 3],
+    "paths": [1, 2],
+    "path_groups": [2, 3],
+    "trunks": [0, 0.25, 0.5],
     "overlap_groups": 3,
     "schedule": [[4, 5], [5, 4]],
     "convergence": [5, 7, 9],
@@ -56,6 +59,17 @@ DAC = "corrected/distill-5-finetune-4"
                 "azimuth-2/corrected/distill-5",
                 *(f"{groups}/{DAC}" for groups in ("single-1", "random-2", "azimuth-2")),
                 "azimuth-2",
+            ],
+        ),
+        (
+            "equal_path",
+            [
+                *(*BASELINES, "baseline-6-rays-2x", "baseline-6-wide-2x"),
+                *(f"azimuth-2/trunk-{trunk}-of-{all}/routed" for trunk, all in ((2, 6), (3, 12))),
+                "azimuth-3/trunk-2-of-6/routed",
+                *(f"azimuth-2/trunk-{trunk}-of-6/routed" for trunk in (0, 3)),
+                "random-2/trunk-2-of-6/routed",
+                *("baseline-10", "baseline-21", f"azimuth-2/{DAC}"),
             ],
         ),
         ("partitions", [*BASELINES, f"azimuth-2/{DAC}", f"azimuth-3/{DAC}"]),
@@ -274,10 +288,29 @@ def test_the_divisions_that_read_the_covisibility() -> None:
 def test_the_longer_baseline_continues_the_shorter_where_the_schedule_lets_it() -> None:
     once = Run("ball", "kplanes", 0, "baseline", 6)
     twice, thrice = replace(once, steps=12), replace(once, steps=18)
-    constant = configured(train={**TINY["train"], "schedule": "constant"}).scene("ball")
-    assert inputs.continued(twice, constant) == (once,)
-    assert inputs.continued(once, constant) == inputs.continued(thrice, constant) == ()
-    assert inputs.continued(twice, configured().scene("ball")) == ()
+    constant = configured(train={**TINY["train"], "schedule": "constant"})
+
+    def continued(configuration: Configuration, run: Run) -> tuple[Run, ...]:
+        return inputs.continued(configuration, run, configuration.scene("ball"))
+
+    assert continued(constant, twice) == (once,)
+    assert continued(constant, once) == continued(constant, thrice) == ()
+    assert continued(configured(), twice) == continued(configured(), once) == ()
+
+
+def test_the_baseline_continues_the_trunk_where_specialists_grow_from_it() -> None:
+    once = Run("ball", "kplanes", 0, "baseline", 6)
+    trunk = replace(once, kind="trunk", steps=None, trunk=2, horizon=6)
+    for changes in (
+        {"modes": ["routed"]},
+        {"modes": ["paper", "merged"]},
+        {"studies": ["equal_path"]},
+    ):
+        grown = configured(**changes)
+        assert inputs.continued(grown, once, grown.scene("ball")) == (trunk,)
+        assert inputs.continued(grown, replace(once, steps=12), grown.scene("ball")) == ()
+    anew = configured(modes=["routed"], specialists={"trunk": 0})
+    assert inputs.continued(anew, once, anew.scene("ball")) == ()
 
 
 # --- What failed --------------------------------------------------------------------------------

@@ -39,6 +39,10 @@ def run_at(path: str, scene: str = "ball/kplanes") -> Run:
     [
         ("baseline-60", Steps(images=60)),
         ("baseline-60-restart-40", Steps(images=40)),
+        ("trunk-20-of-60", Steps(images=20)),
+        ("azimuth-2/trunk-20-of-60/expert1", Steps(images=40)),
+        ("azimuth-2/trunk-20-of-60/merged-finetune-7", Steps(images=7)),
+        ("azimuth-2/trunk-20-of-60/routed", Steps()),
         ("azimuth-2/expert1", Steps(images=30)),
         ("azimuth-2/paper/distill-50", Steps(distillation=50)),
         ("azimuth-2/paper/distill-50-finetune-40", Steps(images=40)),
@@ -47,6 +51,11 @@ def run_at(path: str, scene: str = "ball/kplanes") -> Run:
 )
 def test_a_run_s_own_steps(run: str, steps: Steps) -> None:
     assert steps_of(run_at(run), scene()) == steps
+
+
+def test_a_baseline_that_continues_a_trunk_trains_the_rest() -> None:
+    trunk = run_at("trunk-200-of-600")
+    assert steps_of(run_at("baseline-600"), scene(), (trunk,)) == Steps(images=400)
 
 
 def test_steps_and_hours_add_up() -> None:
@@ -61,10 +70,10 @@ def test_a_device_counts_if_it_has_every_model_that_is_trained() -> None:
     small = scene()
     large = scene("room", model={"name": "large", "resolution": 256})
     runs = [
-        (run_at("baseline-1800"), small),
-        (run_at("azimuth-2/expert0"), small),
-        (run_at("azimuth-2/paper/distill-900"), small),
-        (run_at("baseline-7200", "room/large"), large),
+        (steps_of(run_at("baseline-1800"), small), small),
+        (steps_of(run_at("azimuth-2/expert0"), small), small),
+        (steps_of(run_at("azimuth-2/paper/distill-900"), small), small),
+        (steps_of(run_at("baseline-7200", "room/large"), large), large),
     ]
     measured = [
         times("A", small.model, 2.0, 4.0),
@@ -77,7 +86,7 @@ def test_a_device_counts_if_it_has_every_model_that_is_trained() -> None:
     # (1830 + 900 * 2) / 3600
     assert summary(runs[:3], measured).endswith("; 2.02 hours on A, 1.01 hours on B")
     # (600 + 30) / 3600
-    few = [(run_at("azimuth-2/expert0"), small), (run_at("baseline-600"), small)]
+    few = [(Steps(images=30), small), (Steps(images=600), small)]
     assert summary(few, measured).endswith("; 21 minutes on A, 10 minutes on B")
     nothing = "no step times were measured for such models"
     assert summary(runs, measured[1:]) == f"{whole}; {nothing}"
@@ -88,10 +97,10 @@ def test_a_device_counts_if_it_has_every_model_that_is_trained() -> None:
 def test_a_model_s_name_is_no_size_and_the_rays_are() -> None:
     named = scene(model={"name": "variant"})
     measured = [times("A", scene().model, 3600.0, 0.0)]
-    run = run_at("baseline-5")
-    assert summary([(run, named)], measured).endswith("; 5 hours on A")
+    steps = Steps(images=5)
+    assert summary([(steps, named)], measured).endswith("; 5 hours on A")
     rays = scene(train={"steps": 30, "rays": 17})
-    assert summary([(run, rays)], measured).endswith("for such models")
+    assert summary([(steps, rays)], measured).endswith("for such models")
 
 
 def test_step_times_come_back_from_the_file(tmp_path: Path) -> None:
