@@ -7,9 +7,9 @@ division, K) and may override any stage's section for itself under `settings`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -102,7 +102,9 @@ class SceneEntry(Section):
     path: PathText = Field(description="the data set, relative to the working folder")
     format: Format = Field(description="how the data set is laid out")
     division: Division = Field(description="how the views are divided")
-    K: GroupCount = Field(description="number of groups and experts")
+    K: GroupCount | Literal["auto"] = Field(
+        description="number of groups and experts; auto: by the number of training views"
+    )
     settings: dict[str, dict[str, Any]] = Field({}, description="overrides by section")
 
 
@@ -279,6 +281,7 @@ def resolve(settings: Settings, name: str, source: str = "config") -> ResolvedSc
             known = ", ".join(SECTIONS)
             raise UserError(f"{where}.settings.{section}", "unknown section", f"one of {known}")
     data = entry.model_dump(mode="json", exclude={"settings"})
+    data["K"] = 1 if entry.K == "auto" else entry.K  # until somebody looks at the data
     for section in SECTIONS:
         base = getattr(settings, section).model_dump(mode="json")
         data[section] = merge(base, entry.settings.get(section, {}))
@@ -303,14 +306,30 @@ class Configuration:
     scenes: Mapping[str, ResolvedScene]
 
     @classmethod
-    def checked(cls, data: dict[str, Any], source: str = "config") -> Configuration:
+    def checked(
+        cls,
+        data: dict[str, Any],
+        source: str = "config",
+        choose_groups: Callable[[ResolvedScene], int] | None = None,
+    ) -> Configuration:
         """Check plain data.
+
+        Args:
+            choose_groups: K of a scene that leaves it to the data; None: none may.
 
         Raises:
             UserError: names the file and the key at fault.
         """
-        settings = parse(data, source)
-        return cls(settings, {e.name: resolve(settings, e.name) for e in settings.scenes})
+        settings, scenes = parse(data, source), {}
+        for entry in settings.scenes:
+            scene = resolve(settings, entry.name)
+            if entry.K == "auto" and choose_groups is None:
+                where = f"{source}: scenes.{entry.name}.K"
+                raise UserError(where, "'auto' needs the data set", "write a number")
+            if entry.K == "auto" and choose_groups is not None:
+                scene = scene.model_copy(update={"K": choose_groups(scene)})
+            scenes[entry.name] = scene
+        return cls(settings, scenes)
 
     def path(self, pattern: str, **values: object) -> str:
         """A path in the results folder, from its pattern below it."""

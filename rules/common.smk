@@ -14,6 +14,7 @@ from dac.storage.provenance import source_digest
 from dac.storage.states import forget_finished
 from dac.storage.yaml_files import read_yaml
 from dac.workflow import inputs, layout, preflight
+from dac.workflow.groups import choose_groups
 from dac.workflow.frozen import frozen_file, modules_of, settings_to_freeze
 from dac.workflow.logs import errors_since
 from dac.workflow.plan import planned
@@ -45,7 +46,7 @@ configfile: DEFAULT_CONFIG
 
 overlays = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
 config_files = " + ".join([str(DEFAULT_CONFIG), *overlays])
-CONFIGURATION = checked(Configuration.checked, config, config_files)
+CONFIGURATION = checked(Configuration.checked, config, config_files, choose_groups)
 
 # A queued job has its settings frozen: a later edit of the configuration is not its concern.
 if workflow.is_main_process:
