@@ -32,10 +32,13 @@ COMMANDS = sorted(
 
 @dataclass(frozen=True)
 class Cells:
-    """Of one scene: distinct baselines and restarts a seed, experts a seed; the rest each mode too.
+    """Of one scene: distinct baselines, restarts, experts, ... a seed.
 
     Attributes:
+        distill, finetune: each mode.
         distilled: scored without fine-tuning, too.
+        other: baselines with more rays, and with more parameters.
+        route, merge: models of specialists.
     """
 
     baseline: int
@@ -44,11 +47,23 @@ class Cells:
     finetune: int
     restart: int = 0
     distilled: int = 0
+    other: int = 0
+    trunk: int = 0
+    specialist: int = 0
+    route: int = 0
+    merge: int = 0
 
     def jobs(self, scenes: int, seeds: int, modes: int) -> dict[str, int]:
         """Of all scenes, seeds and modes."""
         models = self.baseline + self.restart + modes * (self.finetune + self.distilled)
+        models += 2 * self.other + self.route + self.merge
         counts = {
+            "trunk": self.trunk,
+            "specialist": self.specialist,
+            "route": self.route,
+            "merge": self.merge,
+            "big_batch": self.other,
+            "wide": self.other,
             "baseline": self.baseline,
             "restart": self.restart,
             "expert": self.expert,
@@ -60,7 +75,23 @@ class Cells:
 
 
 # The 1x and 2x baselines are in all of them; K = 4, but where it varies.
-MAIN = Cells(baseline=2, expert=4, distill=1, finetune=1)
+MAIN = Cells(
+    baseline=2, expert=4, distill=1, finetune=1, trunk=1, specialist=4, route=1, merge=1
+)
+# Baselines of 1, 2, 1/4 + 4 * 3/4 and twice that times an expert's steps. Trunks of a quarter of 1
+# and 2, and of a half. Specialists: four in 1 and 2, without and with half a trunk, of random groups;
+# two; eight.
+EQUAL_PATH = Cells(
+    baseline=4,
+    other=1,
+    trunk=3,
+    specialist=5 * 4 + 2 + 8,
+    route=7,
+    merge=1,
+    expert=4,
+    distill=1,
+    finetune=1,
+)
 # The third baseline has all of DaC's steps. The restarted one of 30,000 steps is the 1x baseline.
 # DaC: as configured, of random groups, and of one group, whose expert is the 1x baseline.
 CONTROLS = Cells(baseline=3, restart=1, expert=4 + 4, distill=3, finetune=3, distilled=3)
@@ -72,6 +103,8 @@ EXPECTED = {
     ("tanks_and_temples",): MAIN.jobs(scenes=4, seeds=3, modes=2),
     ("blender", "controls"): CONTROLS.jobs(scenes=5, seeds=3, modes=2) | RENDERING,
     ("tanks_and_temples", "controls"): CONTROLS.jobs(scenes=4, seeds=3, modes=2),
+    ("blender", "equal_path"): EQUAL_PATH.jobs(scenes=5, seeds=3, modes=1) | RENDERING,
+    ("tanks_and_temples", "equal_path"): EQUAL_PATH.jobs(scenes=4, seeds=3, modes=1),
     # K = 2, 3, 4, 5.
     ("blender", "partitions"): Cells(2, 2 + 3 + 4 + 5, 4, 4).jobs(5, 1, 1) | RENDERING,
     # Four sectors, and six that overlap.
@@ -92,8 +125,11 @@ PAGE = {
     command: tuple(int(number.replace(",", "")) for number in numbers)
     for command, *numbers in ROW.findall((ROOT / "docs" / "reproduce.md").read_text())
 }
-TRAININGS = ("baseline", "restart", "expert", "distill", "finetune")
-RULES = (*TRAININGS, "evaluate", *RENDERING)
+TRAININGS = (
+    *("baseline", "restart", "expert", "distill", "finetune"),
+    *("trunk", "specialist", "merge", "big_batch", "wide"),
+)
+RULES = (*TRAININGS, "route", "evaluate", *RENDERING)
 
 
 def names_of(command: str) -> tuple[str, ...]:
