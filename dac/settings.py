@@ -214,7 +214,11 @@ class SpecialistSettings(Section):
     blend: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2, description="width of the stretch on either side of a border where two experts blend"
     )
-    bits: Literal[8, 32] = Field(8, description="a number of a plane, in the routed model's file")
+    packed_size: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        1.3,
+        description="bytes of the routed model at most, in units of one expert in float32: its "
+        "planes have 8 bits a number, coarser ones where that takes more; null: all in float32",
+    )
 
 
 class ModelSettings(Section):

@@ -29,10 +29,10 @@ def route(
         scene: a scene's folder.
         partition: the file.
         experts: the specialists' folders, in the groups' order.
-        settings: how wide they blend.
+        settings: how wide they blend, and what the file may take.
 
     Raises:
-        UserError: not one expert per group; a folder is damaged; the disk is full.
+        UserError: not one expert per group; a folder is damaged; the disk is full; as of `pack`.
     """
     views, groups = Scene.load(scene), Partition.load(partition)
     if len(experts) != groups.count:
@@ -47,4 +47,4 @@ def route(
     took = {"steps": 0, "seconds": 0.0, "memory_bytes": 0}
     about = {"stage": "route", "seed": first["seed"], "versions": first["versions"], **took}
     with new_folder(out) as part:
-        save_routed(model, part, settings.bits, about)
+        save_routed(model, part, settings.packed_size, about)

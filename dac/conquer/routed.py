@@ -9,7 +9,7 @@ Its folder is a model's: `model.safetensors` holds all experts' weights (`expert
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -125,27 +125,31 @@ class Blend:
 AnyModel = Model | RoutedModel
 
 
-def save_routed(model: RoutedModel, folder: Path, bits: int, extra: dict[str, Any]) -> None:
+def save_routed(
+    model: RoutedModel, folder: Path, size: float | None, extra: dict[str, Any]
+) -> None:
     """Write model.safetensors and model.json into an existing folder.
 
     Args:
-        bits: of a plane's number, 8 or 32; see `packing.pack`.
+        size: bytes at most; see `packing.pack`.
         extra: as of `dac.fields.model.save_model`.
+
+    Raises:
+        UserError: as of `packing.pack`.
     """
-    save_file(routed_tensors(model, bits), folder / "model.safetensors")
+    save_file(routed_tensors(model, size), folder / "model.safetensors")
     about = {
         "settings": model.settings.model_dump(mode="json"),
         "space": asdict(model.space),
         "router": router_facts(model.router),
-        "bits": bits,
+        "packed": size is not None,
     }
     write_json(folder / "model.json", {**extra, **about})
 
 
-def routed_tensors(model: RoutedModel, bits: int) -> dict[str, Tensor]:
-    """All that a file holds of a routed model."""
-    states = [expert.state_dict() for expert in model.experts]
-    tensors = pack(states, bits)
+def routed_tensors(model: RoutedModel, size: float | None) -> dict[str, Tensor]:
+    """All that a file holds of a routed model; arguments and errors as of `save_routed`."""
+    tensors = pack([expert.state_dict() for expert in model.experts], size)
     tensors["router.poses"] = torch.from_numpy(model.router.poses)
     tensors["router.owner"] = torch.from_numpy(model.router.owner)
     return tensors
@@ -154,6 +158,42 @@ def routed_tensors(model: RoutedModel, bits: int) -> dict[str, Tensor]:
 def router_facts(router: Router) -> dict[str, Any]:
     """What of a router is no array."""
     return {"by": router.by, "count": router.count, "blend": router.blend}
+
+
+def routed_of(
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    settings: ModelSettings,
+    where: Space,
+    device: str | torch.device = "cpu",
+) -> RoutedModel:
+    """The model of what `routed_tensors` and `router_facts` gave.
+
+    Args:
+        settings, where: of each expert.
+
+    Raises:
+        KeyError, TypeError, ValueError, RuntimeError: they are damaged, or of another model.
+    """
+    poses, owner = (tensors[f"router.{name}"].numpy() for name in ("poses", "owner"))
+    router = Router(**facts, poses=poses, owner=owner)
+    shapes = expert_shapes(settings, where)
+    experts = []
+    for state in unpack(tensors, shapes, router.count):
+        expert = build_model(settings, where, seed=0)
+        expert.load_state_dict(state)
+        experts.append(expert.to(device))
+    return RoutedModel(experts, router)
+
+
+def expert_shapes(settings: ModelSettings, where: Space) -> dict[str, tuple[int, ...]]:
+    """Of a model's tensors, by name, without taking their memory.
+
+    Raises:
+        RuntimeError, OverflowError: no memory could hold them.
+    """
+    with torch.device("meta"):
+        return {name: tuple(v.shape) for name, v in Model(settings, where).state_dict().items()}
 
 
 def load(folder: Path, device: str | torch.device = "cpu") -> AnyModel:
@@ -168,19 +208,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> AnyModel:
     settings, where = described(about, folder / "model.json")
     source = folder / "model.safetensors"
     try:
-        tensors = load_file(source)
-        router = Router(
-            **about["router"],
-            poses=tensors["router.poses"].numpy(),
-            owner=tensors["router.owner"].numpy(),
-        )
-        states = unpack(tensors, router.count)
-        experts = []
-        for state in states:
-            expert = build_model(settings, where, seed=0)
-            expert.load_state_dict(state)
-            experts.append(expert.to(device))
-        return RoutedModel(experts, router)
+        return routed_of(load_file(source), about["router"], settings, where, device)
     except FileNotFoundError:
         raise UserError(source, "no such file", _AGAIN) from None
     except (SafetensorError, RuntimeError, OSError, KeyError, TypeError, ValueError) as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dac.export.camera import Camera
-from dac.export.model_file import Contents
+from dac.export.contents import Contents
 
 _CARD = """# {title}: {scene}
 
 A radiance field of the scene `{scene}`: given a camera, it renders colour, depth and opacity. It is
-a K-Planes model ({decoder} decoder) of {parameters:,} numbers, in one safetensors file of {size}
+{what} of {parameters:,} numbers, in one safetensors file of {size}
 without any code in it, made with DaC {exported_by} (divide-and-conquer training of radiance
-fields).
+fields).{routed}
 
 ## How it was made
 
@@ -52,15 +52,22 @@ Lengths are in scene units, cameras have OpenCV axes (x right, y down, z forward
 - What may be done with the scene's images may be done with this file: ask their licence.
 """
 
+_ROUTED = """
 
-def model_card(contents: Contents, file: str, size: int, parameters: int) -> str:
+Each expert has learnt a group of the training views; the router shows a camera's picture by the
+expert of the views that are nearest to it, and near a border blends two. All {count} experts
+together take {share:.2f} times the bytes of one in float32, and render in the time of one."""
+
+
+def model_card(contents: Contents, file: str, size: int, weights: int, parameters: int) -> str:
     """A model file's card.
 
     Args:
         contents: what the file says.
         file: its name.
         size: its bytes.
-        parameters: numbers in the model.
+        weights: bytes of the model's tensors.
+        parameters: numbers in the model, or in all experts of a routed one.
 
     Returns:
         Markdown.
@@ -76,10 +83,17 @@ def model_card(contents: Contents, file: str, size: int, parameters: int) -> str
         else f"Space is unbounded; the cube from {where} keeps its shape, what lies beyond is "
         "contracted and has less detail the further away it is."
     )
+    decoder, routed = contents.settings.decoder, ""
+    what = f"a K-Planes model ({decoder} decoder)"
+    if contents.router is not None:
+        count = contents.router.count
+        what = f"a router and {count} experts, K-Planes models ({decoder} decoder)"
+        routed = _ROUTED.format(count=count, share=weights * count / (4 * parameters))
     return _CARD.format(
         title=about.title,
         scene=about.scene,
-        decoder=contents.settings.decoder,
+        what=what,
+        routed=routed,
         parameters=parameters,
         size=f"{size / 1e6:.2f} MB",
         exported_by=about.exported_by,

@@ -19,9 +19,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dac import ops
+from dac.conquer.routed import AnyModel
 from dac.errors import UserError
 from dac.export.extras import extra
-from dac.fields.model import Model
 from dac.process.signals import Stop
 from dac.scenes.normalise import rotation_between
 from dac.storage.artifacts import write_file
@@ -137,20 +137,20 @@ def _colours(colour: ColourField, mesh: Any) -> NDArray[np.uint8]:
     return colours
 
 
-def field_density(model: Model) -> DensityField:
+def field_density(model: AnyModel) -> DensityField:
     """A model's density in the scene's world, points on any device."""
-    device = next(model.parameters()).device
+    device = model.device
     return lambda points: model.query_points(points.to(device))[0]
 
 
-def field_colour(model: Model) -> ColourField:
+def field_colour(model: AnyModel) -> ColourField:
     """A model's colour at points of a surface, looking along the inward normal.
 
     Just where the density passes the threshold, the field may never have learnt a colour, since
     hardly any light comes from there. So a short piece of the ray is rendered, from before the
     surface to behind it.
     """
-    device = next(model.parameters()).device
+    device = model.device
     before, behind = (reach * _layer(model.space.box) for reach in _RAY)
 
     @torch.no_grad()

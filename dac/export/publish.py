@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dac.catalogue import TrainedModel
+from safetensors.torch import load_file
+
+from dac.catalogue import FILES, TrainedModel
+from dac.conquer.routed import load
 from dac.errors import UserError
 from dac.evaluation.records import RECORD_FILE, Evaluation
 from dac.evaluation.truth import background_colour
 from dac.export.card import model_card
-from dac.export.model_file import Contents, save
-from dac.fields.model import load_model
+from dac.export.contents import Contents
+from dac.export.model_file import save
 from dac.scenes.scene import Scene
 from dac.storage.artifacts import read_json, write_file
 from dac.version import __version__
@@ -34,7 +37,8 @@ def export_model(scene: Scene, trained: TrainedModel, out: Path, card: Path) -> 
     """
     if out.suffix != ".safetensors":
         raise UserError(out, "the name of a model file ends in .safetensors", "change --out")
-    model = load_model(trained.folder)
+    model = load(trained.folder)  # refuses damage
+    weights = load_file(trained.folder / FILES[0])
     view = scene.train[0]
     pose = scene.cameras.world_from_camera[view].tolist()
     camera = {
@@ -49,9 +53,10 @@ def export_model(scene: Scene, trained: TrainedModel, out: Path, card: Path) -> 
         "camera": camera,
         "about": _about(scene, trained),
     }
-    written = save(out, model, scene.cameras.select(scene.train), contents)
+    written = save(out, model, weights, scene.cameras.select(scene.train), contents)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    text = model_card(written, out.name, out.stat().st_size, parameters)
+    size = sum(value.nbytes for value in weights.values())
+    text = model_card(written, out.name, out.stat().st_size, size, parameters)
     write_file(card, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return written
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from dac.cameras import Cameras
 from dac.catalogue import TrainedModel
+from dac.conquer import routed
 from dac.errors import UserError
 from dac.evaluation.truth import background_colour
 from dac.export.model_file import load
-from dac.fields.model import Model, default_device, load_model
+from dac.fields.model import default_device
 from dac.scenes.scene import Scene
 
 
@@ -33,7 +34,7 @@ class Source:
     """
 
     where: Path
-    model: Model
+    model: routed.AnyModel
     background: Tensor
     world_from_data: NDArray[np.float64]
     first: Cameras
@@ -62,7 +63,7 @@ def from_results(scene: Scene, trained: TrainedModel) -> Source:
     views = scene.test or scene.train
     return Source(
         where=trained.folder,
-        model=load_model(trained.folder, default_device()),
+        model=routed.load(trained.folder, default_device()),
         background=background_colour(scene),
         world_from_data=scene.world_from_data,
         first=scene.cameras.select(views[:1]),

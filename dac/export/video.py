@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dac.cameras import Cameras
+from dac.conquer.routed import AnyModel
 from dac.errors import UserError
 from dac.evaluation.pictures import Limits, disparity_limits
 from dac.evaluation.render import render_view
 from dac.export.extras import extra
 from dac.export.model_file import CHUNK_RAYS
 from dac.export.pictures import What, picture
-from dac.fields.model import Model
 from dac.ops.rays import Rendered
 from dac.process.progress import with_progress
 from dac.process.signals import Stop
@@ -29,7 +29,7 @@ _SCALE_FRAMES, _SCALE_REDUCTION = 8, 4  # some small frames give the depth's sca
 
 
 def render_video(
-    model: Model,
+    model: AnyModel,
     cameras: Cameras,
     background: Tensor,
     what: What,
@@ -109,7 +109,7 @@ def encode(
 
 
 def _frames(
-    model: Model,
+    model: AnyModel,
     cameras: Cameras,
     background: Tensor,
     what: What,
@@ -126,14 +126,16 @@ def _frames(
 
 
 def render_frame(
-    model: Model, cameras: Cameras, view: int, background: Tensor, stop: Stop | None = None
+    model: AnyModel, cameras: Cameras, view: int, background: Tensor, stop: Stop | None = None
 ) -> Rendered:
     """A whole view, on the CPU."""
     rendered = render_view(model, cameras, view, background, CHUNK_RAYS, stop)
     return Rendered(*(tensor.cpu() for tensor in rendered))
 
 
-def _depth_scale(model: Model, cameras: Cameras, background: Tensor, stop: Stop | None) -> Limits:
+def _depth_scale(
+    model: AnyModel, cameras: Cameras, background: Tensor, stop: Stop | None
+) -> Limits:
     """Limits of the disparity over the whole path, from some small frames of it."""
     count = min(_SCALE_FRAMES, len(cameras))
     chosen = torch.linspace(0, len(cameras) - 1, count).round().long()

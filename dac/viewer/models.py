@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from dac.catalogue import TrainedModel
-from dac.fields.model import Model, default_device, load_model
+from dac.conquer.routed import AnyModel, load
+from dac.fields.model import default_device
 
 KEPT = 4
 
@@ -34,10 +35,10 @@ def labels(models: Sequence[TrainedModel]) -> dict[str, TrainedModel]:
 
 
 @lru_cache(maxsize=KEPT)
-def loaded(folder: Path) -> Model:
+def loaded(folder: Path) -> AnyModel:
     """A model on the device that renders; the last few are kept.
 
     Raises:
-        UserError: as `load_model`.
+        UserError: as of `load`.
     """
-    return load_model(folder, default_device())
+    return load(folder, default_device())

@@ -13,12 +13,12 @@ import numpy as np
 from torch import Tensor
 
 from dac.catalogue import TrainedModel
+from dac.conquer.routed import AnyModel
 from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation.metrics import psnr
 from dac.evaluation.pictures import to_uint8
 from dac.evaluation.truth import background_colour, truth_image, usable_pixels
-from dac.fields.model import Model
 from dac.ops.rays import Rendered
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
@@ -84,7 +84,7 @@ class Page:
         self._lock = threading.Lock()
         self._closed = False
         self._left = loaded(context.models[context.first].folder)
-        self._right: Model | None = None
+        self._right: AnyModel | None = None
         self._wish: Wish | None = None
         self._split, self._show = 0.5, pictures.SHOWS[0]
         self._path: PathEditor | None = None

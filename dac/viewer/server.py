@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dac.catalogue import choose_model, choose_scene, models_of
+from dac.conquer.routed import AnyModel
 from dac.errors import UserError
-from dac.fields.model import Model
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 from dac.viewer.groups import partitions_of
@@ -71,7 +71,7 @@ def load_points(file: Path) -> Points | None:
     return points if len(points) else None
 
 
-def _warm_up(context: ViewerContext, model: Model) -> None:
+def _warm_up(context: ViewerContext, model: AnyModel) -> None:
     """Make a picture that nobody sees."""
     cameras, view = context.scene.cameras, context.scene.train[0]
     wish = Wish(

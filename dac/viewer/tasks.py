@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dac.cameras import Cameras
+from dac.conquer.routed import AnyModel
 from dac.evaluation.render import render_pixels
-from dac.fields.model import Model
 from dac.ops.rays import Rendered
 from dac.viewer.pictures import Show
 from dac.viewer.poses import window_camera
@@ -50,8 +50,8 @@ class ProgressiveRender:
         self,
         cameras: Cameras,
         view: int,
-        left: Model,
-        right: Model | None,
+        left: AnyModel,
+        right: AnyModel | None,
         column: int,
         background: Tensor,
     ) -> None:
@@ -99,8 +99,8 @@ class Wish:
     world_from_camera: NDArray[np.float64]
     fov: float
     window: Size
-    left: Model
-    right: Model | None
+    left: AnyModel
+    right: AnyModel | None
     split: float
     show: Show
 

@@ -13,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dac.catalogue import choose_model
+from dac.conquer.routed import RoutedModel, save_routed
+from dac.divide.router import Router
 from dac.evaluation.evaluate import evaluate_model
 from dac.export.publish import export_model
 from dac.fields.model import build_model, save_model
@@ -20,6 +22,7 @@ from dac.scenes.scene import Scene
 from dac.settings import EvaluateSettings
 
 NAMES = ("baseline-20", "azimuth-2/expert1")
+ROUTED = "louvain-2/trunk-5-of-20/routed"
 SIMILARITY = np.array(  # a quarter turn about z, twice the size, moved
     [[0.0, -2.0, 0.0, 0.5], [2.0, 0.0, 0.0, -1.0], [0.0, 0.0, 2.0, 0.25], [0.0, 0.0, 0.0, 1.0]]
 )
@@ -43,6 +46,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "versions": {"dac": "0.1.0", "torch": "2.11.0"},
         }
         save_model(build_model(toy.model_settings(), scene.space, seed), run, record)
+    experts = [build_model(toy.model_settings(), scene.space, seed) for seed in range(2)]
+    poses = scene.cameras.world_from_camera[list(scene.train)].numpy()
+    owner = np.arange(len(poses)) * 2 // len(poses)
+    run = folder / "toy/kplanes/seed0" / ROUTED
+    run.mkdir(parents=True)
+    save_routed(RoutedModel(experts, Router("poses", 2, 0.2, poses, owner)), run, 1.3, record)
     label = {"method": "baseline-1x", "model": "kplanes", "seed": 0, "steps": 20}
     evaluate_model(
         folder / "toy/scene",
@@ -60,6 +69,15 @@ def exported(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy's baseline in one file."""
     out = tmp_path_factory.mktemp("exported") / "toy.safetensors"
     trained = choose_model(results, "toy", "baseline")
+    export_model(Scene.load(results / "toy/scene"), trained, out, out.with_suffix(".md"))
+    return out
+
+
+@pytest.fixture(scope="session")
+def routed(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two experts of the toy and their router in one file."""
+    out = tmp_path_factory.mktemp("routed") / "routed.safetensors"
+    trained = choose_model(results, "toy", "routed")
     export_model(Scene.load(results / "toy/scene"), trained, out, out.with_suffix(".md"))
     return out
 

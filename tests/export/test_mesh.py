@@ -9,7 +9,7 @@ import pytest
 import torch
 import toy
 import trimesh
-from torch import Tensor, nn
+from torch import Tensor
 
 from dac.errors import UserError
 from dac.export.mesh import (
@@ -119,13 +119,11 @@ def test_a_models_density(kind: str) -> None:
     assert torch.equal(half, cube_from_world(space, points))
 
 
-class Ball(nn.Module):
+class Ball:
     """A field whose colour tells position and direction: opaque inside of the sphere."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.space = Space("box", BOX, 2.0, 6.0)
-        self.one = nn.Parameter(torch.ones(1))
+    space = Space("box", BOX, 2.0, 6.0)
+    device = torch.device("cpu")
 
     def query_points(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         outwards = points - CENTRE

@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 import dac
 from dac.catalogue import choose_model
+from dac.conquer.routed import RoutedModel
+from dac.conquer.routed import load as load_routed
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation
 from dac.evaluation.render import render_view
@@ -81,6 +83,37 @@ def test_the_training_views_come_back_bit_for_bit(results: Path, exported: Path)
         assert torch.equal(getattr(views, name), getattr(expected, name))
 
 
+def test_a_routed_model_is_the_same_bit_for_bit(results: Path, routed: Path) -> None:
+    scene, field = Scene.load(results / "toy/scene"), load(routed, device="cpu")
+    model = load_routed(results / "toy/kplanes/seed0/louvain-2/trunk-5-of-20/routed")
+    assert isinstance(model, RoutedModel) and isinstance(field.model, RoutedModel)
+    blended = [len(shares[shares > 0]) for shares in model.router.shares(scene.cameras)]
+    assert set(blended) == {1, 2}
+    focal = float(scene.cameras.intrinsics[0, 0])
+    for view in range(len(scene.names)):
+        camera = Camera(scene.cameras.world_from_camera[view].numpy(), focal, 24, 24)
+        expected = render_view(model, scene.cameras, view, torch.ones(3), CHUNK_RAYS)
+        for ours, theirs in zip(field.render(camera), expected, strict=True):
+            assert torch.equal(ours, theirs)
+    router = read_contents(routed).router
+    assert router is not None
+    assert (router.by, router.count, router.views, router.packed) == ("poses", 2, 12, True)
+    card = routed.with_suffix(".md").read_text()
+    assert "It is\na router and 2 experts, K-Planes models (hybrid decoder) of" in card
+    weights = sum(v.nbytes for name, v in load_file(routed).items() if name[:6] != "views.")
+    share = weights / sum(4 * v.numel() for v in model.experts[0].parameters())
+    assert f"All 2 experts\ntogether take {share:.2f} times the bytes of one in float32" in card
+
+
+def test_a_file_of_version_2_is_read_too(exported: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.safetensors"
+    contents = json.loads(described(exported)["dac"])
+    assert contents.pop("router") is None
+    save_file(load_file(exported), old, {"dac": json.dumps({**contents, "version": 2})})
+    assert load(old).contents.version == 2
+    assert torch.equal(load(old).render().rgb, load(exported).render().rgb)
+
+
 def test_a_file_of_version_1_is_read_too(exported: Path, version_1: Path) -> None:
     old, new = load(version_1), load(exported)
     assert old.contents.version == 1 and old.views is None
@@ -136,7 +169,11 @@ def fresh(code: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_cards_ten_lines_work_without_the_workflow(exported: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["exported", "routed"])
+def test_the_cards_ten_lines_work_without_the_workflow(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    exported = request.getfixturevalue(kind)
     card = exported.with_suffix(".md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     assert len(code.strip().splitlines()) <= 10
@@ -214,7 +251,7 @@ def large(key: str, value: Any) -> Callable[[Path], None]:
         (foreign, "not of this project"),
         (no_json, "is no JSON"),
         (endless, "no model file"),
-        (resaved(lambda data: data.update(version=3)), "has version 3, and this program reads"),
+        (resaved(lambda data: data.update(version=4)), "has version 4, and this program reads"),
         (resaved(lambda data: data.pop("version")), "has version None"),
         (resaved(lambda data: data.update(code="print()")), "code: unknown key"),
         (resaved(lambda data: data.pop("space")), "space: missing"),
@@ -248,6 +285,64 @@ def test_damage_is_one_clear_line(
     with pytest.raises(UserError, match=said) as caught:
         load(file)
     assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def routers(**changes: Any) -> Callable[[Path], None]:
+    return resaved(lambda data: data["router"].update(changes))
+
+
+def replaced(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
+    """The file with another tensor, and the digest that goes with it."""
+
+    def apply(file: Path) -> None:
+        tensors = load_file(file)
+        tensors[name] = change(tensors[name]).contiguous()
+        save_file(tensors, file, described(file, weights_sha256=tensors_digest(tensors)))
+
+    return apply
+
+
+STREAM, SCALE = "experts.1.field.planes.1", "scale.field.planes.1"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (flip, "its weights are not those that were written"),
+        (routers(count=0), "router.count"),
+        (routers(count=257), "router.count"),
+        (routers(count=3), "not those of the model"),
+        (routers(count=1), "not those of the model"),
+        (routers(views=11), "not those of the model"),
+        (routers(views=10**9), "not those of the model"),
+        (routers(views=0), "sectors need no views"),
+        (routers(by="sectors"), "sectors need no views"),
+        (routers(by="chance"), "router.by"),
+        (routers(blend=1.5), "router.blend"),
+        (routers(packed=False), "not those of the model"),
+        (resaved(lambda data: data.pop("router")), "not those of the model"),
+        (large("resolution", 10**4), "not those of the model"),
+        (large("resolution", 10**9), "not those of the model"),
+        (large("colour_layers", 10**9), "not those of the model"),
+        (bent("router.owner", (0,), 2), "knows views of experts that it has not"),
+        (bent("router.owner", (0,), -1), "knows views of experts that it has not"),
+        (bent("router.poses", (1, 0, 1), 3.0), "router can't be: the rotation is not"),
+        (bent("router.poses", (1, 0, 3), math.nan), "NaN or infinite"),
+        (bent(SCALE, (0, 1, 1), math.nan), "NaN or infinite"),
+        (bent(SCALE, (1, 1, 1), 3e38), "NaN or infinite"),
+        (replaced(STREAM, lambda v: v[:-3]), "router can't be: a stream of codes"),
+        (replaced(STREAM, lambda v: v[:9]), "not those of the model"),
+        (replaced(STREAM, lambda v: torch.cat([v] * 9)), "not those of the model"),
+        (replaced(STREAM, lambda v: v.view(1, -1)), "not those of the model"),
+        (replaced(STREAM, lambda v: v.float()), "not those of the model"),
+        (replaced(SCALE, lambda v: v.half()), "not those of the model"),
+        (replaced("router.owner", lambda v: v.int()), "not those of the model"),
+    ],
+)
+def test_damage_of_a_routed_file_is_one_clear_line(
+    routed: Path, tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    test_damage_is_one_clear_line(routed, tmp_path, damage, said)
 
 
 def test_a_folder_is_no_model(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ import yaml
 from PIL import Image
 
 from dac.cameras import Cameras
+from dac.conquer.routed import RoutedModel, routed_tensors
+from dac.divide.router import Router
 from dac.export.model_file import save
 from dac.fields.model import build_model
 from dac.scenes.scene import Space
@@ -35,7 +37,8 @@ KINDS = (
     *("nerfpp", "nsvf", "video", "model", "path"),
 )
 EXPORTS = ("model", "path")  # what `dac export model` and `dac view` write, and others send
-MODEL_FILE, PATH_FILE = "data/model.safetensors", "data/path.json"
+MODEL_FILES = ("data/model.safetensors", "data/routed.safetensors")  # one model, and two routed
+PATH_FILE = "data/path.json"
 CLIPS = {"clip.mp4": "libx264", "clip.mkv": "mpeg4", "clip.webm": "libvpx"}  # and their encoders
 
 
@@ -275,7 +278,7 @@ def write_base(kind: str, root: Path) -> None:
         for name, codec in CLIPS.items():
             _write_clip(root / "data" / name, codec)
     elif kind == "model":
-        _write_model_file(root / MODEL_FILE)
+        _write_model_files(*(root / file for file in MODEL_FILES))
     elif kind == "path":
         _dump(root / PATH_FILE, {"version": 1, "fps": 25, "keyframes": keyframes()})
     elif kind == "photos":
@@ -338,8 +341,8 @@ def keyframes() -> list[dict[str, Any]]:
     ]
 
 
-def _write_model_file(file: Path) -> None:
-    """An untrained, opaque model of the smallest size, with the cameras of all views."""
+def _write_model_files(plain: Path, routed: Path) -> None:
+    """Untrained, opaque models of the smallest size, with the cameras of all views."""
     sizes = {"resolution": 4, "scales": (1, 2), "channels": 2, "samples": 4, "hidden": 4}
     proposals = {"proposal_resolutions": (4, 4), "proposal_channels": 2, "proposal_samples": (4, 4)}
     small = ModelSettings(**sizes, **proposals, geometry_features=3, colour_layers=1)
@@ -360,10 +363,14 @@ def _write_model_file(file: Path) -> None:
         "camera": {**camera, "width": WIDTH, "height": HEIGHT},
         "about": about,
     }
-    made = build_model(small, space, seed=0)
+    models = [build_model(small, space, seed) for seed in range(2)]
     with torch.no_grad():  # opaque, so that there are depths and points
-        made.field.density[1].abs_().mul_(100)
-    save(file, made, views, contents)
+        for made in models:
+            made.field.density[1].abs_().mul_(100)
+    save(plain, models[0], models[0].state_dict(), views, contents)
+    owner = np.arange(VIEWS) * 2 // VIEWS
+    both = RoutedModel(models, Router("poses", 2, 0.2, where.numpy(), owner))
+    save(routed, both, routed_tensors(both, 2.0), views, contents)
 
 
 def _save(file: Path, picture: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from bases import CANARY, HEIGHT, MODEL_FILE, PATH_FILE, WIDTH
+from bases import CANARY, HEIGHT, MODEL_FILES, PATH_FILE, WIDTH
 from case import Case
 from on_disk import clip_of
 from snakemake.common.configfile import load_configfile
@@ -52,7 +52,8 @@ def run(case: Case) -> None:
     elif case.kind == "video":
         _video(case)
     elif case.kind == "model":
-        _model_file()
+        for file in MODEL_FILES:
+            _model_file(Path(file))
     elif case.kind == "path":
         _path_file()
     else:
@@ -123,9 +124,9 @@ def _video(case: Case) -> None:
     extract_frames(video, settings, Path("work/frames"), Path("work/state"), threads=1)
 
 
-def _model_file() -> None:
+def _model_file(file: Path) -> None:
     """What is rendered and taken out of a model file, small, but for what its own views give."""
-    file, work = Path(MODEL_FILE), Path("work")
+    work = Path("work")
     render.still(work / "still.png", file, size="8x6")
     render.still(work / "depth.png", file, size="8x6", what="depth")
     render.video(work / "video.mp4", file, seconds=0.1, size="8x6")

@@ -15,7 +15,7 @@ from typing import Any
 import hostile
 import numpy as np
 import torch
-from bases import MODEL_FILE
+from bases import MODEL_FILES
 from case import Case, Damage
 from on_disk import replace_by
 from safetensors.torch import load, save_file
@@ -46,7 +46,13 @@ _ODD: dict[str, list[Any]] = {
     "views.width": [1, 10**6],
     "views.height": [1, 10**6],
     "views.count": _SIZES,
-    "version": [0, 1, 2, 3, True, 1.0, "2", None, [1]],
+    "router.by": ["sectors", "azimuths", "poses"],
+    "router.count": [1, 2, 3, 256, *_SIZES],
+    "router.blend": [0, 1e-300, 1, 2],
+    "router.views": _SIZES,
+    "router.packed": [False, None, 1],
+    "router": [None],
+    "version": [0, 1, 2, 3, 4, True, 1.0, "2", None, [1]],
     "about.title": hostile.NAMES,
     "about.scene": hostile.NAMES,
     "settings.decoder": ["explicit"],
@@ -66,37 +72,36 @@ def _join(file: Path, header: bytes, rest: bytes, length: int | None = None) -> 
     file.write_bytes((size % 2**64).to_bytes(8, "little") + header + rest)
 
 
-def _bytes(random: Random, root: Path, case: Case) -> str:
-    file = root / MODEL_FILE
+def _bytes(random: Random, root: Path, file: Path) -> str:
     done, data = hostile.damage_bytes(random, file.read_bytes())
     file.write_bytes(data)
     return f"file: {done}"
 
 
-def _length(random: Random, root: Path, case: Case) -> str:
+def _length(random: Random, root: Path, file: Path) -> str:
     """A header that is said to be longer or shorter than it is."""
-    header, rest = _parts(root / MODEL_FILE)
+    header, rest = _parts(file)
     text = hostile.to_json(header, {})
     length = random.choice([*_LENGTHS, len(text) - 1, len(text) + 1, len(text) + len(rest)])
-    _join(root / MODEL_FILE, text, rest, length)
+    _join(file, text, rest, length)
     return f"header of {len(text)} bytes said to have {length}"
 
 
-def _header(random: Random, root: Path, case: Case) -> str:
+def _header(random: Random, root: Path, file: Path) -> str:
     """Another header, of JSON or not, with its true length."""
-    header, rest = _parts(root / MODEL_FILE)
+    header, rest = _parts(file)
     if random.random() < 0.3:
         done, text = hostile.damage_text(random, json.dumps(header), [])
     else:
         done, marks = hostile.damage_tree(random, header, hostile.RAW_JSON)
         text = hostile.to_json(header, marks)
-    _join(root / MODEL_FILE, text, rest)
+    _join(file, text, rest)
     return f"header: {done}"
 
 
-def _tensor_entry(random: Random, root: Path, case: Case) -> str:
+def _tensor_entry(random: Random, root: Path, file: Path) -> str:
     """A tensor whose dtype, shape or place is a lie."""
-    header, rest = _parts(root / MODEL_FILE)
+    header, rest = _parts(file)
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     name = random.choice(sorted(entries))
     entry = entries[name]
@@ -115,7 +120,7 @@ def _tensor_entry(random: Random, root: Path, case: Case) -> str:
         entry["shape"] = [1] * 5000 + entry["shape"]
     elif what == "same place":
         entry["data_offsets"] = entries[random.choice(sorted(entries))]["data_offsets"]
-    _join(root / MODEL_FILE, hostile.to_json(header, {}), rest)
+    _join(file, hostile.to_json(header, {}), rest)
     return f"{name}: {what} {hostile.short(entry)}"
 
 
@@ -134,9 +139,9 @@ def _write(
     save_file(tensors, file, {"dac": text})
 
 
-def _tensors(random: Random, root: Path, case: Case) -> str:
+def _tensors(random: Random, root: Path, file: Path) -> str:
     """Tensors that are missing, more, or others."""
-    tensors, contents = _read(root / MODEL_FILE)
+    tensors, contents = _read(file)
     name = random.choice(sorted(tensors))
     what = random.choice(["missing", "more", "renamed", "many", "all gone", "half", "flat"])
     if what == "missing":
@@ -152,27 +157,27 @@ def _tensors(random: Random, root: Path, case: Case) -> str:
         tensors.clear()
     else:
         tensors[name] = tensors[name].half() if what == "half" else tensors[name].flatten()
-    _write(root / MODEL_FILE, tensors, contents)
+    _write(file, tensors, contents)
     return f"{name}: {what}"
 
 
-def _numbers(random: Random, root: Path, case: Case) -> str:
+def _numbers(random: Random, root: Path, file: Path) -> str:
     """Numbers that no training gives, in a part of a tensor or in all of it."""
-    tensors, contents = _read(root / MODEL_FILE)
-    views = random.random() < 0.5
-    name = random.choice(sorted(name for name in tensors if name.startswith("views.") == views))
-    value = random.choice([*_VALUES, 1e12, 1e300] if views else _VALUES)
+    tensors, contents = _read(file)
+    part = random.choice(sorted({name.split(".")[0] for name in tensors}))
+    name = random.choice(sorted(name for name in tensors if name.split(".")[0] == part))
+    value = random.choice([*_VALUES, 1.0, 2.0, 255.0, 1e12, 1e300])
     flat = tensors[name].view(-1)
     first, last = sorted(random.randrange(len(flat) + 1) for _ in range(2))
     if random.random() < 0.3:
         first, last = 0, len(flat)
-    flat[first:last] = value
-    _write(root / MODEL_FILE, tensors, contents)
+    flat[first:last] = torch.tensor(value, dtype=torch.float64).to(flat.dtype)
+    _write(file, tensors, contents)
     return f"{name}[{first}:{last}] = {value}"
 
 
-def _description(random: Random, root: Path, case: Case) -> str:
-    tensors, contents = _read(root / MODEL_FILE)
+def _description(random: Random, root: Path, file: Path) -> str:
+    tensors, contents = _read(file)
     marks: dict[str, str] = {}
     if random.random() < 0.4:
         key = random.choice(sorted(_ODD))
@@ -182,17 +187,26 @@ def _description(random: Random, root: Path, case: Case) -> str:
         done = f"{key} = {hostile.short(value)}"
     else:
         done, marks = hostile.damage_tree(random, contents, [*hostile.RAW_JSON, *_LARGE])
-    _write(root / MODEL_FILE, tensors, contents, marks)
+    _write(file, tensors, contents, marks)
     return f"description: {done}"
 
 
-def _replaced(random: Random, root: Path, case: Case) -> str:
-    return replace_by(random, root, root / MODEL_FILE, ["link to /dev/zero", "link to itself"])
+def _replaced(random: Random, root: Path, file: Path) -> str:
+    return replace_by(random, root, file, ["link to /dev/zero", "link to itself"])
 
 
-DAMAGES: list[Damage] = [
+_KINDS = [
     *[_bytes, _length, _replaced],
     *[_header, _tensors] * 2,
     *[_tensor_entry, _numbers] * 3,
     *[_description] * 5,
 ]
+
+
+def _damage(random: Random, root: Path, case: Case) -> str:
+    """One of the files, in one of the ways."""
+    name = random.choice(MODEL_FILES)
+    return f"{name}: {random.choice(_KINDS)(random, root, root / name)}"
+
+
+DAMAGES: list[Damage] = [_damage]
