@@ -41,6 +41,8 @@ for name, figure in FIGURES.items():
     rule:
         name:
             name
+        wildcard_constraints:
+            mode="|".join(figure.modes),
         input:
             unpack(of_figure(figure)),
             settings=frozen(figure.stage),

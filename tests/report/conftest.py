@@ -44,6 +44,10 @@ def record(tmp_path: Path) -> Recorder:
         K: int | None = None,
         model: str = "kplanes",
         distill_steps: int | None = None,
+        trunk: int | None = None,
+        horizon: int | None = None,
+        path_steps: int | None = None,
+        model_bytes: int | None = None,
         total_steps: int | None = None,
         seconds: float = 61.4,
         spread: Sequence[float] = (-1, 0, 1),
@@ -64,19 +68,22 @@ def record(tmp_path: Path) -> Recorder:
         )
         evaluation = Evaluation(
             scene=scene,
-            label=Label(method, model, seed, steps, division, K, mode, distill_steps),
+            label=Label(
+                *(method, model, seed, steps, division, K, mode, distill_steps, trunk, horizon)
+            ),
             mean=mean_of(images),
             images=images,
             test_views=len(images),
             mean_image_psnr=12.5,
             masked=False,
-            cost=Cost(total_steps or steps * 3, seconds, 30.0, 2.0, 5e4, 2 * 10**9),
+            cost=Cost(*(total_steps or steps * 3, seconds, 30.0, 2.0, 5e4, 2 * 10**9, path_steps)),
             parameters=1000,
             device="cpu",
             versions={},
             git_commit=None,
             inputs={},
             settings=settings or {},
+            model_bytes=model_bytes,
         )
         folder = tmp_path / f"record{next(count)}"
         folder.mkdir()
