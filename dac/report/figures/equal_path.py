@@ -24,8 +24,8 @@ from dac.report.style import TWO_COLUMNS, drawing, dress, note_below, panel_grid
 from dac.report.text import for_figure
 
 NARROW = 4.6  # inches: the width of a single panel, and of the legend below it
-_MARKERS = ("o", "s", "D", "^", "v")  # of routed models, by K
-_APART = 1.05  # between points of one path, so that none hides another
+_MARKERS = ("s", "D", "^", "v", "<")  # of routed models, by K
+_APART = 0.022  # of a panel's width, between points of one path, so that none hides another
 _NAMES = {
     "baseline": "baseline",
     "big_batch": "baseline, {K} x the rays",
@@ -56,8 +56,10 @@ class Series:
     @property
     def look(self) -> dict[str, Any]:
         """For matplotlib."""
-        dots = {"marker": self.marker, "ms": 4.6, "fillstyle": self.fill, "mfcalt": "white"}
-        edge = {"mfc": self.colour, "mec": self.colour, "mew": 1.0}
+        style = "bottom" if self.fill == "bottom" else "full"
+        dots = {"marker": self.marker, "ms": 4.6, "fillstyle": style, "mfcalt": "white"}
+        inside = "white" if self.fill == "none" else self.colour
+        edge = {"mfc": inside, "mec": self.colour, "mew": 1.0}
         return dots | edge | {"color": self.colour, "ls": "-" if self.joined else "", "lw": 1.2}
 
 
@@ -145,31 +147,33 @@ def small_print(scenes: Sequence[EqualPath]) -> str:
 
 
 def _draw(axes: Any, series: dict[Series, list[Line]]) -> None:
+    paths = [line.path for lines in series.values() for line in lines]
+    limits = min(paths) / 1.35, max(paths) * 1.2
+    apart = (limits[1] / limits[0]) ** _APART
     taken: dict[float, int] = {}
     for each, lines in series.items():
-        xs = [line.path if each.joined else _beside(line.path, taken) for line in lines]
+        xs = [line.path if each.joined else _beside(line.path, taken, apart) for line in lines]
         ys = [float(line.row.psnr.mean()) for line in lines]
         axes.plot(xs, ys, zorder=4 if each.joined else 3, **each.look)
         for x, y, line in zip(xs, ys, lines, strict=True):
             if line.gain is not None:
                 low, high = (y + end - line.gain.mean for end in (line.gain.low, line.gain.high))
                 axes.vlines(x, low, high, color=each.colour, lw=0.9, zorder=2)
-    paths = [line.path for lines in series.values() for line in lines]
-    _dress(axes, min(paths), max(paths))
+    _dress(axes, limits)
 
 
-def _beside(path: float, taken: dict[float, int]) -> float:
+def _beside(path: float, taken: dict[float, int], apart: float) -> float:
     """A place near a path for one more point: in turn to its right and left, ever farther."""
     count = taken[path] = taken.get(path, 0) + 1
     steps = (count + 1) // 2
-    return path * _APART ** (steps if count % 2 else -steps)
+    return path * apart ** (steps if count % 2 else -steps)
 
 
-def _dress(axes: Any, first: float, last: float) -> None:
+def _dress(axes: Any, limits: tuple[float, float]) -> None:
     axes.set_xscale("log")
-    axes.set_xlim(first / 1.35, last * 1.2)
-    ticks = [2.0**power for power in range(-10, 11)]
-    axes.xaxis.set_major_locator(FixedLocator([x for x in ticks if first / 1.2 <= x <= 1.1 * last]))
+    axes.set_xlim(*limits)
+    powers = [2.0**power for power in range(-10, 11)]
+    axes.xaxis.set_major_locator(FixedLocator([x for x in powers if limits[0] < x < limits[1]]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))

@@ -29,7 +29,8 @@ NOTES = (
     "takes longer.",
     "Gain: PSNR over the baseline of the same path, and of the same compute, dB, with its 95 % "
     "interval over views and seeds; where there is none of as many steps, over the next longer "
-    "one, whose length stands in parentheses; Won: on how many test views the former is a gain.",
+    "one, whose length stands in parentheses; Won: on how many test views the former is a gain. "
+    "Rays/s: in rendering them, beside whatever else the machine did.",
 )
 DISTILLED = (
     "Called `distilled` in the CSV: the paper's student after its fine-tuning, which is the model "
@@ -135,7 +136,7 @@ def _texts() -> list[Column[Line]]:
         ),
         Column(heading="MB", text=lambda v: number(v["bytes"] / 1e6, 1)),
         Column(heading="Params", text=lambda v: f"{v['parameters'] / 1e6:.2f} M"),
-        Column(heading="Mrays/s", text=lambda v: f"{v['rays_per_second'] / 1e6:.2g}"),
+        Column(heading="Rays/s", text=lambda v: number(v["rays_per_second"])),
     ]
 
 
