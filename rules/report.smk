@@ -58,6 +58,8 @@ for name, figure in FIGURES.items():
             log_of(f"{RESULTS}/figures/{figure.path}"),
         benchmark:
             benchmark_of(f"{RESULTS}/figures/{figure.path}")
+        wildcard_constraints:
+            mode="|".join(figure.modes),
         localrule: True
         conda:
             "../envs/report.yaml"

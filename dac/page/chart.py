@@ -20,6 +20,8 @@ from dac.report.text import number, one_line
 from dac.runs import Run
 from dac.training.curve import Curve
 
+_NAMES = {"trunk": "trunk", "distilled": "distilled", "dac": "DaC", "merged": "DaC (merged)"}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -117,45 +119,58 @@ def _table(lines: Sequence[Line]) -> Table:
 
 
 def _lines(results: SceneResults) -> tuple[list[Line], list[Phase]]:
-    """Every run's line, and the phases that lead to DaC."""
+    """Every run's line, and the phases that lead to the first model."""
     lines: list[Line] = []
     phases: list[Phase] = []
     for row, name in ((results.main.once, "baseline 1x"), (results.main.twice, "baseline 2x")):
         if row is not None and (curve := _curve(results.evaluation(row).parent)):
             lines.append(_line(name, placed(row.label.method, curve)))
-    for index, controls in enumerate(results.controls):
-        if controls.dac is None:
-            continue
-        several = len(results.controls) > 1
-        mode = f" {one_line(f'({controls.dac.label.mode})')}" if several else ""
-        groups, curves, own = _conquered(results, controls.dac)
+    for index, (row, mode) in enumerate(_models(results)):
+        named, own = _conquered(results, row)
         phases = phases or own
-        # Experts, which all modes share, are drawn for the first; they lie under the others, which
-        # the eye follows.
-        names = [f"expert {group}" for group in groups]
-        experts = list(map(_line, names, curves))
-        lines = (experts if index == 0 else []) + lines
-        for after in curves[len(groups) :]:
-            name = "DaC" if after.method == "dac" else after.method
-            lines.append(_line(f"{name}{mode}", after, dashed=index > 0))
+        # Experts are drawn for the first alone; they lie under the others, which the eye follows.
+        beneath = [_line(*each) for each in named if each[1].method == "experts"]
+        after = [each for each in named if each[1].method not in ("experts", "trunk")[: 1 + index]]
+        lines = (beneath if index == 0 else []) + lines
+        lines += [_line(f"{name}{mode}", curve, dashed=index > 0) for name, curve in after]
     return lines, phases
 
 
+def _models(results: SceneResults) -> list[tuple[Row, str]]:
+    """Every model that is made of experts and has curves, with its mode where there are several."""
+    # The merged model's curves are the routed one's, and its own fine-tuning.
+    specialists = results.merged or results.routed
+    models = [] if specialists is None else [(specialists, "")]
+    several = len(results.controls) > 1 or bool(models)
+    for controls in results.controls:
+        if controls.dac is not None:
+            mode = f" {one_line(f'({controls.dac.label.mode})')}" if several else ""
+            models.append((controls.dac, mode))
+    return models
+
+
 def _conquered(
-    results: SceneResults, dac: Row
-) -> tuple[list[int | None], list[PlacedCurve], list[Phase]]:
-    """The groups whose expert has a curve, and the curves from them to DaC."""
+    results: SceneResults, row: Row
+) -> tuple[list[tuple[str, PlacedCurve]], list[Phase]]:
+    """The curves that lead to a model, with their names, and their phases."""
     folder = results.folder.parent
-    run = Run.parse(results.evaluation(dac).parent.relative_to(folder).as_posix())
+    run = Run.parse(results.evaluation(row).parent.relative_to(folder).as_posix())
     if run is None:
-        return [], [], []
+        return [], []
     # A single group has none of its own: it learns from the baseline, which has its line.
-    own = [expert for expert in run.experts(train_steps=0) if expert.kind == "expert"]
+    own = [expert for expert in run.experts(train_steps=0) if expert.kind != "baseline"]
     curves = [(expert.group, _curve(folder / expert.path)) for expert in own]
     experts = {group: curve for group, curve in curves if curve is not None}
-    (distill,) = (_curve(folder / earlier.path) for earlier in run.builds_on)
-    finetune = _curve(folder / run.path)
-    return list(experts), *pipeline(list(experts.values()), distill, finetune)
+    chain = [one for one in (*run.builds_on, run) if one.kind != "routed"]
+    curves_of: dict[str, Curve | None] = {one.kind: _curve(folder / one.path) for one in chain}
+    trunk = curves_of.pop("trunk", None)
+    drawn, phases = pipeline(list(experts.values()), curves_of, trunk)
+    groups = iter(experts)
+    names = [
+        f"expert {next(groups)}" if curve.method == "experts" else _NAMES[curve.method]
+        for curve in drawn
+    ]
+    return list(zip(names, drawn, strict=True)), phases
 
 
 def _curve(run: Path) -> Curve | None:
@@ -181,7 +196,7 @@ def _frame(
         kind: its name.
         size: width, height, and margins left, right, top and bottom.
         lines: what is drawn.
-        phases: that lead to DaC.
+        phases: that lead to the first model.
         limits: last step, lowest and highest PSNR.
     """
     width, height, left, right, top, bottom = size

@@ -1,7 +1,8 @@
-"""Test views to compare: truth, baseline 2x and DaC, chosen by rule.
+"""Test views to compare: truth, a baseline and DaC, chosen by rule.
 
-Ranked by DaC's gain over the baseline on each view, they are the largest, the smallest and the
-quartiles between. Pictures are of the headline's mode and of its first seed. They are stored
+DaC is the routed model beside the baseline of its path, or else the headline's distilled one beside
+the 2x baseline. Ranked by DaC's gain on each view, they are the largest, the smallest and the
+quartiles between. Pictures are of the first seed. They are stored
 without loss if all of them together keep within `MOST_BYTES`, else ever more coarsely.
 """
 
@@ -60,11 +61,13 @@ class Comparison:
 
     Attributes:
         views: by rank.
+        names: of the baseline and of DaC.
         width, height: of the pictures in pixels.
         rule: how the views were chosen, and what was done to the pictures: the caption.
     """
 
     views: tuple[ComparedView, ...]
+    names: tuple[str, str]
     width: int
     height: int
     rule: str
@@ -101,18 +104,19 @@ def cover(scene: Scene, points: Points | None) -> Cover:
 
 
 def comparison(results: SceneResults) -> Comparison | None:
-    """The views to compare; None where the 2x baseline or DaC has no pictures.
+    """The views to compare; None where the baseline or DaC has no pictures.
 
     Raises:
         UserError: a picture file is damaged.
     """
-    twice, dac = results.main.twice, results.main.dac
-    if twice is None or dac is None:
+    ours = results.routed or results.main.dac
+    theirs = results.reference(ours)
+    if ours is None or theirs is None:
         return None
-    seeds = sorted(set(twice.scores) & set(dac.scores))
+    seeds = sorted(set(theirs.scores) & set(ours.scores))
     if not seeds:
         return None
-    labels = [replace(row.label, seed=seeds[0]) for row in (twice, dac)]
+    labels = [replace(row.label, seed=seeds[0]) for row in (theirs, ours)]
     folders = [results.evaluations[label] for label in labels]
     if not all((folder / "renders.npy").is_file() for folder in folders):
         return None
@@ -120,16 +124,19 @@ def comparison(results: SceneResults) -> Comparison | None:
     chosen = choose(*methods)
     triples = _pictures(results.scene, [name for name, _, _ in chosen], methods)
     encoded, note = _encoded(triples)
-    seed = f" (seed {seeds[0]})" if len(dac.runs) > 1 else ""
+    seed = f" (seed {seeds[0]})" if len(ours.runs) > 1 else ""
+    length = theirs.label.method.removeprefix("baseline-")
+    names = f"baseline {length}", "DaC, routed" if ours is results.routed else "DaC"
     return Comparison(
         views=tuple(
-            _view(name, why, gain, uris, triple, methods)
-            for (name, why, gain), uris, triple in zip(chosen, encoded, triples, strict=True)
+            _view(each, uris, triple, methods, names)
+            for each, uris, triple in zip(chosen, encoded, triples, strict=True)
         ),
+        names=names,
         width=triples[0][0].shape[1],
         height=triples[0][0].shape[0],
-        rule=f"Chosen by rule, not by eye: ranked by DaC’s gain over the 2x baseline on each of "
-        f"{len(methods[1].index)} test views{seed}, the largest gain, the quartiles, and the "
+        rule=f"Chosen by rule, not by eye: ranked by DaC’s gain over the {length} baseline on each "
+        f"of {len(methods[1].index)} test views{seed}, the largest gain, the quartiles, and the "
         f"smallest. {note}",
     )
 
@@ -181,19 +188,19 @@ def _pictures(
 
 
 def _view(
-    name: str,
-    why: str,
-    gain: float,
+    chosen: tuple[str, str, float],
     uris: Sequence[str],
     triple: Sequence[Picture],
     methods: Sequence[Renders],
+    names: tuple[str, str],
 ) -> ComparedView:
-    scores = [method.score(name).psnr for method in methods]
+    view, why, gain = chosen
+    scores = zip(names, (method.score(view).psnr for method in methods), strict=True)
     return ComparedView(
-        name=one_line(name),
+        name=one_line(view),
         why=why,
         pictures=tuple(uris),
-        labels=("truth", f"baseline 2x, {scores[0]:.2f} dB", f"DaC, {scores[1]:.2f} dB"),
+        labels=("truth", *(f"{name}, {psnr:.2f} dB" for name, psnr in scores)),
         thumbnail=_uri(_smaller(triple[0], _THUMBNAIL), 80),
         gain=f"{signed(gain)} dB",
     )

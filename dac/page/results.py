@@ -1,8 +1,11 @@
 """What a results folder holds of one scene, and what of it the page is about.
 
-A folder may hold many divisions and schedules, from studies. The page is about the DaC that was run
-most often over seeds and modes; of equals, the one whose experts were scored, then the one whose
-distillation is nearest to an expert's training in length. The page says where there was a choice.
+A folder may hold many divisions and schedules, from studies. The page is about the routed model
+whose division, K and trunk most runs have, merged ones too; of its paths, the one with the most
+runs, then that of the 1x baseline. Beside it, or alone where nothing is routed, stands the
+distilled DaC that was run most often over seeds and modes; of equals, the one whose experts were
+scored, then the one whose distillation is nearest to an expert's training in length. Before all
+that, it is of the routed model's division, where one is. The page says where there was a choice.
 """
 
 from __future__ import annotations
@@ -16,15 +19,16 @@ from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation, Label
 from dac.report.controls import Controls, controls_of
+from dac.report.equal_path import Setup as Routed
 from dac.report.methods import known_method
-from dac.report.rows import Row, SceneRows, load_scenes
+from dac.report.rows import Row, SceneRows, load_scenes, reference_of, trunk_share
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
 from dac.settings import CONTROLS
 
 
 class Setup(NamedTuple):
-    """Which DaC: its division into K groups, and the steps of its two phases."""
+    """Which distilled DaC: its division into K groups, and the steps of its two phases."""
 
     division: str
     K: int
@@ -40,13 +44,14 @@ class SceneResults:
         folder: the scene's, `results/{scene}`.
         scene: as it was imported.
         points: the sparse model.
-        partition: of the setup's division.
-        setup: of the DaC that the page is about.
-        choices: how many setups there were.
+        partition: of the routed model's division, else of the setup's.
+        setup: of the distilled DaC that the page is about.
+        choices: how many setups there were, and routed models.
+        routed, merged: the models of the specialists, of one division, K and trunk.
         controls: the picked rows, for each mode of the conquer phase; once where there is no DaC.
             The first mode by name is the headline's, whatever it scores.
         evaluations: label of a run -> the folder of its evaluation.
-        model: the model variant.
+        every: all rows of the model variant.
         other_models: variants that are left out, since fewer of their runs are there.
     """
 
@@ -56,9 +61,11 @@ class SceneResults:
     partition: Partition | None
     setup: Setup | None
     choices: int
+    routed: Row | None
+    merged: Row | None
     controls: tuple[Controls, ...]
     evaluations: dict[Label, Path]
-    model: str
+    every: SceneRows
     other_models: tuple[str, ...]
 
     @property
@@ -67,22 +74,51 @@ class SceneResults:
         return self.controls[0]
 
     @property
+    def model(self) -> str:
+        """The model variant."""
+        return self.every.model
+
+    @property
     def rows(self) -> list[Row]:
-        """Baselines, DaC in all modes, experts: those that are there."""
+        """Baselines, the models of the specialists, DaC in all modes, experts: those there are."""
         main = self.main
-        ours = [controls.dac for controls in self.controls]
-        return [row for row in (main.once, main.twice, *ours, main.experts) if row is not None]
+        models = (self.routed, self.merged)
+        baselines = [main.once, main.twice, *map(self.reference, models)]
+        ours = [*models, *(controls.dac for controls in self.controls)]
+        rows = [row for row in (*baselines, *ours, main.experts) if row is not None]
+        return list({id(row): row for row in rows}.values())
 
     @property
     def control_rows(self) -> list[Row]:
-        """What DaC is held against, and its stages, in the order of the controls' table."""
-        shown = [id(row) for row in self.rows]
+        """What the models are held against, and their stages, in the order of the tables."""
+        shown = {id(row) for row in self.rows}
         return [
             row
-            for row in self.main.rows
+            for row in (*self.main.rows, *self.rivals)
             if id(row) not in shown
             and (known_method(row.label.method) != "baseline" or row is self.main.equal)
         ]
+
+    @property
+    def rivals(self) -> list[Row]:
+        """Controls of the routed model's path: more rays, more parameters, no trunk, at random."""
+        if self.routed is None:
+            return []
+        ours = self.routed.label
+        beside = {"K": ours.K, "steps": ours.steps}
+        return [
+            *(
+                row
+                for method in ("big_batch", "wide")
+                for row in self.every.select(method, **beside)
+            ),
+            *self.every.select("routed", **beside, division=ours.division, trunk=0),
+            *self.every.select("routed", **beside, division="random", trunk=ours.trunk),
+        ]
+
+    def reference(self, row: Row | None) -> Row | None:
+        """What a row's gain is over."""
+        return None if row is None else reference_of(row, self.every.rows)
 
     def evaluation(self, row: Row) -> Path:
         """The folder of a row's first run."""
@@ -105,20 +141,24 @@ def load_results(results: Path, scene: str) -> SceneResults:
         raise UserError(folder, "holds no evaluation yet", "run the workflow first")
     variants = load_scenes(files)
     rows = max(variants, key=lambda one: sum(len(row.runs) for row in one.rows))
+    specialists = _specialists(rows.rows)
+    routed = max(specialists, key=lambda each: specialists[each], default=None)
     setups = _setups(rows.rows)
-    setup = _choose(setups, rows.rows)
+    setup = _choose(setups, rows.rows, routed)
     imported = Scene.load(folder / "scene")
     points = folder / "points" / "points.npz"
     return SceneResults(
         folder=folder,
         scene=imported,
         points=Points.load(points) if points.is_file() else None,
-        partition=_partition(folder, imported, setup, rows.rows),
+        partition=_partition(folder, imported, routed or setup, rows.rows),
         setup=setup,
-        choices=len(setups),
+        choices=max(len(setups), len(specialists)),
+        routed=_model(rows, "routed", routed),
+        merged=_model(rows, "merged", routed),
         controls=_pick(rows, setup),
         evaluations={Evaluation.load(file).label: file.parent for file in files},
-        model=rows.model,
+        every=rows,
         other_models=tuple(one.model for one in variants if one is not rows),
     )
 
@@ -135,14 +175,49 @@ def _setups(rows: Sequence[Row]) -> dict[Setup, int]:
     return own or runs
 
 
-def _choose(setups: dict[Setup, int], rows: Sequence[Row]) -> Setup | None:
+def _specialists(rows: Sequence[Row]) -> dict[Routed, int]:
+    """Every division, K and trunk of routed and merged models, and how many runs it has.
+
+    Those of control divisions are none, unless that is all.
+    """
+    runs: dict[Routed, int] = {}
+    for row in rows:
+        label, share = row.label, trunk_share(row.label)
+        if (
+            label.method in ("routed", "merged")
+            and label.division
+            and label.K
+            and share is not None
+        ):
+            routed = Routed(label.division, label.K, share)
+            runs[routed] = runs.get(routed, 0) + len(row.runs)
+    own = {routed: count for routed, count in runs.items() if routed.division not in CONTROLS}
+    return own or runs
+
+
+def _model(rows: SceneRows, method: str, routed: Routed | None) -> Row | None:
+    """The routed or merged model of some specialists; see the module's text."""
+    if routed is None:
+        return None
+    once = next((row.label.steps for row in rows.select("baseline-1x")), None)
+    ours = [row for row in rows.select(method) if routed.holds(row.label)]
+
+    def merit(row: Row) -> tuple[int, bool, int]:
+        horizon = row.label.horizon or 0
+        return len(row.runs), horizon == once, -horizon
+
+    return max(ours, key=merit, default=None)
+
+
+def _choose(setups: dict[Setup, int], rows: Sequence[Row], routed: Routed | None) -> Setup | None:
     """See the module's text; the first in the tables' order, of equals."""
     scored = {(row.label.division, row.label.K) for row in rows if row.label.method == "experts"}
     expert = next((row.label.steps for row in rows if row.label.method == "baseline-1x"), 0)
 
-    def merit(setup: Setup) -> tuple[int, bool, int]:
+    def merit(setup: Setup) -> tuple[bool, int, bool, int]:
         off = abs((setup.distill_steps or 0) - expert)
         return (
+            routed is not None and (setup.division, setup.K) == (routed.division, routed.K),
             setups[setup],
             (setup.division, setup.K) in scored,
             -off,
@@ -181,9 +256,9 @@ def _belongs(label: Label, setup: Setup) -> bool:
 
 
 def _partition(
-    folder: Path, scene: Scene, setup: Setup | None, rows: Sequence[Row]
+    folder: Path, scene: Scene, setup: Setup | Routed | None, rows: Sequence[Row]
 ) -> Partition | None:
-    """Of the setup; where there is no DaC, of the scored experts, or the only one.
+    """Of the setup; where there is none, of the scored experts, or the only one.
 
     Raises:
         UserError: it is damaged, or of another scene.

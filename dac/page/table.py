@@ -10,7 +10,7 @@ from dac.report.columns import RUN, SCENE_AND_NAME, Named, cost, difference_colu
 from dac.report.diagnosis import sentences
 from dac.report.methods import known_method
 from dac.report.rows import SEVERAL_MODELS, Row
-from dac.report.table import Column, Table, printed, values_of
+from dac.report.table import Column, Table, numbered, printed, values_of
 from dac.report.text import number, one_line
 
 
@@ -84,7 +84,7 @@ def _cost_columns(rows: Sequence[Row]) -> list[Column[Named]]:
         most = max([1e-9, *(row.cost[name] for row in rows)])
         return replace(cost(name, heading), bar=lambda v: round(100 * v[name] / most, 2))
 
-    return [
+    columns = [
         *SCENE_AND_NAME,
         bar("total_steps", "Steps in all"),
         bar("training_seconds", "Seconds in all"),
@@ -93,3 +93,11 @@ def _cost_columns(rows: Sequence[Row]) -> list[Column[Named]]:
         cost("parameters", "Parameters"),
         cost("rays_per_second", "Rays/s"),
     ]
+    if any(row.model_bytes is not None for row in rows):  # which older records lack
+        columns.insert(-1, numbered("megabytes", _megabytes, "File, MB", 2))
+    return columns
+
+
+def _megabytes(each: Named) -> float | None:
+    size = each.row.model_bytes
+    return None if size is None else size / 1e6

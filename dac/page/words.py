@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dac.page.results import SceneResults, Setup
@@ -53,8 +54,9 @@ class Words:
     """What the head says.
 
     Attributes:
-        done: two sentences on what was done.
-        verdict: one line for each mode, the headline's first.
+        done: some sentences on what was done.
+        verdict: one line for each model that is made of the experts, the headline's first.
+        took: what the routed model took; empty where there is none.
         caveats: what keeps the verdict from being read as more than it is.
         differences: behind it.
         choice: how the page came to be about this DaC; empty where there was no choice.
@@ -62,6 +64,7 @@ class Words:
 
     done: str
     verdict: tuple[str, ...]
+    took: str
     caveats: tuple[str, ...]
     differences: tuple[Difference, ...]
     choice: str
@@ -71,7 +74,8 @@ def words(results: SceneResults) -> Words:
     """The head's sentences."""
     return Words(
         done=_done(results),
-        verdict=tuple(_verdict(controls, name) for controls, name in _named(results)),
+        verdict=tuple(_verdicts(results)),
+        took=_took(results),
         caveats=tuple(_caveats(results)),
         differences=tuple(_differences(results)),
         choice=_choice(results),
@@ -79,8 +83,8 @@ def words(results: SceneResults) -> Words:
 
 
 def _named(results: SceneResults) -> list[tuple[Controls, str]]:
-    """DaC's name in each mode."""
-    several = len(results.controls) > 1
+    """The distilled DaC's name in each mode."""
+    several = len(results.controls) > 1 or _of_specialists(results)
     return [
         (
             controls,
@@ -90,6 +94,12 @@ def _named(results: SceneResults) -> list[tuple[Controls, str]]:
     ]
 
 
+def _of_specialists(results: SceneResults) -> list[tuple[Row, str]]:
+    """The models of the specialists that there are, and their names."""
+    models = ((results.routed, "DaC (routed)"), (results.merged, "DaC (merged)"))
+    return [(row, name) for row, name in models if row is not None]
+
+
 def _done(results: SceneResults) -> str:
     views = count(len(results.scene.train), "training view")
     run = results.rows[0].runs[0] if results.rows else results.main.rows[0].runs[0]
@@ -97,11 +107,38 @@ def _done(results: SceneResults) -> str:
     if len(run.images) < run.test_views:
         scored = f"{len(run.images):,} of {scored}"
     scored = f"the scores are means over {scored}."
-    if results.setup is None:
-        return f"The baseline was trained on {views}; {scored}"
     once = results.main.once
     steps = "" if once is None else f" for {once.label.steps:,} steps"
-    return f"{_divided(results.setup, views, steps)} {_conquered(results.setup)}; {scored}"
+    said = _specialised(results, views)
+    if results.setup is not None:
+        divided = "" if said else f"{_divided(results.setup, views, steps)} "
+        said.append(f"{divided}{_conquered(results.setup, anew=bool(said))}")
+    if not said:
+        return f"The baseline was trained on {views}; {scored}"
+    return f"{'. '.join(said)}; {scored}"
+
+
+def _specialised(results: SceneResults, views: str) -> list[str]:
+    """How the specialists came about, and what was made of them; nothing where there are none."""
+    models = _of_specialists(results)
+    if not models:
+        return []
+    label = models[0][0].label
+    how = _DIVISIONS.get(label.division or "", "into {K} groups").format(K=label.K)
+    horizon, trunk = label.horizon or 0, label.trunk or 0
+    grown = (
+        f"an expert was trained on each up to step {horizon:,}, all from a shared trunk of the "
+        f"first {trunk:,}"
+        if trunk
+        else f"an expert was trained on each for {horizon:,} steps"
+    )
+    said = [f"{views} were divided {how}, and {grown}"]
+    if results.routed is not None:
+        said.append("All of them stay: a router shows each view by its own, near a border by two")
+    if results.merged is not None:
+        steps = f"{results.merged.label.steps:,} steps"
+        said.append(f"Their mean was fine-tuned, as one set of weights, for {steps}")
+    return said
 
 
 def _divided(setup: Setup, views: str, steps: str) -> str:
@@ -111,8 +148,13 @@ def _divided(setup: Setup, views: str, steps: str) -> str:
     return f"{views} were divided {how}, and an expert was trained on each{steps}."
 
 
-def _conquered(setup: Setup) -> str:
-    taught = "it" if setup.K == 1 else "them"
+def _conquered(setup: Setup, *, anew: bool) -> str:
+    """How the distilled model came about.
+
+    Args:
+        anew: whether its experts are others than those that were told of.
+    """
+    taught = "experts that began anew" if anew else "it" if setup.K == 1 else "them"
     distilled = f" in {setup.distill_steps:,} steps" if setup.distill_steps else ""
     return (
         f"One model of the original size was distilled from {taught}{distilled} and fine-tuned on "
@@ -120,26 +162,56 @@ def _conquered(setup: Setup) -> str:
     )
 
 
-def _verdict(controls: Controls, name: str) -> str:
-    """The headline, by rule from the difference to the 2x baseline."""
-    if controls.dac is None:
-        return "DaC was not scored yet: this page shows what there is."
-    if controls.twice is None:
-        return f"{name} was scored, but no baseline of twice the steps to hold it against."
-    difference = controls.dac.minus(controls.twice)
+def _verdicts(results: SceneResults) -> Iterator[str]:
+    """A line for each model; without any, that there is none."""
+    models = _of_specialists(results)
+    for row, name in models:
+        reference = results.reference(row)
+        twice = row.label.method == "merged" and reference is results.main.twice
+        yield _verdict(name, row, reference, "twice the steps" if twice else "the same path")
+    for controls, name in _named(results):
+        if controls.dac is not None:
+            yield _verdict(name, controls.dac, controls.twice, "twice the steps")
+        elif not models:
+            yield "DaC was not scored yet: this page shows what there is."
+
+
+def _verdict(name: str, ours: Row, reference: Row | None, of: str) -> str:
+    """By rule from the difference to a baseline.
+
+    Args:
+        name: of ours.
+        of: what the baseline is of.
+    """
+    if reference is None:
+        return f"{name} was scored, but no baseline of {of} to hold it against."
+    difference = ours.minus(reference)
     if difference is None:
-        return f"{name} and the baseline of twice the steps share no seed to be compared on."
+        return f"{name} and the baseline of {of} share no seed to be compared on."
     said = verdict(difference)
     over = "from one seed" if difference.seeds == 1 else f"over {difference.seeds} seeds"
     if said in (AHEAD, BEHIND):
         low, high = sorted((abs(difference.low), abs(difference.high)))
         size = _unbroken(f"{abs(difference.mean):.2f} dB [{low:.2f}, {high:.2f}]")
         side = "ahead of" if said == AHEAD else "behind"
-        return f"{name} is {size} {side} the baseline of twice the steps, {over}."
-    return (
-        f"{name} shows no difference from the baseline of twice the steps: {_size(difference)}, "
-        f"{over}."
-    )
+        return f"{name} is {size} {side} the baseline of {of}, {over}."
+    return f"{name} shows no difference from the baseline of {of}: {_size(difference)}, {over}."
+
+
+def _took(results: SceneResults) -> str:
+    """Path, compute and bytes of the routed model, in units of the baseline's of that path."""
+    routed, reference = results.routed, results.reference(results.routed)
+    if routed is None or reference is None:
+        return ""
+    compute, path = routed.cost["total_steps"], routed.path_steps
+    steps = reference.cost["total_steps"]
+    text = f"Routed, it took {compute / steps:.3g} times that baseline's steps in all"
+    if path is not None:
+        text += f", {path / steps:.3g} times them with a worker for each expert"
+    if routed.model_bytes is not None and reference.model_bytes is not None:
+        ours, theirs = (row.model_bytes or 0 for row in (routed, reference))
+        text += f"; its file has {ours / 1e6:,.2f} MB, the baseline's {theirs / 1e6:,.2f}"
+    return f"{text}."
 
 
 def _size(difference: Paired) -> str:
@@ -154,7 +226,8 @@ def _unbroken(text: str) -> str:
 def _caveats(results: SceneResults) -> list[str]:
     main = results.main
     gain = minus(main.twice, main.once)
-    compared = [row for row in (main.once, main.twice, main.dac) if row is not None]
+    rows = (main.once, main.twice, results.routed, results.merged, main.dac)
+    compared = [row for row in rows if row is not None]
     caveats = []
     if gain is not None:
         doubled = f"Twice the steps still give the baseline {_size(gain)}."
@@ -168,6 +241,7 @@ def _differences(results: SceneResults) -> list[Difference]:
     main, named = results.main, _named(results)
     pairs: list[tuple[str, Row | None, Row | None]] = [
         ("baseline 2x over baseline 1x", main.twice, main.once),
+        *_against_rivals(results),
         ("experts, each on its own views, over baseline 1x", main.experts, main.once),
         *((f"{name} over baseline 2x", each.dac, each.twice) for each, name in named),
     ]
@@ -199,6 +273,22 @@ def _differences(results: SceneResults) -> list[Difference]:
         )
         for title, method, d in drawn
     ]
+
+
+def _against_rivals(results: SceneResults) -> Iterator[tuple[str, Row, Row]]:
+    """The models of the specialists over their baselines, and over what else K workers could do."""
+    for row, name in _of_specialists(results):
+        reference = results.reference(row)
+        if reference is not None:
+            yield f"{name} over {reference.label.method.replace('-', ' ')}", row, reference
+    rivals = {
+        "big_batch": "the baseline with {K} times the rays",
+        "wide": "{K} times the parameters",
+    }
+    for rival in results.rivals:
+        if results.routed is not None and rival.label.method in rivals:
+            over = rivals[rival.label.method].format(K=rival.label.K)
+            yield f"DaC (routed) over a baseline with {over}", results.routed, rival
 
 
 def _lone(difference: Paired, results: SceneResults) -> str:

@@ -70,7 +70,10 @@ def cost(name: str, heading: str = "", text: Callable[[float], str] = number) ->
     return Column(name, lambda each: each.row.cost[name], heading, lambda v: text(v[name]))
 
 
-LABEL = ("model", "method", "division", "K", "mode", "distill_steps", "steps")
+LABEL = (
+    *("model", "method", "division", "K", "mode", "distill_steps"),
+    *("trunk", "horizon", "steps"),
+)
 # Of rows of any kind that have a `row`: what was run, what it reached, of which the scores are
 # printed, and what it took.
 RUN: list[Column[Any]] = [

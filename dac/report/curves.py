@@ -1,13 +1,13 @@
 """Training curves, laid end to end: what the figure and the page draw.
 
-Experts are independent, so they begin side by side; distillation follows the longest of them, and
-fine-tuning follows distillation.
+Experts are independent, so they begin side by side, after the trunk where they grew from one; what
+makes one model of them follows the longest of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -72,25 +72,43 @@ def placed(method: str, curve: Curve, after: Sequence[PlacedCurve] = ()) -> Plac
     )
 
 
+# What a phase that makes one model is called, by the method whose curve it is.
+PHASES = {"distilled": "distillation", "dac": "fine-tuning", "merged": "fine-tuning"}
+
+
 def pipeline(
-    experts: Sequence[Curve], distill: Curve | None, finetune: Curve | None
+    experts: Sequence[Curve], later: Mapping[str, Curve | None], trunk: Curve | None = None
 ) -> tuple[list[PlacedCurve], list[Phase]]:
-    """The curves that lead to the conquered model, those that are there, and their phases."""
-    curves = [placed("experts", expert) for expert in experts]
-    latest, phases = curves, []
-    if experts:
-        phases = [Phase("experts", 0, max(curve.steps[-1] for curve in curves))]
-    for method, name, curve in (
-        ("distilled", "distillation", distill),
-        ("dac", "fine-tuning", finetune),
-    ):
+    """The curves that lead to one model, those that are there, and their phases.
+
+    Args:
+        experts: side by side.
+        later: what follows them one after the other, by method; those after the first that isn't
+            there are left out.
+        trunk: that the experts grew from; their own curves count its steps, but not its seconds.
+    """
+    first = [] if trunk is None else [placed("trunk", trunk)]
+    phases = [Phase("trunk", 0, curve.steps[-1]) for curve in first]
+    latest = [_grown(curve, first) for curve in experts]
+    curves = [*first, *latest]
+    if latest:
+        start = phases[-1].end if phases else 0
+        phases.append(Phase("experts", start, max(curve.steps[-1] for curve in latest)))
+    for method, curve in later.items():
         if curve is None:
             break
         start = phases[-1].end if phases else 0
-        latest = [placed(method, curve, latest)]
-        phases.append(Phase(name, start, latest[0].steps[-1]))
+        latest = [placed(method, curve, latest or first)]
+        phases.append(Phase(PHASES[method], start, latest[0].steps[-1]))
         curves = [*curves, *latest]
     return curves, phases
+
+
+def _grown(curve: Curve, trunk: Sequence[PlacedCurve]) -> PlacedCurve:
+    """An expert's curve, on the axes of what it grew from."""
+    alone = placed("experts", curve)
+    before = trunk[0].seconds[-1] if trunk else 0.0
+    return replace(alone, seconds=[before + value for value in alone.seconds])
 
 
 def shown_range(psnr: Sequence[Sequence[float]]) -> tuple[float, float] | None:

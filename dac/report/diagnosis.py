@@ -139,7 +139,7 @@ def verdict(difference: Paired) -> str:
     return AHEAD if difference.mean > 0 else BEHIND
 
 
-def _compared(title: str, difference: Paired) -> str:
+def compared(title: str, difference: Paired) -> str:
     """A comparison with its numbers."""
     seeds = "one seed" if difference.seeds == 1 else f"{difference.seeds} seeds"
     views = share(difference.won, difference.views)
@@ -153,8 +153,7 @@ def _saturation(scene: Controls) -> str:
     gain = minus(scene.twice, scene.once)
     if gain is None:
         return ""
-    compared = _compared("the 2x baseline over the 1x baseline", gain)
-    return f"{compared} {saturation(gain.mean)}"
+    return f"{compared('the 2x baseline over the 1x baseline', gain)} {saturation(gain.mean)}"
 
 
 def _answers(scene: Controls, questions: Sequence[Question]) -> list[str]:
@@ -165,5 +164,5 @@ def _answers(scene: Controls, questions: Sequence[Question]) -> list[str]:
         if difference is not None:
             follows = {AHEAD: question.ahead, NONE: question.none, BEHIND: question.behind}
             title = question.title.format(baseline=one_line(equal))
-            answers.append(f"{_compared(title, difference)} {follows[verdict(difference)]}")
+            answers.append(f"{compared(title, difference)} {follows[verdict(difference)]}")
     return answers

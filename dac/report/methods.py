@@ -20,7 +20,8 @@ METHOD_COLOURS = {
     "routed": "#1F8A4C",
 }
 METHODS = tuple(METHOD_COLOURS)
-# What each method's gain is over.
+# What each method's gain is over, where the baseline of the same path (`rows.same_path_steps`) is
+# not the one.
 REFERENCES = {
     "baseline-2x": "baseline-1x",
     "baseline": "baseline-2x",
@@ -28,6 +29,7 @@ REFERENCES = {
     "experts": "baseline-1x",
     "distilled": "baseline-2x",
     "dac": "baseline-2x",
+    "merged": "baseline-2x",
 }
 _BASELINE = re.compile(r"baseline-([\d.]+)x")
 MODEL_NAMES = {"kplanes": "KPlanes"}
@@ -72,3 +74,8 @@ def method_colour(method: str) -> str:
 def known_method(method: str) -> str:
     """Baselines of other lengths than the table's two count as one method."""
     return "baseline" if method not in METHODS and _BASELINE.fullmatch(method) else method
+
+
+def is_baseline(method: str) -> bool:
+    """Whether it is the baseline, of whatever length."""
+    return _BASELINE.fullmatch(method) is not None

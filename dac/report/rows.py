@@ -3,6 +3,8 @@
 A row's numbers are means over its seeds, with sample standard deviations where there are several.
 Two rows are compared view by view and seed by seed (`statistics.py`); without the 2x baseline's
 gain over 1x, no difference can be read (`notes.py`).
+
+A row's *path* is the longest chain of training steps that it ends, with the experts side by side.
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from numpy.typing import NDArray
 
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation, Label
-from dac.report.methods import REFERENCES, known_method, method_name, method_rank, model_name
+from dac.report.methods import (
+    REFERENCES,
+    is_baseline,
+    known_method,
+    method_name,
+    method_rank,
+    model_name,
+)
 from dac.report.statistics import Paired, ViewScores, aligned, paired
 from dac.report.text import for_figure, one_line
 
@@ -81,6 +90,20 @@ class Row:
             "parameters": max(run.parameters for run in self.runs),
             "memory_bytes": max(cost.memory_bytes for cost in costs),
         }
+
+    @property
+    def path_steps(self) -> int | None:
+        """Of its path, the most of any seed; None if a record lacks it."""
+        steps = [run.cost.longest_path_steps for run in self.runs]
+        known = [count for count in steps if count is not None]
+        return max(known) if len(known) == len(steps) else None
+
+    @property
+    def model_bytes(self) -> int | None:
+        """Of the file of weights, the most of any seed; None if a record lacks it."""
+        sizes = [run.model_bytes for run in self.runs]
+        known = [size for size in sizes if size is not None]
+        return max(known) if len(known) == len(sizes) else None
 
     def differences(self, other: Row) -> NDArray[np.float64] | None:
         """(S, V) PSNR over another row's on what both score, dB; None where they share no seed.
@@ -207,10 +230,37 @@ def minus(ours: Row | None, reference: Row | None) -> Paired | None:
     return ours.minus(reference)
 
 
+def same_path_steps(label: Label) -> int | None:
+    """Steps of the baseline of the same path, for the methods that are held against it."""
+    if label.method in ("big_batch", "wide"):
+        return label.steps
+    if label.horizon is None:
+        return None
+    return {"routed": label.horizon, "merged": label.horizon + label.steps}.get(label.method)
+
+
 def reference_of(row: Row, rows: Sequence[Row]) -> Row | None:
     """What a row's gain is over; None where there is no one such row."""
+    if beside := baselines_of(rows, row, same_path_steps(row.label)):
+        return only(beside)
     method = REFERENCES.get(known_method(row.label.method))
     return None if method is None else only(rows_like(rows, row, method))
+
+
+def baselines_of(rows: Sequence[Row], row: Row, steps: int | None) -> list[Row]:
+    """The baselines of so many steps on a row's scene and with its model."""
+    return [
+        other
+        for other in rows
+        if is_baseline(other.label.method)
+        and (other.scene, other.label.model) == (row.scene, row.label.model)
+        and other.label.steps == steps
+    ]
+
+
+def trunk_share(label: Label) -> float | None:
+    """Which share of a specialist's steps the trunk has; None where there are no specialists."""
+    return None if label.trunk is None or not label.horizon else label.trunk / label.horizon
 
 
 def row_names(rows: Sequence[Row]) -> list[str]:
@@ -218,16 +268,28 @@ def row_names(rows: Sequence[Row]) -> list[str]:
     names = []
     for row in rows:
         label = row.label
-        rivals = [other.label for other in rows_like(rows, row, label.method)]
-        marks = []
-        if len({(rival.division, rival.K) for rival in rivals}) > 1:
-            marks.append(f"{label.division}-{label.K}")
-        if len({rival.mode for rival in rivals}) > 1:
-            marks.append(str(label.mode))
-        if len({rival.distill_steps for rival in rivals}) > 1:
-            marks.append(f"{label.distill_steps or 0:,} + {label.steps:,} steps")
-        elif len({rival.steps for rival in rivals}) > 1:
-            marks.append(f"{label.steps:,} steps")
+        marks = _marks(label, [other.label for other in rows_like(rows, row, label.method)])
         name = method_name(label.method, label.model)
         names.append(one_line(f"{name} ({', '.join(marks)})" if marks else name))
     return names
+
+
+def _marks(label: Label, rivals: Sequence[Label]) -> list[str]:
+    """How a label differs from others of its method, itself among them."""
+    marks = []
+    if len({(rival.division, rival.K) for rival in rivals}) > 1:
+        marks.append(f"{label.K} x" if label.division is None else f"{label.division}-{label.K}")
+    if len({rival.mode for rival in rivals}) > 1:
+        marks.append(str(label.mode))
+    if len({trunk_share(rival) for rival in rivals}) > 1:
+        marks.append(f"trunk {trunk_share(label) or 0:.3g}")
+    if len({_before(rival) for rival in rivals}) > 1:
+        marks.append(f"{_before(label) or 0:,} + {label.steps:,} steps")
+    elif len({rival.steps for rival in rivals}) > 1:
+        marks.append(f"{label.steps:,} steps")
+    return marks
+
+
+def _before(label: Label) -> int | None:
+    """Steps of what the last phase goes on from, where that is a training of its own."""
+    return label.horizon if label.method == "merged" else label.distill_steps

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import get_args
 
-from dac.configuration import Configuration
+from dac.configuration import Configuration, ResolvedScene
 from dac.runs import Run
-from dac.settings import Study
+from dac.settings import Conquer, Mode, Study
 from dac.workflow.layout import GROUPS, POINTS, SCENE_FILES
-from dac.workflow.studies import baseline, dac, experts, record, records
+from dac.workflow.studies import baseline, conquered, experts, record, records
 
 Inputs = dict[str, list[str]]
+EVERY_MODE: tuple[str, ...] = get_args(Conquer)
+DISTILLED: tuple[str, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Table:
 
 TABLES: dict[Study, Table] = {
     "main": Table("main_table", "main table"),
+    "equal_path": Table("equal_path_table", "equal path"),
     "controls": Table("controls_table", "controls"),
     "partitions": Table("ablation_table", "partitions"),
     "overlap": Table("ablation_table", "overlap"),
@@ -51,6 +55,7 @@ class Figure:
         caption: the name of its caption.
         shows: its label in the report.
         inputs: its named inputs, of the configuration and the scene and mode in its path, if any.
+        modes: it is drawn where one of these is configured; of `{mode}` in its path, for each.
         numbers: files for what it shows as numbers, below the results folder.
     """
 
@@ -60,6 +65,7 @@ class Figure:
     caption: str
     shows: str
     inputs: Callable[[Configuration, str, str], Inputs]
+    modes: tuple[str, ...] = EVERY_MODE
     numbers: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -79,26 +85,38 @@ def _of_study(study: Study) -> Callable[[Configuration, str, str], Inputs]:
     return lambda configuration, name, mode: {"records": records(study, configuration)}
 
 
+def _rival(scene: ResolvedScene, seed: int, mode: str) -> Run:
+    """The baseline that a mode's model is held against: of the same path, or else the 2x one."""
+    return baseline(scene, seed, (1 if mode == "routed" else 2) * scene.train.steps)
+
+
 def _curves(configuration: Configuration, name: str, mode: str) -> Inputs:
     scene, seed = configuration.scene(name), configuration.settings.seeds[0]
-    ours = dac(scene, seed, mode)
+    ours = conquered(scene, seed, mode)
     runs = {
         "baseline_1x": (baseline(scene, seed),),
         "baseline_2x": (baseline(scene, seed, 2 * scene.train.steps),),
         "experts": ours.experts(scene.train.steps),
-        "distill": ours.builds_on,
-        "finetune": (ours,),
+        "distill" if mode in DISTILLED else "trunk": ours.builds_on,
+        "finetune": () if mode == "routed" else (ours,),
     }
-    return {
+    curves = {
         phase: [configuration.path(f"{run.path}/curve.json") for run in found]
         for phase, found in runs.items()
+        if found
     }
+    if mode != "routed":
+        return curves
+    scored = (baseline(scene, seed), ours)
+    return curves | {"scored": [record(configuration, run) for run in scored]}
 
 
 def _experts(configuration: Configuration, name: str, mode: str) -> Inputs:
-    scene, seed = configuration.scene(name), configuration.settings.seeds[0]
+    settings, scene = configuration.settings, configuration.scene(name)
+    routed, seed = "routed" in settings.modes, settings.seeds[0]
+    ours = conquered(scene, seed, "routed") if routed else experts(scene, seed)
     return {
-        "experts": [record(configuration, experts(scene, seed))],
+        "experts": [record(configuration, ours)],
         "baseline": [record(configuration, baseline(scene, seed))],
     }
 
@@ -114,8 +132,8 @@ def _on_points(configuration: Configuration, name: str, theirs: Run, ours: Run) 
 
 def _points(configuration: Configuration, name: str, mode: str) -> Inputs:
     scene, seed = configuration.scene(name), configuration.settings.seeds[0]
-    twice = baseline(scene, seed, 2 * scene.train.steps)
-    return _on_points(configuration, name, twice, dac(scene, seed, mode))
+    rival, ours = _rival(scene, seed, mode), conquered(scene, seed, mode)
+    return _on_points(configuration, name, rival, ours)
 
 
 def _points_of_experts(configuration: Configuration, name: str, mode: str) -> Inputs:
@@ -125,15 +143,23 @@ def _points_of_experts(configuration: Configuration, name: str, mode: str) -> In
 
 def _of_all_scenes(configuration: Configuration, name: str, mode: str) -> Inputs:
     scenes, seed = configuration.scenes.values(), configuration.settings.seeds[0]
-    twice = [baseline(scene, seed, 2 * scene.train.steps) for scene in scenes]
+    rivals = [_rival(scene, seed, mode) for scene in scenes]
     return {
         "scenes": [configuration.path(SCENE_FILES[0], scene=scene.name) for scene in scenes],
-        "baselines": [record(configuration, run) for run in twice],
-        "ours": [record(configuration, dac(scene, seed, mode)) for scene in scenes],
+        "baselines": [record(configuration, run) for run in rivals],
+        "ours": [record(configuration, conquered(scene, seed, mode)) for scene in scenes],
     }
 
 
 FIGURES: dict[str, Figure] = {
+    "equal_path_figure": Figure(
+        "equal_path",
+        "equal_path_figure",
+        "equal-path",
+        "equal_path_figure",
+        "equal path",
+        _of_study("equal_path"),
+    ),
     "convergence_study": Figure(
         "convergence",
         "convergence_study",
@@ -167,9 +193,17 @@ FIGURES: dict[str, Figure] = {
         "convergence",
         _curves,
     ),
-    "losses": Figure("main", "losses", "{scene}-losses-{mode}", "losses", "losses", _curves),
+    "losses": Figure(
+        "main", "losses", "{scene}-losses-{mode}", "losses", "losses", _curves, modes=DISTILLED
+    ),
     "experts_figure": Figure(
-        "main", "experts_figure", "{scene}-experts", "experts", "experts", _experts
+        "main",
+        "experts_figure",
+        "{scene}-experts",
+        "experts",
+        "experts",
+        _experts,
+        modes=(*DISTILLED, "routed"),
     ),
     "points_figure": Figure(
         "main", "points_figure", "{scene}-points-{mode}", "points", "PSNR on points", _points
@@ -181,6 +215,7 @@ FIGURES: dict[str, Figure] = {
         "points_experts",
         "PSNR of experts on points",
         _points_of_experts,
+        modes=DISTILLED,
     ),
     "qualitative": Figure(
         "main", "qualitative", "qualitative-{mode}", "qualitative", "renders", _of_all_scenes
@@ -203,6 +238,7 @@ def figures_wanted(configuration: Configuration) -> list[str]:
         if figure.study in settings.studies
         for scene in scenes
         for mode in settings.modes
+        if mode in figure.modes
     ]
     if "main" in settings.studies:
         found += [

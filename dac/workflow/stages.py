@@ -136,6 +136,11 @@ def _paper_values(c: Configuration) -> Values:
     return {"paper_values": c.settings.report.paper_values}
 
 
+def _routed(c: Configuration) -> Values:
+    scenes = c.scenes.values()
+    return {"routed": {s.name: [s.division, s.K, s.specialists.trunk] for s in scenes}}
+
+
 REPORT_STAGES: dict[str, ReportStage] = {
     "main_table": ReportStage(("dac.report.tables.main",), _paper_values),
     "ablation_table": ReportStage(("dac.report.tables.ablation",), _paper_values),
@@ -143,6 +148,8 @@ REPORT_STAGES: dict[str, ReportStage] = {
         ("dac.report.tables.controls",),
         lambda c: {"divisions": {s.name: [s.division, s.K] for s in c.scenes.values()}},
     ),
+    "equal_path_table": ReportStage(("dac.report.tables.equal_path",), _routed),
+    "equal_path_figure": ReportStage(("dac.report.figures.equal_path",), _routed),
     "convergence_study": ReportStage(("dac.report.figures.convergence_study",)),
     "overlap_figure": ReportStage(("dac.report.figures.overlap",)),
     "controls_figure": ReportStage(("dac.report.figures.controls",)),

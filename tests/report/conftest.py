@@ -44,6 +44,10 @@ def record(tmp_path: Path) -> Recorder:
         K: int | None = None,
         model: str = "kplanes",
         distill_steps: int | None = None,
+        trunk: int | None = None,
+        horizon: int | None = None,
+        path_steps: int | None = None,
+        model_bytes: int | None = None,
         total_steps: int | None = None,
         seconds: float = 61.4,
         spread: Sequence[float] = (-1, 0, 1),
@@ -64,24 +68,73 @@ def record(tmp_path: Path) -> Recorder:
         )
         evaluation = Evaluation(
             scene=scene,
-            label=Label(method, model, seed, steps, division, K, mode, distill_steps),
+            label=Label(
+                *(method, model, seed, steps, division, K, mode, distill_steps, trunk, horizon)
+            ),
             mean=mean_of(images),
             images=images,
             test_views=len(images),
             mean_image_psnr=12.5,
             masked=False,
-            cost=Cost(total_steps or steps * 3, seconds, 30.0, 2.0, 5e4, 2 * 10**9),
+            cost=Cost(*(total_steps or steps * 3, seconds, 30.0, 2.0, 5e4, 2 * 10**9, path_steps)),
             parameters=1000,
             device="cpu",
             versions={},
             git_commit=None,
             inputs={},
             settings=settings or {},
+            model_bytes=model_bytes,
         )
         folder = tmp_path / f"record{next(count)}"
         folder.mkdir()
         evaluation.save(folder)
         return folder / "evaluation.json"
+
+    return write
+
+
+@pytest.fixture
+def equal_path_study(record: Recorder) -> Callable[..., list[Path]]:
+    """`equal_path_study(scene, seeds=..., routed=32.0, ...)` writes that study's records.
+
+    1x is 100 steps, K = 4 of azimuth, the trunk a quarter; a model has 1,000 bytes for each of the
+    baseline's. Values are PSNR, dB, to which a seed adds a hundredth of its number.
+    """
+
+    def write(
+        scene: str = "zoo", seeds: Sequence[int] = (0, 1), model: str = "kplanes", **psnr: float
+    ) -> list[Path]:
+        value = {"routed": 32.0, "batch": 31.5, "wide": 30.1, "merged": 31.2, "distilled": 30.5}
+        value |= {"none": 31.9, "half": 31.6, "two": 31.0, "eight": 33.0, "random": 30.2} | psnr
+        files = []
+
+        def add(of: float, method: str, path: int, total: int, size: int, **label: Any) -> None:
+            cost = {"path_steps": path, "total_steps": total, "model_bytes": 1000 * size}
+            for seed in seeds:
+                label |= {"seed": seed, "model": model, "spread": (-1.2, 0.1, 1.0, 0.1)}
+                files.append(record(scene, method, of + 0.01 * seed, **cost, **label))
+
+        def routed(of: float, K: int, trunk: int, horizon: int = 100, **label: Any) -> None:
+            label = {"division": "azimuth", "trunk": trunk, "horizon": horizon} | label
+            total = trunk + K * (horizon - trunk)
+            add(of, "routed", horizon, total, K, steps=horizon, K=K, **label)
+
+        for steps, of in {100: 30.0, 200: 31.0, 325: 31.8, 400: 32.0, 650: 32.6}.items():
+            add(of, f"baseline-{steps / 100:g}x", steps, steps, 1, steps=steps)
+        add(value["batch"], "big_batch", 100, 100, 1, steps=100, K=4)
+        add(value["wide"], "wide", 100, 100, 4, steps=100, K=4)
+        routed(value["routed"], 4, 25)
+        routed(value["routed"] + 0.9, 4, 50, 200)
+        routed(value["none"], 4, 0)
+        routed(value["half"], 4, 50)
+        routed(value["two"], 2, 25)
+        routed(value["eight"], 8, 25)
+        routed(value["random"], 4, 25, division="random")
+        grown = {"division": "azimuth", "K": 4, "trunk": 25, "horizon": 100, "steps": 100}
+        add(value["merged"], "merged", 200, 425, 1, **grown)
+        student = {"division": "azimuth", "K": 4, "mode": "corrected", "distill_steps": 10}
+        add(value["distilled"], "dac", 210, 510, 1, steps=100, **student)
+        return files
 
     return write
 
@@ -128,6 +181,7 @@ def drawn(tmp_path: Path) -> Callable[..., dict[str, Path]]:
         module: Any,
         *,
         called: str = "zoo",
+        mode: str = "paper",
         settings: dict[str, Any] | None = None,
         twice: bool = False,
         **inputs: list[Path],
@@ -138,7 +192,7 @@ def drawn(tmp_path: Path) -> Callable[..., dict[str, Path]]:
         inputs |= {"settings": [tmp_path / "settings.json"], "caption": [tmp_path / "caption.rst"]}
         for name in ("again", "figure") if twice else ("figure",):
             files = {kind: tmp_path / f"{name}.{kind}" for kind in kinds}
-            module.draw(inputs, files, settings or {}, {"scene": called, "mode": "paper"})
+            module.draw(inputs, files, settings or {}, {"scene": called, "mode": mode})
         if twice:
             for kind in kinds:
                 assert files[kind].read_bytes() == (tmp_path / f"again.{kind}").read_bytes()

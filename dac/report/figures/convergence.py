@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from dac.evaluation.records import Evaluation
 from dac.report.curves import (
     EXPERTS_LEGEND,
     Phase,
@@ -24,29 +25,43 @@ from dac.report.methods import METHOD_COLOURS
 from dac.report.style import TWO_COLUMNS, count_steps, drawing, dress, headline, write_at
 from dac.report.text import for_figure
 
-_TINTS = ("#F3F6F5", "#FCF4E6", "#FBECE9")  # of the phases
+_SCORED = "*"
+# Of the phases.
+_TINTS = {
+    "trunk": "#F4F4F6",
+    "experts": "#F3F6F5",
+    "distillation": "#FCF4E6",
+    "fine-tuning": "#FBECE9",
+}
 
 
 def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildcards) -> None:
     """Draw the held-out PSNR of the baselines, the experts and the conquered model.
 
     Args:
-        inputs: `curve.json` of the runs `baseline_1x`, `baseline_2x`, `experts`, `distill` and
-            `finetune`.
+        inputs: `curve.json` of the runs `baseline_1x`, `baseline_2x` and `experts`, and of those of
+            `trunk`, `distill` and `finetune` that there are; `scored`, records of models that have
+            no curve, and of what they are held against.
         outputs, settings: see `dac.report.figures`.
-        wildcards: `scene`.
+        wildcards: `scene` and `mode`.
 
     Raises:
         UserError: a curve is missing or damaged; the files can't be written.
     """
-    runs = ("baseline_1x", "baseline_2x", "distill", "finetune")
-    once, twice, distill, finetune = (load_curve(inputs[run][0]) for run in runs)
-    conquered, phases = pipeline(
-        [load_curve(file) for file in inputs["experts"]], distill, finetune
+    experts = [load_curve(file) for file in inputs["experts"]]
+    trunk, distill, finetune = (
+        load_curve(inputs[run][0]) if inputs.get(run) else None
+        for run in ("trunk", "distill", "finetune")
     )
-    baselines = [placed("baseline-1x", once), placed("baseline-2x", twice)]
-    experts = len(inputs["experts"])
-    lines = [*conquered[:experts], *baselines, *conquered[experts:]]
+    last = "merged" if wildcards["mode"] == "merged" else "dac"
+    later = ({"distilled": distill} if distill else {}) | {last: finetune}
+    conquered, phases = pipeline(experts, later, trunk)
+    once, twice = (
+        placed(f"baseline-{n}x", load_curve(inputs[f"baseline_{n}x"][0])) for n in (1, 2)
+    )
+    before = [line for line in conquered if line.method in ("trunk", "experts")]
+    lines = [*before, once, twice, *conquered[len(before) :]]
+    scored = [Evaluation.load(file) for file in inputs.get("scored", ())]
     with drawing(outputs, TWO_COLUMNS, 2.7) as figure:
         left: Any = figure.add_axes((0.075, 0.25, 0.50, 0.60))
         right: Any = figure.add_axes((0.63, 0.25, 0.355, 0.60), sharey=left)
@@ -57,13 +72,24 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
             axes.set_xlim(left=0)
             count_steps(axes, 5)
             axes.yaxis.set_major_locator(MaxNLocator(6))
-        _limit(left, lines)
+        _limit(left, [*(line.psnr for line in lines), [run.mean.psnr for run in scored]])
         _shade(left, phases)
+        left.set_xlim(0, 1.03 * max(phases[-1].end, twice.steps[-1]))
+        for run in scored:
+            _draw_score(left, run)
         left.set(xlabel="steps, experts side by side", ylabel="held-out PSNR (dB)")
         right.set(xlabel="seconds of training, experts side by side")
         right.tick_params(labelleft=False)
         headline(figure, 0.075, for_figure(wildcards["scene"]))
-        _legend(figure, experts)
+        _legend(figure, lines, scored)
+
+
+def _draw_score(axes: Any, run: Evaluation) -> None:
+    """What a model reaches on whole test views, which has another mean than held-out pixels."""
+    colour, at = METHOD_COLOURS[run.label.method], (run.label.steps, run.mean.psnr)
+    axes.plot(*at, _SCORED, color=colour, mfc="white", ms=6, zorder=5)
+    text = f"{run.mean.psnr:.2f}"
+    write_at(axes, text, at, "left center", shift=(5, 0), color=colour)
 
 
 def _draw(axes: Any, x: Sequence[float], line: PlacedCurve) -> None:
@@ -79,8 +105,8 @@ def _draw(axes: Any, x: Sequence[float], line: PlacedCurve) -> None:
         write_at(axes, f"{psnr[-1]:.2f}", (x[-1], psnr[-1]), align, shift=(0, up), color=colour)
 
 
-def _limit(axes: Any, lines: Sequence[PlacedCurve]) -> None:
-    limits = shown_range([line.psnr for line in lines])
+def _limit(axes: Any, psnr: Sequence[Sequence[float]]) -> None:
+    limits = shown_range(psnr)
     if limits is None:
         axes.text(0.5, 0.5, "no held-out views", transform=axes.transAxes, ha="center", va="center")
     else:
@@ -88,26 +114,34 @@ def _limit(axes: Any, lines: Sequence[PlacedCurve]) -> None:
 
 
 def _shade(axes: Any, phases: Sequence[Phase]) -> None:
-    """Bands of the three phases that lead to the conquered model."""
-    for phase, tint in zip(phases, _TINTS, strict=True):
-        axes.axvspan(phase.start, phase.end, color=tint, lw=0, zorder=0)
+    """Bands of the phases that lead to the conquered model."""
+    for phase in phases:
+        axes.axvspan(phase.start, phase.end, color=_TINTS[phase.name], lw=0, zorder=0)
         options: Any = {"share": "y", "shift": (0, 2), "size": 7, "color": "#555555"}
         write_at(axes, phase.name, ((phase.start + phase.end) / 2, 1.0), "center bottom", **options)
-    axes.set_xlim(0, phases[-1].end * 1.03)
 
 
-def _legend(figure: Figure, experts: int) -> None:
+def _legend(figure: Figure, lines: Sequence[PlacedCurve], scored: Sequence[Evaluation]) -> None:
+    experts = len([line for line in lines if line.method == "experts"])
     names = {
         "baseline-1x": "baseline 1x",
         "baseline-2x": "baseline 2x",
+        "trunk": "trunk",
         "experts": f"{experts} experts, {EXPERTS_LEGEND}",
         "distilled": "DaC, distilled",
         "dac": "DaC, fine-tuned",
+        "merged": "DaC, merged",
     }
+    shown = {line.method for line in lines}
     handles = [
         Line2D([], [], color=METHOD_COLOURS[m], lw=0.7 if m == "experts" else 1.4, label=name)
         for m, name in names.items()
+        if m in shown
     ]
+    for run in scored:
+        colour, method = METHOD_COLOURS[run.label.method], run.label.method.replace("-", " ")
+        look: Any = {"color": colour, "mfc": "white", "ls": "", "marker": _SCORED}
+        handles.append(Line2D([], [], label=f"{method}, whole views", **look))
     figure.legend(
         handles=handles,
         loc="lower center",

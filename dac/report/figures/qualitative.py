@@ -1,4 +1,4 @@
-"""Qualitative comparison (the paper's Fig. 5): truth, 2x baseline, DaC, with enlarged details.
+"""Qualitative comparison (the paper's Fig. 5): truth, baseline, DaC, with enlarged details.
 
 Views and details are chosen by a rule, not by hand: views at evenly spaced ranks of DaC's gain over
 the baseline (for two views, the quartiles), and in each view the square where DaC is furthest ahead
@@ -22,7 +22,7 @@ from dac.errors import UserError
 from dac.evaluation.metrics import psnr_of_error
 from dac.evaluation.truth import truth_image, usable_pixels
 from dac.report.figures import Inputs, Outputs, Settings, Wildcards
-from dac.report.methods import METHOD_COLOURS, method_name
+from dac.report.methods import method_colour, method_name
 from dac.report.renders import Renders, common_views
 from dac.report.style import TWO_COLUMNS, drawing
 from dac.report.text import for_figure
@@ -43,7 +43,7 @@ class Row:
     Attributes:
         title: scene and view.
         images: three (H, W, 3) in [0, 1].
-        names: of the two methods.
+        names, colours: of the two methods.
         psnr: of the two methods, on the view.
         details: top left corners (row, column) of two squares; where ours is furthest ahead first.
         side: of the squares, in pixels.
@@ -55,6 +55,7 @@ class Row:
     title: str
     images: list[Floats]
     names: list[str]
+    colours: list[str]
     psnr: list[float]
     details: list[tuple[int, int]]
     side: int
@@ -122,6 +123,7 @@ def _row(scene: Scene, name: str, methods: Sequence[Renders]) -> Row:
         title=f"{for_figure(scene.name, 24)}, {for_figure(Path(name).stem, 24)}",
         images=[truth, *pictures],
         names=[for_figure(method_name(label.method, label.model), 30) for label in labels],
+        colours=[method_colour(label.method) for label in labels],
         psnr=[method.score(name).psnr for method in methods],
         details=details,
         side=side,
@@ -232,7 +234,7 @@ def _draw_detail(
 
 
 def _ahead_colour(row: Row, index: int) -> str:
-    return METHOD_COLOURS["dac" if row.ahead[index] else "baseline-2x"]
+    return row.colours[row.ahead[index]]
 
 
 def _captions(row: Row) -> list[str]:

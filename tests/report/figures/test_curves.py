@@ -20,7 +20,7 @@ Curves = dict[str, list[Path]]
 def test_phases_are_laid_end_to_end(curves: Curves) -> None:
     experts = [load_curve(file) for file in curves["experts"]]
     distill, finetune = (load_curve(curves[name][0]) for name in ("distill", "finetune"))
-    lines, phases = pipeline(experts, distill, finetune)
+    lines, phases = pipeline(experts, {"distilled": distill, "dac": finetune})
     assert [line.method for line in lines] == ["experts"] * 3 + ["distilled", "dac"]
     assert [line.steps[-1] for line in lines] == [100, 120, 140, 220, 280]
     assert lines[3].steps == [140 + step for step in (20, 40, 60, 80)]
@@ -32,9 +32,28 @@ def test_phases_are_laid_end_to_end(curves: Curves) -> None:
         ("distillation", 140, 220),
         ("fine-tuning", 220, 280),
     ]
-    assert pipeline(experts, None, finetune) == (lines[:3], phases[:1])
-    alone, phase = pipeline([], distill, None)
+    cut = {"distilled": None, "dac": finetune}
+    assert pipeline(experts, cut) == (lines[:3], phases[:1])
+    alone, phase = pipeline([], {"distilled": distill, "dac": None})
     assert alone == [placed("distilled", distill)] and (phase[0].start, phase[0].end) == (0, 80)
+
+
+def test_specialists_go_on_where_their_trunk_ends(curves: Curves) -> None:
+    trunk = load_curve(curves["distill"][0])  # 80 steps in 8 seconds
+    experts = [load_curve(file) for file in curves["experts"]]
+    finetune = load_curve(curves["finetune"][0])
+    lines, phases = pipeline(experts, {"merged": finetune}, trunk)
+    assert [line.method for line in lines] == ["trunk", *["experts"] * 3, "merged"]
+    # An expert's curve counts the trunk's steps already, but not its seconds.
+    assert lines[1].steps == experts[0].steps and lines[3].seconds[-1] == pytest.approx(8 + 14)
+    assert lines[4].steps[-1] == 140 + 60 and lines[4].seconds[-1] == pytest.approx(22 + 6)
+    assert [(phase.name, phase.start, phase.end) for phase in phases] == [
+        ("trunk", 0, 80),
+        ("experts", 80, 140),
+        ("fine-tuning", 140, 200),
+    ]
+    alone, _ = pipeline([], {"merged": finetune}, trunk)
+    assert alone[1].steps[-1] == 80 + 60
 
 
 def test_what_is_far_below_the_best_is_cut_off() -> None:

@@ -41,7 +41,8 @@ def test_rows_in_the_papers_order(record: Recorder, written: Written) -> None:
 def test_columns(record: Recorder, written: Written) -> None:
     table = written(main, _three(record, "zoo", 30.0, 30.504, 30.6), paper_values=True)
     assert list(table.csv) == [
-        *("scene", "name", "model", "method", "division", "K", "mode", "distill_steps", "steps"),
+        *("scene", "name", "model", "method", "division", "K", "mode", "distill_steps"),
+        *("trunk", "horizon", "steps"),
         *("seeds", "psnr", "ssim", "ms_ssim", "psnr_std", "ssim_std", "ms_ssim_std"),
         *("total_steps", "training_seconds", "longest_path_seconds"),
         *("gain_psnr", "gain_low", "gain_high", "gain_won", "gain_views", "gain_seeds"),
