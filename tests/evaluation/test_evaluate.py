@@ -11,7 +11,9 @@ import torch
 import toy
 from PIL import Image
 
+from dac.conquer.routed import RoutedModel, load, save_routed
 from dac.divide.partition import Partition
+from dac.divide.router import Router
 from dac.divide.routing import owner_of_camera
 from dac.errors import UserError
 from dac.evaluation.evaluate import evaluate_experts, evaluate_model, scored_views
@@ -118,6 +120,49 @@ def test_experts_are_routed(toy_runs: Path, tmp_path: Path) -> None:
     assert record.cost.training_steps == 10 + 11
     assert record.cost.longest_path_seconds == 3.0
     assert record.inputs["partition.json"] == sha256(partition)
+
+
+@pytest.mark.parametrize("packed_size", [None, 1.3])
+def test_a_routed_model_is_scored_as_it_lies_on_the_disk(
+    toy_runs: Path, tmp_path: Path, packed_size: float | None
+) -> None:
+    """Views between the two halves are blends, and the record knows every expert's score."""
+    scene, groups = Scene.load(toy_runs / "scene"), Partition.load(toy_runs / "partition.json")
+    experts = [load_model(toy_runs / f"run{k}") for k in (0, 1)]
+    router = Router.of(scene, groups, 0.3)
+    folder = tmp_path / "routed"
+    folder.mkdir()
+    took = {"steps": 0, "seconds": 0.0, "memory_bytes": 0}
+    save_routed(RoutedModel(experts, router), folder, packed_size, took)
+    record = evaluate_model(
+        toy_runs / "scene",
+        folder,
+        SETTINGS,
+        {**LABEL, "method": "routed", "division": "azimuth", "K": 2, "trunk": 2, "horizon": 10},
+        tmp_path / "evaluation",
+        state=tmp_path / "state",
+        earlier=[toy_runs / "run0"],
+        side_by_side=[toy_runs / "run0", toy_runs / "run1"],
+    )
+    assert record.model_bytes == (folder / "model.safetensors").stat().st_size
+    assert (record.cost.training_steps, record.cost.longest_path_steps) == (10 + 10 + 11, 10 + 11)
+    model = load(folder)
+    assert isinstance(model, RoutedModel)
+    background, blended = background_colour(scene), 0
+    for view, image in zip(scene.test, record.images, strict=True):
+        shares = router.weights(scene.cameras.world_from_camera[view].numpy())
+        alone = [
+            render_view(expert, scene.cameras, view, background, 500).rgb
+            for expert in model.experts
+        ]
+        mixed = sum(float(share) * rgb for share, rgb in zip(shares, alone, strict=True))
+        expected = score(torch.as_tensor(mixed), truth_image(scene, view)).psnr
+        assert image.psnr == pytest.approx(expected, abs=1e-3)
+        assert image.group == int(shares.argmax()) and image.expert_psnr is not None
+        scores = [score(rgb, truth_image(scene, view)).psnr for rgb in alone]
+        assert image.expert_psnr == pytest.approx(scores, abs=1e-3)
+        blended += np.count_nonzero(shares) > 1
+    assert 0 < blended < len(record.images)
 
 
 def test_strided_experts_see_a_grid(toy_runs: Path, tmp_path: Path) -> None:

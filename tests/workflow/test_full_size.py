@@ -75,12 +75,10 @@ class Cells:
 
 
 # The 1x and 2x baselines are in all of them; K = 4, but where it varies.
-MAIN = Cells(
-    baseline=2, expert=4, distill=1, finetune=1, trunk=1, specialist=4, route=1, merge=1
-)
-# Baselines of 1, 2, 1/4 + 4 * 3/4 and twice that times an expert's steps. Trunks of a quarter of 1
-# and 2, and of a half. Specialists: four in 1 and 2, without and with half a trunk, of random groups;
-# two; eight.
+MAIN = Cells(baseline=2, expert=4, distill=1, finetune=1, trunk=1, specialist=4, route=1, merge=1)
+# Baselines of 1, 2, 1/4 + 4 * 3/4 and twice that times an expert's steps. Trunks: a quarter of 1
+# and of 2, and a half. Specialists: four in 1, in 2, without a trunk, with half a one, and of random
+# groups; two; eight.
 EQUAL_PATH = Cells(
     baseline=4,
     other=1,
