@@ -77,8 +77,8 @@ class Cells:
 # The 1x and 2x baselines are in all of them; K = 4, but where it varies.
 MAIN = Cells(baseline=2, expert=4, distill=1, finetune=1, trunk=1, specialist=4, route=1, merge=1)
 # Baselines of 1, 2, 1/4 + 4 * 3/4 and twice that times an expert's steps. Trunks: a quarter of 1
-# and of 2, and a half. Specialists: four in 1, in 2, without a trunk, with half a one, and of random
-# groups; two; eight.
+# and of 2, and a half. Specialists: four in 1, in 2, without a trunk, with half a one, and of
+# random groups; two; eight.
 EQUAL_PATH = Cells(
     baseline=4,
     other=1,
@@ -197,4 +197,4 @@ def test_a_command_plans_what_the_closed_form_counts(full_size: Project, command
 
 
 def test_the_page_lists_commands_of_the_configurations() -> None:
-    assert len(PAGE) == 8 and PAGE.keys() <= set(COMMANDS)
+    assert len(PAGE) == 9 and PAGE.keys() <= set(COMMANDS)
