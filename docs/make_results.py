@@ -8,6 +8,9 @@ around them: the command, the commits and devices that the evaluation records na
 ran and how long they took together. What each model costs is told in time of one core, from the
 step times that `bench.step_times` measured, since the records' seconds are wall time, beside all
 else that the machine did. Nothing on the page is typed by hand.
+
+The numbers of the study `equal_path` are copied too, and put together with those of the other
+pages beside this one as `equal_path.csv` in the folder of them all.
 """
 
 from __future__ import annotations
@@ -18,13 +21,14 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dac.errors import UserError
 from dac.evaluation.records import RECORD_FILE, Evaluation
 from dac.report.methods import method_name, method_rank
 from dac.report.table import Column, Table, named, numbered
 from dac.report.table_files import markdown_text
+from dac.settings import Conquer
 from dac.storage.artifacts import write_file
 from dac.workflow.plan import Steps, StepTimes, read_step_times
 
@@ -32,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STEP_TIMES = ROOT / "docs" / "results" / "step_times.json"
 # Table or figure -> its heading, in the page's order.
 TABLES = {
+    "equal_path": "What K workers reach in one worker's wall-clock",
     "main": "The main table",
     "controls": "Controls",
     "partitions": "Number of groups (the paper's Table 3)",
@@ -39,19 +44,22 @@ TABLES = {
     "division": "How the views are divided",
     "overlap": "Overlapping sectors (the paper's Figure 6)",
 }
+MODES = get_args(Conquer)
 FIGURES = {
+    "equal-path": "Test PSNR over the path: what K workers reach in one worker's wall-clock",
     "convergence-study": "Test PSNR over steps (the paper's Figure 2)",
     "overlap-study": "Overlapping sectors (the paper's Figure 6)",
     "controls-study": "Controls, view by view, and where the gain arises",
-    "qualitative-paper": "Renders (the paper's Figure 5), `paper` mode",
-    "qualitative-corrected": "Renders (the paper's Figure 5), `corrected` mode",
+    **{f"qualitative-{m}": f"Renders (the paper's Figure 5), `{m}` mode" for m in MODES},
 }
 SCENE_FIGURES = {
     "experts-points": "PSNR of the experts on the points (the paper's Figure 1)",
     "experts": "Experts against the baseline",
-    "convergence-paper": "Held-out PSNR in training, `paper` mode",
-    "convergence-corrected": "Held-out PSNR in training, `corrected` mode",
+    **{f"convergence-{mode}": f"Held-out PSNR in training, `{mode}` mode" for mode in MODES},
 }
+NUMBERS = "equal_path.csv"
+# Methods whose steps are of the measured batch and model.
+PRICED = ("baseline", "restart", "experts", "dac", "merged", "routed")
 
 COST_COLUMNS: list[Column[Any]] = [
     named("name", None, "Model"),
@@ -115,9 +123,23 @@ def publish(results: Path, title: str, commands: list[str], out: Path) -> None:
             shutil.copyfile(figure, out / name)
             heading = f"Groups (the paper's Figure 3): {scene}, {figure.parent.name}"
             parts += [f"## {heading}\n", f"![{heading}]({name})\n"]
+    numbers = results / "tables" / NUMBERS
+    if numbers.exists():
+        shutil.copyfile(numbers, out / NUMBERS)
+        _gather(out.parent)
     text = "\n".join(parts)
     write_file(out / "README.md", lambda part: part.write_text(text, encoding="utf-8"))
     print(f"Written: {out / 'README.md'}")
+
+
+def _gather(pages: Path) -> None:
+    """All pages' numbers of the study in one file, page by page."""
+    files = [file.read_text(encoding="utf-8") for file in sorted(pages.glob(f"*/{NUMBERS}"))]
+    heads = {text.partition("\n")[0] for text in files}
+    if len(heads) != 1:
+        raise UserError(pages, f"holds {NUMBERS} of several forms", "publish all pages again")
+    text = heads.pop() + "\n" + "".join(text.partition("\n")[2] for text in files)
+    write_file(pages / NUMBERS, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _provenance(results: Path, records: list[Evaluation], commands: list[str]) -> list[str]:
@@ -142,13 +164,15 @@ def _costs(records: list[Evaluation], times: list[StepTimes]) -> list[str]:
         model = {k: v for k, v in record.settings.get("model", {}).items() if k != "name"}
         # One batch size a model is measured.
         fitting = [time for time in times if time.model == model]
-        if not fitting or not label.method.startswith(("baseline", "restart", "experts", "dac")):
+        if not fitting or not label.method.startswith(PRICED):
             continue
         distilled = label.distill_steps or 0
         whole = Steps(record.cost.training_steps - distilled, distilled)
         after = distilled + label.steps if label.method == "dac" else 0
         K = label.K or 1
         beside = (record.cost.training_steps - after) * (K - 1) // K
+        if label.horizon is not None:  # such records say their path
+            beside = record.cost.training_steps - (record.cost.longest_path_steps or 0)
         groups = "" if label.K is None else f"{label.division}-{label.K}"
         rows[method_rank(label.method), groups, whole.images, distilled] = {
             "name": method_name(label.method, label.model),

@@ -19,7 +19,7 @@ from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.evaluation.records import Evaluation, Label
 from dac.report.controls import Controls, controls_of
-from dac.report.equal_path import Setup as Routed
+from dac.report.equal_path import Setup as Specialists
 from dac.report.methods import known_method
 from dac.report.rows import Row, SceneRows, load_scenes, reference_of, trunk_share
 from dac.scenes.points import Points
@@ -46,8 +46,9 @@ class SceneResults:
         points: the sparse model.
         partition: of the routed model's division, else of the setup's.
         setup: of the distilled DaC that the page is about.
-        choices: how many setups there were, and routed models.
-        routed, merged: the models of the specialists, of one division, K and trunk.
+        choices: how many setups there were, or kinds of specialists.
+        specialists: their division, K and trunk.
+        routed, merged: the models that are made of them.
         controls: the picked rows, for each mode of the conquer phase; once where there is no DaC.
             The first mode by name is the headline's, whatever it scores.
         evaluations: label of a run -> the folder of its evaluation.
@@ -61,6 +62,7 @@ class SceneResults:
     partition: Partition | None
     setup: Setup | None
     choices: int
+    specialists: Specialists | None
     routed: Row | None
     merged: Row | None
     controls: tuple[Controls, ...]
@@ -141,21 +143,22 @@ def load_results(results: Path, scene: str) -> SceneResults:
         raise UserError(folder, "holds no evaluation yet", "run the workflow first")
     variants = load_scenes(files)
     rows = max(variants, key=lambda one: sum(len(row.runs) for row in one.rows))
-    specialists = _specialists(rows.rows)
-    routed = max(specialists, key=lambda each: specialists[each], default=None)
+    kinds = _specialists(rows.rows)
+    specialists = max(kinds, key=lambda each: kinds[each], default=None)
     setups = _setups(rows.rows)
-    setup = _choose(setups, rows.rows, routed)
+    setup = _choose(setups, rows.rows, specialists)
     imported = Scene.load(folder / "scene")
     points = folder / "points" / "points.npz"
     return SceneResults(
         folder=folder,
         scene=imported,
         points=Points.load(points) if points.is_file() else None,
-        partition=_partition(folder, imported, routed or setup, rows.rows),
+        partition=_partition(folder, imported, specialists or setup, rows.rows),
         setup=setup,
-        choices=max(len(setups), len(specialists)),
-        routed=_model(rows, "routed", routed),
-        merged=_model(rows, "merged", routed),
+        choices=max(len(setups), len(kinds)),
+        specialists=specialists,
+        routed=_model(rows, "routed", specialists),
+        merged=_model(rows, "merged", specialists),
         controls=_pick(rows, setup),
         evaluations={Evaluation.load(file).label: file.parent for file in files},
         every=rows,
@@ -175,27 +178,22 @@ def _setups(rows: Sequence[Row]) -> dict[Setup, int]:
     return own or runs
 
 
-def _specialists(rows: Sequence[Row]) -> dict[Routed, int]:
+def _specialists(rows: Sequence[Row]) -> dict[Specialists, int]:
     """Every division, K and trunk of routed and merged models, and how many runs it has.
 
     Those of control divisions are none, unless that is all.
     """
-    runs: dict[Routed, int] = {}
+    runs: dict[Specialists, int] = {}
     for row in rows:
         label, share = row.label, trunk_share(row.label)
-        if (
-            label.method in ("routed", "merged")
-            and label.division
-            and label.K
-            and share is not None
-        ):
-            routed = Routed(label.division, label.K, share)
+        if share is not None and label.division and label.K:
+            routed = Specialists(label.division, label.K, share)
             runs[routed] = runs.get(routed, 0) + len(row.runs)
     own = {routed: count for routed, count in runs.items() if routed.division not in CONTROLS}
     return own or runs
 
 
-def _model(rows: SceneRows, method: str, routed: Routed | None) -> Row | None:
+def _model(rows: SceneRows, method: str, routed: Specialists | None) -> Row | None:
     """The routed or merged model of some specialists; see the module's text."""
     if routed is None:
         return None
@@ -209,7 +207,9 @@ def _model(rows: SceneRows, method: str, routed: Routed | None) -> Row | None:
     return max(ours, key=merit, default=None)
 
 
-def _choose(setups: dict[Setup, int], rows: Sequence[Row], routed: Routed | None) -> Setup | None:
+def _choose(
+    setups: dict[Setup, int], rows: Sequence[Row], routed: Specialists | None
+) -> Setup | None:
     """See the module's text; the first in the tables' order, of equals."""
     scored = {(row.label.division, row.label.K) for row in rows if row.label.method == "experts"}
     expert = next((row.label.steps for row in rows if row.label.method == "baseline-1x"), 0)
@@ -256,7 +256,7 @@ def _belongs(label: Label, setup: Setup) -> bool:
 
 
 def _partition(
-    folder: Path, scene: Scene, setup: Setup | Routed | None, rows: Sequence[Row]
+    folder: Path, scene: Scene, setup: Setup | Specialists | None, rows: Sequence[Row]
 ) -> Partition | None:
     """Of the setup; where there is none, of the scored experts, or the only one.
 

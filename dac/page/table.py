@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dac.page.results import SceneResults
+from dac.report import equal_path_findings
 from dac.report.columns import RUN, SCENE_AND_NAME, Named, cost, difference_columns, with_gains
 from dac.report.diagnosis import sentences
+from dac.report.equal_path import arranged
 from dac.report.methods import known_method
 from dac.report.rows import SEVERAL_MODELS, Row
 from dac.report.table import Column, Table, numbered, printed, values_of
@@ -39,12 +41,17 @@ def tables(results: SceneResults) -> Tables:
     main, controls = results.rows, results.control_rows
     every = with_gains([*main, *controls])
     where = f"{one_line(results.main.scene)}: "
+    said = sentences([results.main])
+    if results.specialists is not None and results.main.once is not None:
+        # Its first words are the model's, where there are others: the page is about one.
+        alone = replace(results.every, several_models=False)
+        said += equal_path_findings.sentences([arranged(alone, results.specialists)])
     return Tables(
         scores=_table(
             _score_columns(every), every, ["main"] * len(main) + ["controls"] * len(controls)
         ),
         costs=_table(_cost_columns(main), every[: len(main)], ()),
-        findings=tuple(text.removeprefix(where) for text in sentences([results.main])),
+        findings=tuple(text.removeprefix(where) for text in said),
     )
 
 

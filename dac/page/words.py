@@ -199,19 +199,19 @@ def _verdict(name: str, ours: Row, reference: Row | None, of: str) -> str:
 
 
 def _took(results: SceneResults) -> str:
-    """Path, compute and bytes of the routed model, in units of the baseline's of that path."""
+    """Path, compute and bytes of the routed model, beside the baseline of the same path."""
     routed, reference = results.routed, results.reference(results.routed)
     if routed is None or reference is None:
         return ""
-    compute, path = routed.cost["total_steps"], routed.path_steps
-    steps = reference.cost["total_steps"]
-    text = f"Routed, it took {compute / steps:.3g} times that baseline's steps in all"
-    if path is not None:
-        text += f", {path / steps:.3g} times them with a worker for each expert"
-    if routed.model_bytes is not None and reference.model_bytes is not None:
-        ours, theirs = (row.model_bytes or 0 for row in (routed, reference))
-        text += f"; its file has {ours / 1e6:,.2f} MB, the baseline's {theirs / 1e6:,.2f}"
-    return f"{text}."
+    path, compute = reference.label.steps, int(routed.cost["total_steps"])
+    text = (
+        f"Both took a path of {path:,} steps, DaC with a worker for each expert; all its trainings "
+        f"together took {compute:,}, {compute / path:.3g} times as many."
+    )
+    if routed.model_bytes is None or reference.model_bytes is None:
+        return text
+    ours, theirs = (row.model_bytes / 1e6 for row in (routed, reference) if row.model_bytes)
+    return f"{text} Its file has {ours:,.2f} MB, the baseline's {theirs:,.2f} MB."
 
 
 def _size(difference: Paired) -> str:

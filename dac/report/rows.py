@@ -270,7 +270,9 @@ def row_names(rows: Sequence[Row]) -> list[str]:
         label = row.label
         marks = _marks(label, [other.label for other in rows_like(rows, row, label.method)])
         name = method_name(label.method, label.model)
-        names.append(one_line(f"{name} ({', '.join(marks)})" if marks else name))
+        bare, bracket, inside = name.removesuffix(")").partition(" (")
+        inner = ", ".join([inside] * bool(bracket) + marks)
+        names.append(one_line(f"{bare} ({inner})" if marks else name))
     return names
 
 

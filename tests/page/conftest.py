@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +43,8 @@ def _make_results(
     once: bool = True,
     twice: bool = True,
     experts: bool = True,
+    routed: Sequence[float] = (),
+    merged: bool = False,
     partition: bool = True,
     points: bool = True,
     curves: bool = True,
@@ -60,6 +62,9 @@ def _make_results(
         modes: of DaC; none: DaC wasn't trained. The second is 1 dB behind the first.
         gains: of DaC over the 2x baseline on each test view, of the first mode, dB.
         doubling: of the 2x baseline over the 1x baseline, dB.
+        routed: gains of the routed model over the 1x baseline on each view, dB; none: there is
+            none. Its trunk has 25 of 100 steps; its first seed has a random division, too.
+        merged: whether its specialists were merged, 0.1 dB behind the 2x baseline.
         once, twice, experts, partition, points, curves, renders, frozen: what is there.
     """
     scene = toy.scene()
@@ -81,17 +86,21 @@ def _make_results(
     truths = np.stack([to_uint8(truth_image(scene, view)) for view in scene.test])
     views = [scene.names[view] for view in scene.test]
 
-    def write(run: Path, label: Label, psnr: Sequence[float], total: int, darker: int) -> None:
+    def write(
+        run: Path, label: Label, psnr: Sequence[float], total: int, darker: int, path: int = 0
+    ) -> None:
         images = tuple(
             ImageScore(view, value + 0.01 * label.seed, 0.9, None)
             for view, value in zip(views, psnr, strict=True)
         )
-        cost = Cost(total, total / 10, total / 20, 2.0, 5e4, 2 * 10**9)
+        newer = bool(routed)  # than the fields for its path and its bytes
+        cost = Cost(total, total / 10, total / 20, 2.0, 5e4, 2 * 10**9, path if newer else None)
         inputs = {"model.safetensors": "ab" * 32}
         versions = {"torch": "2.13.0"}
         evaluation = Evaluation(
             *(name, label, mean_of(images), images, len(views), 12.5, False, cost, 1000, "cpu"),
             *(versions, "c0ffee", inputs, {"model": {"channels": 8}}),
+            *([4_000_000] if newer else []),
         )
         _write(run / "evaluation.json", asdict(evaluation))
         if renders:
@@ -105,7 +114,7 @@ def _make_results(
                 run = runs / f"baseline-{100 * times}"
                 label = Label(f"baseline-{times}x", "kplanes", seed, 100 * times)
                 values = (twice_psnr - (2 - times) * doubling).tolist()
-                write(run / "evaluation", label, values, 100 * times, 10)
+                write(run / "evaluation", label, values, 100 * times, 10, 100 * times)
                 _curve(run, 100 * times, curves)
         for group in range(2):
             _curve(runs / "azimuth-2" / f"expert{group}", 100, curves and bool(modes))
@@ -113,9 +122,29 @@ def _make_results(
             run = runs / "azimuth-2" / mode / "distill-80-finetune-60"
             label = Label("dac", "kplanes", seed, 60, "azimuth", 2, mode, 80)
             values = (twice_psnr + np.array(gains) - behind).tolist()
-            write(run / "evaluation", label, values, 340, 20)
+            write(run / "evaluation", label, values, 340, 20, 240)
             _curve(run, 60, curves)
             _curve(run.parent / "distill-80", 80, curves)
+        once_psnr = twice_psnr - doubling
+        grown = {"division": "azimuth", "K": 2, "trunk": 25, "horizon": 100}
+        run = runs / "azimuth-2" / "trunk-25-of-100"
+        if routed:
+            label = Label("routed", "kplanes", seed, 100, **grown)
+            values = (once_psnr + np.array(routed)).tolist()
+            write(run / "routed" / "evaluation", label, values, 175, 15, 100)
+            if seed == seeds[0]:
+                chance = replace(label, division="random")
+                beside = runs / "random-2" / run.name / "routed" / "evaluation"
+                write(beside, chance, once_psnr.tolist(), 175, 15, 100)
+        if merged:
+            label = Label("merged", "kplanes", seed, 100, **grown)
+            merged_run = run / "merged-finetune-100"
+            write(merged_run / "evaluation", label, (twice_psnr - 0.1).tolist(), 275, 15, 200)
+            _curve(merged_run, 100, curves)
+        if routed or merged:
+            _curve(runs / run.name, 24, curves)
+            for group in range(2):
+                _curve(run / f"expert{group}", 100, curves)
     if experts and modes:
         run = top / "kplanes" / f"seed{seeds[0]}" / "azimuth-2" / "experts-evaluation"
         label = Label("experts", "kplanes", seeds[0], 100, "azimuth", 2)

@@ -102,7 +102,12 @@ def equal_path_study(record: Recorder) -> Callable[..., list[Path]]:
     """
 
     def write(
-        scene: str = "zoo", seeds: Sequence[int] = (0, 1), model: str = "kplanes", **psnr: float
+        scene: str = "zoo",
+        *,
+        seeds: Sequence[int] = (0, 1),
+        model: str = "kplanes",
+        mode: str = "corrected",
+        **psnr: float,
     ) -> list[Path]:
         value = {"routed": 32.0, "batch": 31.5, "wide": 30.1, "merged": 31.2, "distilled": 30.5}
         value |= {"none": 31.9, "half": 31.6, "two": 31.0, "eight": 33.0, "random": 30.2} | psnr
@@ -132,7 +137,7 @@ def equal_path_study(record: Recorder) -> Callable[..., list[Path]]:
         routed(value["random"], 4, 25, division="random")
         grown = {"division": "azimuth", "K": 4, "trunk": 25, "horizon": 100, "steps": 100}
         add(value["merged"], "merged", 200, 425, 1, **grown)
-        student = {"division": "azimuth", "K": 4, "mode": "corrected", "distill_steps": 10}
+        student = {"division": "azimuth", "K": 4, "mode": mode, "distill_steps": 10}
         add(value["distilled"], "dac", 210, 510, 1, steps=100, **student)
         return files
 

@@ -30,8 +30,11 @@ from dac.report.figures import (
     points,
     qualitative,
 )
+from dac.report.figures import (
+    equal_path as equal_path_figure,
+)
 from dac.report.figures.partition import partition_figure
-from dac.report.tables import ablation, controls, main
+from dac.report.tables import ablation, controls, equal_path, main
 from dac.report.tables.main import format_main_table, read_main_table
 from dac.report.text import for_figure, one_line
 from dac.scenes.scene import Scene
@@ -188,6 +191,27 @@ class _Tags(HTMLParser):
             self.cells[-1] += data
         if self.heads and self.tags[-1] == "th":
             self.heads[-1] += data
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_equal_paths(
+    equal_path_study: Callable[..., list[Path]],
+    written: Callable[..., Any],
+    drawn: Drawn,
+    figures: list[Figure],
+    name: str,
+) -> None:
+    pages = []
+    for each in ("plain", name):
+        files = equal_path_study(each, seeds=[0], model=each, mode=each)
+        routed = {"routed": {each: ["azimuth", 4, 0.25]}}
+        drawn(equal_path_figure, records=files, settings=routed)
+        table = written(equal_path, files, **routed)
+        pages.append(_Tags(table.html))
+    assert _shows(figures, name) and pages[0].tags == pages[1].tags
+    shown = (*pages[1].cells, *pages[1].heads)
+    assert one_line(name) in shown and list(table.csv["scene"].unique()) == [name]
 
 
 TABLES = [main, ablation, controls]

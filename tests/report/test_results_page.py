@@ -74,6 +74,31 @@ def test_costs_are_steps_times_the_time_of_a_step(record: Recorder) -> None:
     assert _costs([replace(records[0], settings={"model": {"resolution": 4}})], times) == []
 
 
+def test_costs_of_specialists_are_those_of_their_path(record: Recorder) -> None:
+    grown = {"division": "azimuth", "K": 4, "trunk": 10, "horizon": 30}
+    totals = {"total_steps": 10 + 4 * 20, "path_steps": 30, "steps": 30}
+    model = {"resolution": 3}
+    found = Evaluation.load(record("zoo", "routed", 30.0, **grown, **totals))
+    times = [StepTimes("a core", model, 8, training=1.0, distillation=100.0)]
+    text = "\n".join(_costs([replace(found, settings={"model": model})], times))
+    assert "| DaC-KPlanes (routed) | azimuth-4 | 90 | 0 | 90 | 30 |" in text
+
+
+def test_the_numbers_of_equal_paths_are_gathered(record: Recorder, tmp_path: Path) -> None:
+    folder, pages = results(record, tmp_path), tmp_path / "pages"
+    numbers = folder / "tables" / "equal_path.csv"
+    for name in ("zoo", "ant"):
+        numbers.write_text(f"scene,method\n{name},baseline\n{name},routed\n")
+        publish(folder, name, ["x"], pages / name)
+    together = (pages / "equal_path.csv").read_text()
+    assert together == "scene,method\nant,baseline\nant,routed\nzoo,baseline\nzoo,routed\n"
+    publish(folder, "ant", ["x"], pages / "ant")
+    assert (pages / "equal_path.csv").read_text() == together
+    numbers.write_text("scene,K\nant,4\n")
+    with pytest.raises(UserError, match=r"equal_path.csv of several forms; publish all pages"):
+        publish(folder, "ant", ["x"], pages / "ant")
+
+
 def test_an_unfinished_configuration_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,7 +67,7 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
         right: Any = figure.add_axes((0.63, 0.25, 0.355, 0.60), sharey=left)
         for axes, key in ((left, "steps"), (right, "seconds")):
             for line in lines:
-                _draw(axes, getattr(line, key), line)
+                _draw(axes, getattr(line, key), line, below=bool(scored))
             dress(axes)
             axes.set_xlim(left=0)
             count_steps(axes, 5)
@@ -86,21 +86,29 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
 
 def _draw_score(axes: Any, run: Evaluation) -> None:
     """What a model reaches on whole test views, which has another mean than held-out pixels."""
-    colour, at = METHOD_COLOURS[run.label.method], (run.label.steps, run.mean.psnr)
+    method = run.label.method
+    colour, at = METHOD_COLOURS[method], (run.label.steps, run.mean.psnr)
     axes.plot(*at, _SCORED, color=colour, mfc="white", ms=6, zorder=5)
-    text = f"{run.mean.psnr:.2f}"
-    write_at(axes, text, at, "left center", shift=(5, 0), color=colour)
+    text = f"{method.replace('-', ' ')} {run.mean.psnr:.2f}"
+    write_at(axes, text, at, "right center", shift=(-5, 1), color=colour)
 
 
-def _draw(axes: Any, x: Sequence[float], line: PlacedCurve) -> None:
+def _draw(axes: Any, x: Sequence[float], line: PlacedCurve, *, below: bool) -> None:
+    """A curve, and what it ends at.
+
+    Args:
+        below: whether that is written below its end.
+    """
     colour, psnr = METHOD_COLOURS[line.method], line.psnr
     if line.method == "experts":
         axes.plot(x, psnr, color=colour, lw=0.7, alpha=0.8, zorder=2)
         return
     axes.plot(x, psnr, color=colour, lw=1.4, zorder=3)
+    if line.method == "trunk":
+        return
     axes.plot(x[-1:], psnr[-1:], "o", color=colour, ms=3.2, zorder=4)
     if np.isfinite(psnr[-1]):
-        below = line.method == "distilled"
+        below = below or line.method in ("distilled", "merged")
         align, up = ("center top", -4) if below else ("center bottom", 4)
         write_at(axes, f"{psnr[-1]:.2f}", (x[-1], psnr[-1]), align, shift=(0, up), color=colour)
 
@@ -138,10 +146,9 @@ def _legend(figure: Figure, lines: Sequence[PlacedCurve], scored: Sequence[Evalu
         for m, name in names.items()
         if m in shown
     ]
-    for run in scored:
-        colour, method = METHOD_COLOURS[run.label.method], run.label.method.replace("-", " ")
-        look: Any = {"color": colour, "mfc": "white", "ls": "", "marker": _SCORED}
-        handles.append(Line2D([], [], label=f"{method}, whole views", **look))
+    if scored:
+        look: Any = {"color": "#555555", "mfc": "white", "ls": "", "marker": _SCORED, "ms": 6}
+        handles.append(Line2D([], [], label="scored on whole views", **look))
     figure.legend(
         handles=handles,
         loc="lower center",

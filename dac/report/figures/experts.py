@@ -1,7 +1,8 @@
 """Experts against the baseline: does an expert beat it on its own sector, and what of the others?
 
 Notation: K experts; a test view is owned by the expert that renders it (Eq. 4). Gains are in dB of
-PSNR over the baseline of as many steps as an expert has.
+PSNR over the baseline of as many steps as an expert has. Of a routed model, the owner's gain is the
+model's own, which blends two experts near a border.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class ExpertGains:
 
 
 def expert_gains(experts: Path, baseline: Path) -> ExpertGains:
-    """Compare an evaluation of routed experts with one of a baseline.
+    """Compare an evaluation of experts, or of a routed model, with one of a baseline.
 
     An expert's PSNR on a view of others may come from a grid of pixels (`expert_stride`). What is
     compared there is the difference to the owner on the same grid, added to the owner's gain.
@@ -85,7 +86,8 @@ def draw(inputs: Inputs, outputs: Outputs, settings: Settings, wildcards: Wildca
     """Draw each view's gain by sector, and every expert's mean gain on every sector.
 
     Args:
-        inputs: the records of the routed `experts` and of the `baseline` of as many steps.
+        inputs: the records of the `experts`, or of the routed model, and of the `baseline` of as
+            many steps.
         outputs, settings, wildcards: see `dac.report.figures`.
 
     Raises:

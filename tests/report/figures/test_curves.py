@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from dac.errors import UserError
 from dac.report.curves import SHOWN_DECIBELS, load_curve, pipeline, placed, shown_range
@@ -70,6 +72,33 @@ def test_what_is_far_below_the_best_is_cut_off() -> None:
 def test_figures(figure: Any, curves: Curves, drawn: Callable[..., dict[str, Path]]) -> None:
     files = drawn(figure, twice=True, **curves)
     assert files["png"].stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("mode", ["routed", "merged"])
+def test_convergence_of_specialists(
+    curves: Curves,
+    record: Callable[..., Path],
+    drawn: Callable[..., dict[str, Path]],
+    figures: list[Figure],
+    mode: str,
+) -> None:
+    grown = {name: curves[name] for name in ("baseline_1x", "baseline_2x", "experts")}
+    grown["trunk"] = curves["distill"]
+    if mode == "merged":
+        grown["finetune"] = curves["finetune"]
+    else:
+        routed = record("zoo", "routed", 24.56, trunk=80, horizon=140, steps=140)
+        grown["scored"] = [record("zoo", "baseline-1x", 22.0), routed]
+    drawn(convergence, mode=mode, **grown)
+    texts = {text.get_text() for text in figures[-1].findobj(Text)}
+    assert {"trunk", "experts", "baseline 1x", "baseline 2x"} <= texts
+    assert {"fine-tuning", "DaC, merged"} <= texts or mode == "routed"
+    assert {"routed 24.56", "baseline 1x 22.00", "scored on whole views"} <= texts or (
+        mode == "merged"
+    )
+    assert "DaC, distilled" not in texts
+    left: Any = figures[-1].axes[0]
+    assert left.get_xlim()[1] >= 200 and left.get_ylim()[1] > (24.56 if mode == "routed" else 21)
 
 
 def test_a_scene_without_held_out_views(
