@@ -78,14 +78,17 @@ class RoutedModel:
     def query_points(
         self, points: Tensor, directions: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """As of `Model`, all experts' mean."""
+        """As of `Model`, by all experts.
+
+        Light's free path there, 1 / sigma, is the mean of theirs: what is free space for one is
+        free, since an expert imagines things where none of its views looked. On Lego's meshes that
+        is as good as asking those alone whose side a point is on, and the plain mean of the
+        densities is worse. Colours are the experts' mean.
+        """
         every = [expert.query_points(points, directions) for expert in self.experts]
-        sigma = torch.stack([sigma for sigma, _ in every])
-        if directions is None:
-            return sigma.mean(dim=0), None
-        colours = torch.stack([colour for _, colour in every if colour is not None])
-        shares = (sigma / sigma.sum(dim=0).clamp_min(1e-12))[..., None]
-        return sigma.mean(dim=0), (shares * colours).sum(dim=0)
+        sigma = 1 / torch.stack([1 / sigma for sigma, _ in every]).mean(dim=0)
+        colours = [colour for _, colour in every if colour is not None]
+        return sigma, torch.stack(colours).mean(dim=0) if colours else None
 
     def _blend(self, shares: NDArray[Any]) -> Model | Blend:
         used = [(float(share), k) for k, share in enumerate(shares) if share > 0]

@@ -38,6 +38,10 @@ def models(count: int) -> list[Model]:
     return [toy_models.lively(seed) for seed in range(count)]
 
 
+def some_points() -> torch.Tensor:
+    return 2 * torch.rand(40, 3, generator=torch.Generator().manual_seed(5)) - 1
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A routed model of two experts, in 8 bits."""
@@ -79,6 +83,29 @@ def test_equal_experts_blend_to_themselves() -> None:
         expert.picture(rays), Blend([expert, expert], [0.25, 0.75]).picture(rays), strict=True
     ):
         assert torch.allclose(one, both, rtol=1e-5, atol=1e-6)
+
+
+def test_a_point_is_as_free_as_the_mean_of_free_paths_says() -> None:
+    experts, points = models(3), some_points()
+    directions = torch.nn.functional.normalize(some_points()[:8], dim=1)  # of five points each
+    routed = RoutedModel(experts, sectors(3))
+    sigma, nothing = routed.query_points(points)
+    same, colours = routed.query_points(points, directions)
+    assert nothing is None and colours is not None and torch.equal(sigma, same)
+    every = [expert.query_points(points, directions) for expert in experts]
+    harmonic = 3 / sum(1 / one for one, _ in every)
+    assert torch.allclose(sigma, harmonic, rtol=1e-5)
+    assert torch.allclose(colours, sum(colour for _, colour in every) / 3, atol=1e-6)
+    alone, its = RoutedModel(experts[:1], sectors(1)).query_points(points, directions)
+    assert torch.allclose(alone, every[0][0], rtol=1e-6) and torch.equal(its, every[0][1])
+
+
+def test_free_space_for_one_is_free() -> None:
+    experts = models(2)
+    with torch.no_grad():
+        experts[1].field.density[-1][0].fill_(-1e4)  # sees nothing anywhere
+    sigma, _ = RoutedModel(experts, sectors(2)).query_points(some_points())
+    assert float(sigma.max()) < 1e-6
 
 
 @pytest.mark.parametrize("size", [None, 1.3, 0.3])

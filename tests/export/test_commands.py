@@ -146,13 +146,15 @@ WORDS = {
 }
 
 
+@pytest.mark.parametrize("kind", ["baseline", "routed"])
 @pytest.mark.parametrize("out", WORDS)
 def test_a_model_file_gives_the_same_bytes(
     results: Path,
-    exported: Path,
     path_file: Path,
     tmp_path: Path,
     out: str,
+    kind: str,
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of videos, the frames: FFmpeg doesn't always make the same bytes of them."""
@@ -162,10 +164,11 @@ def test_a_model_file_gives_the_same_bytes(
         return "frames"
 
     monkeypatch.setattr(video, "encode", write_frames)
+    exported = request.getfixturevalue("exported" if kind == "baseline" else "routed")
     words = WORDS[out].format(path=path_file).split()
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     said = said_by(*words[:2], str(exported), *words[2:], "--out", str(ours / out))
-    expected = run(results, *words, "--model", "baseline", "--out", str(theirs / out))
+    expected = run(results, *words, "--model", kind, "--out", str(theirs / out))
     timeless = re.compile(r"; [0-9.]+ s a frame|\S*/(ours|theirs)/")
     assert timeless.sub("", said) == timeless.sub("", expected)
     files = sorted(file.name for file in ours.iterdir())
