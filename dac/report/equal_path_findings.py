@@ -33,12 +33,12 @@ OVER_BASELINE = Follows(
 )
 OVER_BATCH = Follows(
     "Workers that divide the views give more than workers that share every step.",
-    "Workers that share every step give as much.",
+    "No difference from workers that share every step shows.",
     "Workers that share every step give more.",
 )
 OVER_WIDE = Follows(
     "It isn't the number of parameters.",
-    "One model of as many parameters does as well.",
+    "No difference from one model of as many parameters shows.",
     "One model of as many parameters does better.",
 )
 AT_EQUAL_COMPUTE = Follows(
@@ -48,29 +48,29 @@ AT_EQUAL_COMPUTE = Follows(
 )
 OVER_FEWER = Follows(
     "More experts give more.",
-    "More experts give no more.",
+    "No gain from more experts shows.",
     "More experts give less.",
 )
 OVER_NO_TRUNK = Follows(
     "The shared trunk helps.",
-    "The shared trunk costs nothing.",
+    "Neither gain nor loss from the shared trunk shows; it saves compute.",
     "The shared trunk costs quality.",
 )
 OVER_RANDOM = Follows(
     "How the views are divided is what helps.",
-    "Random groups do as well.",
+    "No gain from how the views are divided shows.",
     "Random groups do better.",
 )
 OVER_DISTILLED = Follows(
     "Of one set of weights, merging keeps more than distilling.",
-    "Merging and distilling keep as much.",
+    "No difference between merging and distilling shows.",
     "Distilling keeps more than merging.",
 )
 LEARNING = f"It is still learning (over {SATURATED} dB): the comparison is about speed."
 LEARNT = f"It is nearly saturated (at most {SATURATED} dB)."
 MERGED = Follows(
     "As one set of weights, the experts are worth their path.",
-    "As one set of weights, they gain nothing over one model of the same path.",
+    "As one set of weights, they show no gain over one model of the same path.",
     "As one set of weights, they lose to one model of the same path.",
 )
 

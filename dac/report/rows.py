@@ -279,8 +279,10 @@ def row_names(rows: Sequence[Row]) -> list[str]:
 def _marks(label: Label, rivals: Sequence[Label]) -> list[str]:
     """How a label differs from others of its method, itself among them."""
     marks = []
-    if len({(rival.division, rival.K) for rival in rivals}) > 1:
-        marks.append(f"{label.K} x" if label.division is None else f"{label.division}-{label.K}")
+    if label.division is None and label.K is not None:  # a control: how many times as much
+        marks.append(f"{label.K} x")
+    elif len({(rival.division, rival.K) for rival in rivals}) > 1:
+        marks.append(f"{label.division}-{label.K}")
     if len({rival.mode for rival in rivals}) > 1:
         marks.append(str(label.mode))
     if len({trunk_share(rival) for rival in rivals}) > 1:

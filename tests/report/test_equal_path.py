@@ -128,7 +128,7 @@ def test_what_follows_where_there_is_no_gain(equal_path_study: Study) -> None:
     for index, end in ends.items():
         assert text[index].endswith(end)
     level = sentences(equal_path(equal_path_study("ant", none=32.0), {"ant": ROUTED["zoo"]}))
-    assert "no difference, +0.00 dB" in level[10] and level[10].endswith("costs nothing.")
+    assert "no difference, +0.00 dB" in level[10] and level[10].endswith("it saves compute.")
 
 
 def test_of_what_isnt_there_nothing_is_said(equal_path_study: Study, record: Recorder) -> None:

@@ -52,7 +52,7 @@ def test_names_tell_routed_models_apart(equal_path_study: Study, record: Recorde
     assert "DaC-KPlanes (routed, azimuth-4, trunk 0.25, 200 steps)" in names
     assert "DaC-KPlanes (routed, random-4, trunk 0.25, 100 steps)" in names
     assert "DaC-KPlanes (routed, azimuth-4, trunk 0, 100 steps)" in names
-    assert {"DaC-KPlanes (merged)", "KPlanes (more rays)", "KPlanes (2x)"} <= names.keys()
+    assert {"DaC-KPlanes (merged)", "KPlanes (more rays, 4 x)", "KPlanes (2x)"} <= names.keys()
     more = [record("zoo", "big_batch", 31.0, K=8, steps=100)]
     more += [record("zoo", "merged", 31.0, **(GROWN | {"trunk": 50, "horizon": 200}))]
     assert {
