@@ -56,7 +56,8 @@ _ROUTED = """
 
 Each expert has learnt a group of the training views; the router shows a camera's picture by the
 expert of the views that are nearest to it, and near a border blends two. All {count} experts
-together take {share:.2f} times the bytes of one in float32, and render in the time of one."""
+together take {share:.2f} times the bytes of one in float32; a picture away from borders takes the
+time of one."""
 
 
 def model_card(contents: Contents, file: str, size: int, weights: int, parameters: int) -> str:
@@ -120,16 +121,16 @@ def _facts(contents: Contents) -> list[tuple[str, str]]:
     score = "not measured"
     if about.psnr is not None:
         score = f"{about.psnr:.2f} dB over {about.scored_views} views that it never saw"
-    steps = f"{about.steps:,} in the last phase"
+    steps = [f"{about.steps:,} in the last phase"] if about.steps else []
     if about.training_steps is not None:
-        steps += f", {about.training_steps:,} in all, experts included"
+        steps.append(f"{about.training_steps:,} in all, experts included")
     facts = [
         ("model", f"`{about.model}`: {about.title}"),
         (
             "scene's training views",
             f"{about.views} of {contents.camera.width} x {contents.camera.height}",
         ),
-        ("steps", steps),
+        ("steps", ", ".join(steps) or "not recorded"),
         ("seed", str(about.seed)),
         ("test PSNR", score),
         ("background", f"rgb {background}"),

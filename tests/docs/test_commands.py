@@ -76,6 +76,7 @@ RESULTS = {  # folder, scene -> its model
     ("results/my_fox", "my_fox"): "louvain-2/corrected/distill-1500-finetune-6500",
     ("results/garden", "garden"): "louvain-3/corrected/distill-600-finetune-600",
     ("results/lego_small", "lego"): "azimuth-4/corrected/distill-15000-finetune-15000",
+    ("results/equal_path/lego", "lego"): "azimuth-4/trunk-500-of-2000/routed",
     ("results/bonsai_small", "bonsai"): "louvain-4/corrected/distill-8000-finetune-8000",
 }
 # The tutorial's walks differ in names and data alone, and one is gone in small.
