@@ -238,6 +238,10 @@ def parse(data: dict[str, Any], source: str = "config") -> Settings:
         values = getattr(settings, key)
         if not values or len(set(values)) < len(values):
             raise UserError(f"{source}: {key}", "empty, or one twice", "list each once")
+    of_distilled = set(settings.studies) - {"main", "equal_path"}
+    if of_distilled and not settings.distilled:
+        what = f"no mode distils, but the study '{min(of_distilled)}' looks at distilled models"
+        raise UserError(f"{source}: modes", what, "add corrected, or paper")
     names = [entry.name for entry in settings.scenes]
     for name in names:
         if names.count(name) > 1:

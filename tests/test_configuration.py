@@ -88,6 +88,10 @@ def test_five_lines_are_enough() -> None:
         (configuration(studies=[]), "config: studies: empty, or one twice"),
         (configuration(studies=["main", "main"]), "config: studies: empty, or one twice"),
         (
+            configuration(modes=["merged"], studies=["schedule", "main", "division"]),
+            "config: modes: no mode distils, but the study 'division' looks at distilled",
+        ),
+        (
             configuration(studies=["table3"]),
             "config: studies.0: Input should be 'main', 'equal_path'",
         ),
