@@ -25,9 +25,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _LEVELS = 256
 _LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 6, "pb": 0}]  # bytes, not words
-# No stream is shorter than its codes by more than this (zeros fill it up), so that a file can't ask
-# for much more memory than it has bytes.
-_SHORTEST = 32
+# No stream is shorter than its codes by a larger factor (zeros fill it up), so that a file can't
+# ask for much more memory than it has bytes.
+_TIMES_SHORTER = 32
 _SETTING = "specialists.packed_size"
 
 
@@ -139,7 +139,7 @@ def packed_as(
 ) -> bool:
     """Whether a file's tensors, by shape and safetensors dtype, unpack to so many experts.
 
-    Then they unpack to at most `4 * _SHORTEST` times the file's bytes.
+    Then they unpack to at most `4 * _TIMES_SHORTER` times the file's bytes.
 
     Args:
         found: what a file holds, without what is not of `pack`.
@@ -157,9 +157,9 @@ def packed_as(
             where = f"experts.{k}.{name}"
             wanted[where] = (shape, "F16" if packed else "F32")
             if plane:
-                (length,) = size if len(size := found.get(where, ((), ""))[0]) == 1 else (plain,)
-                fits = length <= plain <= _SHORTEST * length
-                wanted[where] = ((length if fits else plain,), "U8")
+                size, _ = found.get(where, ((plain,), ""))
+                fits = len(size) == 1 and size[0] <= plain <= _TIMES_SHORTER * size[0]
+                wanted[where] = (size if fits else (plain,), "U8")
     return dict(found) == wanted
 
 
@@ -167,7 +167,7 @@ def _stream(codes: Tensor) -> Tensor:
     """(n,) uint8 of codes: compressed, where that is shorter."""
     plain = codes.numpy().tobytes()
     data = lzma.compress(plain, lzma.FORMAT_RAW, filters=_LZMA)
-    data = data.ljust(-(-len(plain) // _SHORTEST), b"\0")
+    data = data.ljust(-(-len(plain) // _TIMES_SHORTER), b"\0")
     stream = data if len(data) < len(plain) else plain
     return torch.frombuffer(bytearray(stream), dtype=torch.uint8)
 
