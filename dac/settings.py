@@ -194,11 +194,6 @@ class DivideSettings(Section):
     overlap_degrees: Annotated[float, Field(gt=0, le=360)] = Field(
         120.0, description="width of a sector for azimuth-overlap"
     )
-    margin: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.2,
-        description="views beyond a group's border that its specialist sees as well: this share of "
-        "a sector's width on either side, or twice this share of the group's number of views",
-    )
     louvain_resolution: Positive = Field(
         1.0, description="above 1: more, smaller communities before they are brought to K"
     )

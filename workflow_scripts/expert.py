@@ -21,7 +21,6 @@ def main(job: Job) -> None:
         out=job.out,
         state=Path(job.params.state),
         trunk=trunk[0] if trunk else None,
-        margin=horizon is not None,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from dac.conquer.routed import RoutedModel, save_routed
+from dac.divide.groups import FEW_VIEWS
 from dac.divide.partition import Partition
 from dac.divide.router import Router
 from dac.errors import UserError
@@ -13,6 +15,8 @@ from dac.fields.model import load_model
 from dac.scenes.scene import Scene
 from dac.settings import SpecialistSettings
 from dac.storage.artifacts import new_folder, read_json
+
+_log = logging.getLogger(__name__)
 
 
 def route(
@@ -39,6 +43,12 @@ def route(
         raise UserError(
             partition, f"has {groups.count} groups, but {len(experts)} experts came", "train all"
         )
+    fewest = min(map(len, groups.groups))
+    if fewest < FEW_VIEWS:
+        _log.warning(
+            "%s: a specialist has %d views; a smaller K, or divide.minimum_views: %d, may be better",
+            views.name, fewest, FEW_VIEWS,
+        )  # fmt: skip
     model = RoutedModel(
         [load_model(folder) for folder in experts], Router.of(views, groups, settings.blend)
     )

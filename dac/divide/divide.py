@@ -16,7 +16,6 @@ from scipy.spatial import cKDTree
 from dac.divide.azimuth import azimuths, overlapping_sectors, quantile_sectors, sectors
 from dac.divide.balance import cap_by_azimuth, cap_by_links
 from dac.divide.communities import Labels, louvain, spectral, well_connected
-from dac.divide.margins import margins
 from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.scenes.scene import Scene
@@ -66,10 +65,6 @@ def partition_scene(
         division=division,
         groups=tuple(tuple(names[view] for view in np.flatnonzero(row)) for row in member),
         owner={name: int(group) for name, group in zip(names, owner, strict=True)},
-        margins=tuple(
-            tuple(names[view] for view in np.flatnonzero(row))
-            for row in margins(scene, division, owner, K, settings.margin)
-        ),
         notes=tuple(notes),
     )
 

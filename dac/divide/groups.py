@@ -7,6 +7,7 @@ by what their weights take (see `dac.conquer.packing`).
 from __future__ import annotations
 
 VIEWS_A_GROUP = 20
+FEW_VIEWS = 10  # a group of fewer is below what was tried
 MOST_GROUPS = 8
 
 

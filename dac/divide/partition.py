@@ -23,24 +23,17 @@ class Partition:
         groups: K tuples of view names, each in the scene's order; together they cover all views.
         owner: view name -> index of the group whose expert teaches it.
         notes: facts worth a line in the report, e.g. that Louvain found 6 communities.
-        margins: K tuples of view names, in the scene's order: those a little beyond a group's
-            border, which a specialist sees besides its group's; empty where there are none.
     """
 
     division: str
     groups: tuple[tuple[str, ...], ...]
     owner: dict[str, int]
     notes: tuple[str, ...] = ()
-    margins: tuple[tuple[str, ...], ...] = ()
 
     @property
     def count(self) -> int:
         """K."""
         return len(self.groups)
-
-    def seen_by(self, group: int) -> tuple[str, ...]:
-        """The views that a group's specialist sees: its own and its margin's."""
-        return (*self.groups[group], *(self.margins[group] if self.margins else ()))
 
     def check(self) -> None:
         """Check that the groups and the owners agree.
@@ -50,11 +43,6 @@ class Partition:
         """
         if {name for group in self.groups for name in group} != set(self.owner):
             raise ValueError("groups and owners name different views")
-        if self.margins and len(self.margins) != self.count:
-            raise ValueError("not one margin a group")
-        for names, margin in zip(self.groups, self.margins, strict=False):
-            if not set(margin) <= set(self.owner) - set(names):
-                raise ValueError("a margin is not of other groups' views")
         for name, group in self.owner.items():
             if group not in range(self.count) or name not in self.groups[group]:
                 raise ValueError(f"{name} is not in the group that owns it")
@@ -67,7 +55,6 @@ class Partition:
                 "division": self.division,
                 "groups": [list(group) for group in self.groups],
                 "owner": self.owner,
-                "margins": [list(margin) for margin in self.margins],
                 "notes": list(self.notes),
             },
         )
@@ -85,7 +72,6 @@ class Partition:
                 division=data["division"],
                 groups=tuple(tuple(group) for group in data["groups"]),
                 owner=dict(data["owner"]),
-                margins=tuple(tuple(margin) for margin in data["margins"]),
                 notes=tuple(data["notes"]),
             )
             partition.check()

@@ -22,6 +22,9 @@ from dac.scenes.scene import Scene
 
 Floats = NDArray[np.float64]
 By = Literal["sectors", "azimuths", "poses"]
+# Distances to views say less of a border than an angle does. Measured on a walk around a square: so
+# wide, two of five test views blend, as by sectors, and that gains as much.
+_WIDER = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Router:
         blend: how wide experts blend; 0 gives every camera to one. By sectors: up to this share of
             a sector's width on either side of a border, measured along the sphere of the cameras.
             Else: where another group's nearest view is farther away than the nearest of all by
-            less than this share of both distances' sum.
+            less than `_WIDER` times this share of both distances' sum.
         poses: (n, 3, 4) of the training views; none by sectors.
         owner: (n,) the expert that owns each.
     """
@@ -88,7 +91,7 @@ class Router:
         least = nearest[own]
         beyond, there = np.ones(self.count), np.isfinite(nearest)
         beyond[there] = (nearest[there] - least) / np.maximum(nearest[there] + least, 1e-12)
-        return _normalised(_smooth(0.5 - beyond / (2 * self.blend)))
+        return _normalised(_smooth(0.5 - beyond / (2 * _WIDER * self.blend)))
 
     def _all_by(self, expert: int) -> Floats:
         shares = np.zeros(self.count)

@@ -1,8 +1,7 @@
 """An expert: the same model on the views of one group (Algorithm 1).
 
 The paper's experts begin anew. Specialists go on from a trunk that saw all views, with its
-optimiser and on its schedule, and also see their group's margin: the views a little beyond its
-border.
+optimiser and on its schedule.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ def train_expert(
     out: Path,
     state: Path,
     trunk: Path | None = None,
-    margin: bool = False,
 ) -> None:
     """Train one expert on the views of its group (Algorithm 1), up to `train.steps` steps.
 
@@ -45,14 +43,12 @@ def train_expert(
         partition: the file.
         group: the expert's, from 0.
         trunk: output of `train_baseline` that the expert goes on from; None starts anew.
-        margin: whether it sees the views of its group's margin, too.
 
     Raises:
         UserError: there is no such group; and as in `train_phase`.
     """
     views = Scene.load(scene)
-    divided = Partition.load(partition)
-    groups = divided.groups
+    groups = Partition.load(partition).groups
     if not 0 <= group < len(groups):
         raise UserError(partition, f"has {len(groups)} groups, no group {group}", "check K")
     done, inputs = 0, {**scene_inputs(scene), "partition.json": partition}
@@ -63,14 +59,13 @@ def train_expert(
         done = _steps_done(trunk, model, train)
         for name in ("model.safetensors", "optimizer.safetensors"):
             inputs[f"trunk/{name}"] = trunk / name
-    names = divided.seen_by(group) if margin else groups[group]
-    mine = sorted(_indices(views, names, partition))
+    mine = _indices(views, groups[group], partition)
     train_phase(
         Phase(
             stage="expert",
             module=__name__,
             seed=seed,
-            settings={"model": model, "train": train, "group": group, "margin": int(margin)},
+            settings={"model": model, "train": train, "group": group},
             inputs=inputs,
             out=out,
             state=state,

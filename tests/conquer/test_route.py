@@ -50,6 +50,11 @@ def test_the_specialists_stay(place: Path) -> None:
     assert (about["seed"], about["steps"], about["seconds"]) == (3, 0, 0.0)
 
 
+def test_few_views_are_said(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    routed(place, 2, SpecialistSettings())
+    assert "toy: a specialist has 6 views; a smaller K" in caplog.text
+
+
 def test_the_size_is_the_files(place: Path) -> None:
     weights, most = "model.safetensors", 0.3
     one = (place / "expert0" / weights).stat().st_size

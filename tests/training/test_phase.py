@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,6 @@ import torch
 import toy
 from torch import Tensor
 
-from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.fields.model import load_model
 from dac.ops.backend import using
@@ -356,7 +354,7 @@ def test_a_baseline_goes_on_from_its_trunk_as_if_it_had_never_stopped(
 
 
 def specialist(scene: Path, out: Path, trunk: Path, **changes: Any) -> None:
-    values = {"seed": 0, "out": out, "state": out.with_suffix(".state"), "margin": True, **changes}
+    values = {"seed": 0, "out": out, "state": out.with_suffix(".state"), **changes}
     settings = values.pop("train", SHORT)
     expert_phase.train_expert(
         scene, scene.parent / "partition.json", 1, MODEL, settings, trunk=trunk, **values
@@ -382,32 +380,6 @@ def test_a_specialist_goes_on_from_the_trunk_with_its_optimiser_and_schedule(
     for name in ("model.safetensors", "optimizer.safetensors"):
         parts = [(tmp_path / run / name).read_bytes() for run in ("same", "whole", "own")]
         assert parts[0] == parts[1] != parts[2]
-
-
-def test_a_specialist_sees_its_margin_and_an_expert_of_the_paper_does_not(
-    toy_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene = Scene.load(toy_scene)
-    partition = Partition.load(toy_scene.parent / "partition.json")
-    beyond = partition.groups[0][:2]
-    folder = tmp_path / "data"
-    folder.mkdir()
-    shutil.copytree(toy_scene, folder / "scene")
-    replace(partition, margins=((), beyond)).save(folder / "partition.json")
-    views: list[set[int]] = []
-
-    def watch(_phase: Any, _scene: Any, objective: Any, *_: Any, **__: Any) -> None:
-        batches = objective._batches
-        views.append({int(v) for step in range(40) for v in batches.pixels(step)[0]})
-
-    monkeypatch.setattr(expert_phase, "train_phase", watch)
-    for margin in (False, True):
-        expert_phase.train_expert(
-            folder / "scene", folder / "partition.json", 1, MODEL, SHORT,
-            seed=0, out=tmp_path, state=tmp_path, margin=margin,
-        )  # fmt: skip
-    own = set(scene.indices(list(partition.groups[1])))
-    assert views == [own, own | set(scene.indices(list(beyond)))]
 
 
 def test_a_trunk_of_another_schedule_is_refused(toy_scene: Path, tmp_path: Path) -> None:
