@@ -46,7 +46,7 @@ def route(
     fewest = min(map(len, groups.groups))
     if fewest < FEW_VIEWS:
         _log.warning(
-            "%s: a specialist has %d views; a smaller K, or divide.minimum_views: %d, may be better",
+            "%s: a specialist has %d views: try a smaller K, or divide.minimum_views: %d",
             views.name, fewest, FEW_VIEWS,
         )  # fmt: skip
     model = RoutedModel(

@@ -91,7 +91,8 @@ class Router:
         least = nearest[own]
         beyond, there = np.ones(self.count), np.isfinite(nearest)
         beyond[there] = (nearest[there] - least) / np.maximum(nearest[there] + least, 1e-12)
-        return _normalised(_smooth(0.5 - beyond / (2 * _WIDER * self.blend)))
+        width = min(1.0, _WIDER * self.blend)
+        return _normalised(_smooth(0.5 - beyond / (2 * width)))
 
     def _all_by(self, expert: int) -> Floats:
         shares = np.zeros(self.count)

@@ -52,7 +52,7 @@ def test_the_specialists_stay(place: Path) -> None:
 
 def test_few_views_are_said(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     routed(place, 2, SpecialistSettings())
-    assert "toy: a specialist has 6 views; a smaller K" in caplog.text
+    assert "toy: a specialist has 6 views: try a smaller K" in caplog.text
 
 
 def test_the_size_is_the_files(place: Path) -> None:
