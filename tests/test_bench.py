@@ -16,8 +16,7 @@ from bench.cases import Case, Setting, Sizes
 from bench.timing import Body, Times, interleave
 from dac.configuration import parse, resolve
 from dac.ops.backend import using
-from dac.runs import Run
-from dac.workflow.plan import read_step_times, summary
+from dac.workflow.plan import Steps, read_step_times, summary
 
 SIZES = Sizes(model=toy.model_settings(), rays=96, view=20, views=8, trained=25, chunk=150, grid=8)
 BALL = {"name": "ball", "path": "x", "format": "colmap", "division": "azimuth", "K": 2}
@@ -121,8 +120,7 @@ def test_step_times_are_written_as_plans_read_them(
     (read,) = read_step_times(tmp_path / "new" / "step_times.json")
     assert 0 < read.training < 60 and 0 < read.distillation < 60
     ball = resolve(parse({"model": {**shapes}, "train": {"rays": 96}, "scenes": [BALL]}), "ball")
-    run = Run("ball", "kplanes", 0, "baseline", 3_600_000_000)
-    said = summary([(run, ball)], [read])
+    said = summary([(Steps(images=3_600_000_000), ball)], [read])
     hours = re.search(r"; ([\d,.]+) hours on one core", said)
     assert hours and float(hours[1].replace(",", "")) == pytest.approx(
         1e6 * read.training, rel=1e-2
