@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dac.cli.sizes import BOXED, SIZES, SizeName, Sizes
-from dac.divide.groups import MOST_GROUPS, VIEWS_A_GROUP, groups_for
+from dac.divide.groups import VIEWS_A_GROUP, groups_for
 from dac.errors import UserError
 from dac.settings import Division
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dac.scenes.recognise import DataSet
 
 FEWEST_VIEWS_A_GROUP = 4  # the default of divide.minimum_views
+MOST_GROUPS = 4  # whose experts are distilled
 _CAMERAS = {
     "photos": "none yet; structure from motion finds them from the photos.",
     "video": "none yet; structure from motion finds them from the frames.",
@@ -181,7 +182,7 @@ def _groups(train: int, division: Division) -> tuple[int, str]:
     """K and why."""
     if division == "single":
         return 1, "since that is what a single group means"
-    K = groups_for(train)
+    K = min(MOST_GROUPS, groups_for(train))
     each = train // K
     if each < VIEWS_A_GROUP:
         return K, f"the fewest, though {each} views a group are few: more images would help"
