@@ -48,7 +48,7 @@ EFFECTS = ("none", "full", "once", "short", "kill", "torn", "term")
 
 
 class Named(dict[str, Any]):
-    """A job's inputs as Snakemake gives them: by attribute, or by `get`."""
+    """A job's inputs and wildcards as Snakemake gives them: by attribute, or by `get`."""
 
     def __getattr__(self, name: str) -> Any:
         return self[name]
@@ -60,7 +60,7 @@ def stand_in(job: dict[str, Any]) -> SimpleNamespace:
         input=Named(job["input"]),
         output=job["output"],
         params=SimpleNamespace(**job["params"]),
-        wildcards=SimpleNamespace(**job["wildcards"]),
+        wildcards=Named(job["wildcards"]),
         threads=1,
         log=[job["log"]],
     )

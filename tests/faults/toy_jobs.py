@@ -144,6 +144,7 @@ class Toys:
             "student": [str(self.folder / "student" / "model.safetensors")],
             "run": [str(self.folder / "student" / "model.safetensors")],
             "init": [],
+            "trunk": [],
             "covisibility": [],
         }
         label = {"model": "toy", "seed": 0, "method": "distilled", "steps": steps}
@@ -156,6 +157,7 @@ class Toys:
                 "state": str(place / "state" / "run"),
                 "work": str(place / "state" / "run"),
                 "label": label,
+                "run": {"steps": steps, "horizon": steps, "rays": 1, "parameters": 1},
             },
             "wildcards": {
                 "scene": "toy",
