@@ -244,9 +244,14 @@ def test_an_orphan_is_waited_for(
         time.sleep(0.05)
     driver.kill()
     driver.wait()
-    assert traced.living_writers()
+    (orphan,) = traced.living_writers()
+    os.kill(orphan, signal.SIGSTOP)  # else it may end before the other one's job begins
     traced.unlock()
     again, said = traced.start(f"results/{run}/model.json")
+    while "waiting for another process" not in said.read_text():
+        assert again.poll() is None, said.read_text()
+        time.sleep(0.05)
+    os.kill(orphan, signal.SIGCONT)
     assert again.wait(timeout=300) == 0, said.read_text()
     steps = [number for what, log, number in traced.trace() if what == "step" and run in log]
     assert steps == list(range(1, 6001))
