@@ -25,6 +25,7 @@ By = Literal["sectors", "azimuths", "poses"]
 # Distances to views say less of a border than an angle does. Measured on a walk around a square: so
 # wide, two of five test views blend, as by sectors, and that gains as much.
 _WIDER = 4.0
+_NARROWEST = 1e-6  # a narrower blend is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class Router:
 
     def _by_sectors(self, centre: Floats) -> Floats:
         own = int(sectors(azimuths(centre[None]), self.count)[0])
-        if self.blend == 0 or self.count == 1:
+        if self.blend < _NARROWEST or self.count == 1:
             return self._all_by(own)
         middles = (np.arange(self.count) + 0.5) / self.count
         away = np.abs((azimuths(centre[None]) / (2 * np.pi) - middles + 0.5) % 1.0 - 0.5)
@@ -86,7 +87,7 @@ class Router:
         nearest = np.full(self.count, np.inf)
         np.minimum.at(nearest, self.owner, distance)
         own = int(self.owner[np.argmin(distance)])
-        if self.blend == 0:
+        if self.blend < _NARROWEST:
             return self._all_by(own)
         least = nearest[own]
         beyond, there = np.ones(self.count), np.isfinite(nearest)
