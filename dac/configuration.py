@@ -327,10 +327,10 @@ class Configuration:
         settings, scenes = parse(data, source), {}
         for entry in settings.scenes:
             scene = resolve(settings, entry.name)
-            if entry.K == "auto" and choose_groups is None:
-                where = f"{source}: scenes.{entry.name}.K"
-                raise UserError(where, "'auto' needs the data set", "write a number")
-            if entry.K == "auto" and choose_groups is not None:
+            if entry.K == "auto":
+                if choose_groups is None:
+                    where = f"{source}: scenes.{entry.name}.K"
+                    raise UserError(where, "'auto' needs the data set", "write a number")
                 scene = scene.model_copy(update={"K": choose_groups(scene)})
             scenes[entry.name] = scene
         return cls(settings, scenes)

@@ -15,10 +15,10 @@ from dac.errors import UserError
 from dac.fields.model import Model, default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import FinetuneSettings, TrainSettings
+from dac.training.finetune import finetune_rate
 from dac.training.images import ImageObjective
 from dac.training.keys import Stream, mix
 from dac.training.phase import Phase, scene_inputs, train_phase
-from dac.training.schedules import learning_rate
 
 
 def merge(
@@ -37,7 +37,7 @@ def merge(
         scene: a scene's folder.
         experts: the specialists' folders.
         train: losses, rays and background; its learning rate and steps are not read.
-        settings: steps, learning rate and warm-up.
+        settings: steps, learning rate and warm-up; its start is fresh.
 
     Raises:
         UserError: no expert, or experts of several models; and as in `train_phase`.
@@ -66,9 +66,7 @@ def merge(
         train,
         label=f"{views.name} merged",
         steps=settings.steps,
-        rate=learning_rate(
-            settings.learning_rate, warmup=settings.warmup_steps, horizon=settings.steps
-        ),
+        rate=finetune_rate(settings, None),
     )
 
 

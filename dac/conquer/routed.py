@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -73,7 +72,10 @@ class RoutedModel:
             pose: (3, 4) camera-to-world.
         """
         shares = self.router.weights(pose.detach().cpu().numpy())
-        return self._blend(shares)
+        used = [(float(share), k) for k, share in enumerate(shares) if share > 0]
+        if len(used) == 1:
+            return self.experts[used[0][1]]
+        return Blend([self.experts[k] for _, k in used], [share for share, _ in used])
 
     def query_points(
         self, points: Tensor, directions: Tensor | None = None
@@ -89,12 +91,6 @@ class RoutedModel:
         sigma = 1 / torch.stack([1 / sigma for sigma, _ in every]).mean(dim=0)
         colours = [colour for _, colour in every if colour is not None]
         return sigma, torch.stack(colours).mean(dim=0) if colours else None
-
-    def _blend(self, shares: NDArray[Any]) -> Model | Blend:
-        used = [(float(share), k) for k, share in enumerate(shares) if share > 0]
-        if len(used) == 1:
-            return self.experts[used[0][1]]
-        return Blend([self.experts[k] for _, k in used], [share for share, _ in used])
 
 
 class Blend:

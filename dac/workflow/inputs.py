@@ -114,7 +114,7 @@ def on_all_views(run: Run) -> dict[str, int]:
     Returns:
         steps, those that its schedule spans, and as many times the rays and parameters.
     """
-    steps = (run.trunk if run.kind == "trunk" else run.steps) or 0
+    steps = run.own_steps(0)  # which the path says, whatever an expert's are
     return {
         "steps": steps,
         "horizon": run.horizon or steps,
