@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from dac.catalogue import RESERVED
-from dac.cli.proposal import MOST_GROUPS, Proposal, propose
+from dac.cli.proposal import Proposal, propose
 from dac.cli.sizes import SizeName
-from dac.divide.groups import VIEWS_A_GROUP
+from dac.divide.groups import MOST_GROUPS, VIEWS_A_GROUP
 from dac.errors import UserError
 from dac.settings import Division, Format
 

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dac.cli.sizes import BOXED, SIZES, SizeName, Sizes
-from dac.divide.groups import VIEWS_A_GROUP, groups_for
+from dac.cli.sizes import BOXED, FEWEST_LOOKS, FEWEST_PARAMETERS, SIZES, SizeName, Sizes
+from dac.divide.groups import MOST_GROUPS, VIEWS_A_GROUP, groups_for
 from dac.errors import UserError
-from dac.settings import Division
+from dac.settings import Conquer, Division, SpecialistSettings
 
 if TYPE_CHECKING:
     from dac.scenes.recognise import DataSet
 
 FEWEST_VIEWS_A_GROUP = 4  # the default of divide.minimum_views
-MOST_GROUPS = 4  # whose experts are distilled
+# How one model is made of the experts, and why one would want it.
+_MODES: dict[Conquer, str] = {
+    "merged": "into one set of weights",
+    "routed": "all experts stay, as one model in the bytes of one",
+}
+_TRUNK = "share of an expert's steps that all make together, on all views"
 _CAMERAS = {
     "photos": "none yet; structure from motion finds them from the photos.",
     "video": "none yet; structure from motion finds them from the frames.",
@@ -76,6 +81,8 @@ class Proposal:
         yield f"Cameras: {_CAMERAS.get(found.format, 'they came with the images.')}"
         yield f"Pixels: {self._pixels()}"
         yield f"Training: {self._training()}"
+        yield f"Proportions: {self._proportions()}"
+        yield f"Models: {self._models()}"
         yield f"Division: {self.division}: {self.why_division}."
         yield f"K = {self.K}: {self.why_groups}."
         yield (
@@ -87,13 +94,58 @@ class Proposal:
         if self.found.format == "blend":
             render = self.sizes.render
             return f"{render.size} x {render.size}, rendered with {render.samples} samples each."
-        assert self.found.size is not None
+        side = f"at most {self.sizes.longest_side} a side suit {self.sizes.suits}"
         if self.downscale == 1:
-            return f"as they are; at most {self.sizes.longest_side} a side suit {self.sizes.suits}."
-        width, height = (side // self.downscale for side in self.found.size)
+            return f"as they are; {side}."
+        further = (
+            f", and {self._suitable()} the model and its steps" if self._is_reduced_further else ""
+        )
+        return f"reduced by {self.downscale} to {_text(self._size)}, since {side}{further}."
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Of the images that are trained on."""
+        if self.found.format == "blend":
+            return self.sizes.render.size, self.sizes.render.size
+        assert self.found.size is not None
+        return _reduced(self.found.size, self.downscale)
+
+    @property
+    def _is_reduced_further(self) -> bool:
+        """Whether a side of so many pixels would have been small enough."""
+        return max(self.found.size or (0,)) <= (self.downscale - 1) * self.sizes.longest_side
+
+    def _suitable(self) -> str:
+        most = self.sizes.proportions(self.found.format).most_pixels
+        return f"{most / 1e6:.1f} million in all"
+
+    def _proportions(self) -> str:
+        """Parameters and looks, each beside the paper's, and what to do where there are few."""
+        given, pixels = self.sizes.proportions(self.found.format), _pixels(self.found, self._size)
+        parameters, looks = given.parameters / pixels, given.rays / pixels
+        text = (
+            f"{parameters:.2g} parameters a training pixel (the paper's model: 0.3), each seen "
+            f"{looks:.1f} times in 1x (the paper's: 1.1)."
+        )
+        few = [
+            f"{key} for {what}"
+            for key, what, value, least in (
+                ("model.resolution", "more parameters", parameters, FEWEST_PARAMETERS),
+                ("train.steps", "more looks", looks, FEWEST_LOOKS),
+            )
+            if value < least
+        ]
+        return f"{text} That is little: raise {' and '.join(few)}." if few else text
+
+    def _models(self) -> str:
+        """What is made of the experts, and after how many steps with the experts side by side."""
+        sections, trunk = self.sizes.sections(self.found.format), SpecialistSettings().trunk
+        once = sections["train"]["steps"]
+        path = {"merged": once + sections["finetune"]["steps"], "routed": once}
+        models = [f"{mode} ({why}) after {path[mode]:,} steps" for mode, why in _MODES.items()]
         return (
-            f"reduced by {self.downscale} to {_text((width, height))}, since at most "
-            f"{self.sizes.longest_side} a side suit {self.sizes.suits}."
+            f"{' and '.join(models)}, with the experts side by side, which make {trunk:.0%} of "
+            "theirs together."
         )
 
     def _training(self) -> str:
@@ -121,6 +173,7 @@ class Proposal:
             "it;",
             "# docs/settings.md knows every key.",
             f"results: {_scalar(self.results)}",
+            f"modes: [{', '.join(_MODES)}]  # paper and corrected distil as the paper does",
             "scenes:",
             f"  - name: {_scalar(self.scene)}",
             f"    path: {_scalar(str(found.path))}",
@@ -131,12 +184,16 @@ class Proposal:
         if self.downscale > 1:
             lines += ["    settings:", "      scene:", f"        downscale: {self.downscale}"]
             lines[-1] += f"  # {self.sizes.longest_side} pixels a side at most"
+            if self._is_reduced_further:
+                lines[-1] += f", {self._suitable()}"
         if found.format == "blend":
             lines += ["    settings:", "      render:"]
             lines.append(f"        size: {self.sizes.render.size}")
             lines.append(f"        samples: {self.sizes.render.samples}")
             if self.blender:
                 lines.append(f"        executable: {_scalar(self.blender)}")
+        lines += ["", "# How the experts grow."]
+        lines += ["specialists:", f"  trunk: {SpecialistSettings().trunk}  # {_TRUNK}"]
         lines += ["", f"# Size: {self.size}, for {self.sizes.suits}."]
         return "\n".join(lines) + "\n" + self._sections()
 
@@ -144,7 +201,8 @@ class Proposal:
         """The sizes' sections, each key on a line."""
         text = ""
         for name, values in self.sizes.sections(self.found.format).items():
-            text += f"{name}:\n"
+            note = "  # where modes has paper or corrected" if name == "distill" else ""
+            text += f"{name}:{note}\n"
             for key, value in values.items():
                 text += f"  {key}: {json.dumps(value)}\n"  # which YAML reads, too
         return text
@@ -172,10 +230,26 @@ def propose(
     if found.train < K * FEWEST_VIEWS_A_GROUP:
         what = f"{found.train} training views are too few for {K} groups"
         raise UserError(found.path, what, f"a group needs at least {FEWEST_VIEWS_A_GROUP}")
-    longest = max(found.size or (0,))
-    downscale = max(1, math.ceil(longest / SIZES[size].longest_side))
+    downscale = 1 if found.size is None else _downscale(found, found.size, SIZES[size])
     why_division = _DIVISIONS.get(division, f"by {division}, as you asked")
     return Proposal(scene, found, size, downscale, division, K, why_division, why_groups, blender)
+
+
+def _downscale(found: DataSet, size: tuple[int, int], sizes: Sizes) -> int:
+    """The least factor that suits a side and all pixels; for these, at most twice as much."""
+    least = max(1, math.ceil(max(size) / sizes.longest_side))
+    most = sizes.proportions(found.format).most_pixels
+    fitting = (k for k in range(least, 2 * least) if _pixels(found, _reduced(size, k)) <= most)
+    return next(fitting, 2 * least)
+
+
+def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
+    return max(1, size[0] // factor), max(1, size[1] // factor)
+
+
+def _pixels(found: DataSet, size: tuple[int, int]) -> int:
+    """Of all training views."""
+    return found.train * size[0] * size[1]
 
 
 def _groups(train: int, division: Division) -> tuple[int, str]:

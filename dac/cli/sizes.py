@@ -1,4 +1,9 @@
-"""How large a new scene's images, model and steps are."""
+"""How large a new scene's images, model and steps are, in the paper's proportions.
+
+The paper's model has 0.3 parameters for each pixel of its 180 training views of 800 x 800, and the
+steps of 1x see each of these pixels once. A model of far fewer parameters is starved, one of far
+fewer looks has only begun: neither says what a method is worth.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dac.settings import RenderSettings
+from dac.settings import ModelSettings, RenderSettings, TrainSettings, validate
 from dac.storage.yaml_files import read_yaml
 
 SizeName = Literal["small", "paper"]
 BOXED = ("blender", "blend")  # formats of objects in a box; those of others are real places
+FEWEST_PARAMETERS = 0.29  # a training pixel; the paper's own
+FEWEST_LOOKS = 0.5  # at each in the steps of 1x; half of the paper's
 _SECTIONS = ("model", "train", "distill", "finetune", "evaluate")
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """What a model has for the pixels of all training views.
+
+    Attributes:
+        parameters: numbers in the planes of the field and the proposals; the networks' are some
+            thousands more.
+        rays: of all steps of 1x.
+    """
+
+    parameters: int
+    rays: int
+
+    @property
+    def most_pixels(self) -> float:
+        """How many pixels keep both proportions."""
+        return min(self.parameters / FEWEST_PARAMETERS, self.rays / FEWEST_LOOKS)
+
+
+def plane_parameters(model: ModelSettings) -> int:
+    """Numbers in the planes of the field and the proposals, three of each size."""
+    field = sum((model.resolution * scale) ** 2 for scale in model.scales)
+    proposals = sum(side**2 for side in model.proposal_resolutions)
+    return 3 * (field * model.channels + proposals * model.proposal_channels)
 
 
 @dataclass(frozen=True)
@@ -34,8 +67,18 @@ class Sizes:
 
     def sections(self, format: str) -> dict[str, Any]:
         """The configuration's sections, by name."""
-        configuration = read_yaml(self.box if format in BOXED else self.unbounded)
+        configuration = read_yaml(self._file(format))
         return {name: configuration[name] for name in _SECTIONS}
+
+    def proportions(self, format: str) -> Proportions:
+        """What the model has for all training pixels."""
+        sections, source = self.sections(format), str(self._file(format))
+        model = validate(ModelSettings, sections["model"], source)
+        train = validate(TrainSettings, sections["train"], source)
+        return Proportions(plane_parameters(model), train.steps * train.rays)
+
+    def _file(self, format: str) -> Path:
+        return self.box if format in BOXED else self.unbounded
 
 
 _SMALL = Path("config/sizes/small.yaml")

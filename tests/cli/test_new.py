@@ -15,15 +15,20 @@ from typing import Any
 import numpy as np
 import project as projects
 import pytest
+import toy
 import yaml
 from layouts import known_ring, looking_at_origin, write_colmap, write_nerfpp, write_nsvf
 from PIL import Image
 from project import ROOT
 
+from dac.cli.sizes import SIZES, Sizes, plane_parameters
 from dac.configuration import ResolvedScene, merge, parse, resolve
 from dac.errors import UserError
+from dac.fields.model import build_model
 from dac.scenes.recognise import recognise
 from dac.storage.yaml_files import read_yaml
+from dac.workflow.groups import choose_groups
+from dac.workflow.studies import conquered
 
 RING = known_ring()
 
@@ -54,10 +59,14 @@ def write_model(root: Path) -> None:
     write_colmap(root, RING, points, [range(10)] * 8)
 
 
+def merged_with_default(file: Path) -> dict[str, Any]:
+    """The project's configuration, the file on top."""
+    return merge(read_yaml(Path("config/config.yaml")), read_yaml(file))
+
+
 def resolved(file: Path, name: str) -> ResolvedScene:
-    """The scene as the workflow will have it: the project's configuration, the file on top."""
-    data = merge(read_yaml(Path("config/config.yaml")), read_yaml(file))
-    return resolve(parse(data, str(file)), name)
+    """The scene as the workflow will have it."""
+    return resolve(parse(merged_with_default(file), str(file)), name)
 
 
 # What is written, and what must be found: format, division, K, training and test views.
@@ -100,17 +109,22 @@ def test_a_part_of_ten_views_is_as_given(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "K"), [(10, 2), (24, 2), (60, 2), (69, 3), (91, 3), (92, 4), (400, 4)]
+    ("count", "K"), [(10, 2), (24, 2), (60, 2), (69, 3), (91, 3), (92, 4), (182, 7), (400, 8)]
 )
 def test_the_number_of_groups_grows_with_the_views(
     project: Path, dac: Callable[..., str], count: int, K: int
 ) -> None:
-    """Every 8th view tests, from the first; 20 training views a group, 2 to 4 groups."""
+    """Every 8th view tests, from the first; 20 training views a group, 2 to 8 groups.
+
+    As many as `K: auto` would choose.
+    """
     write_photos(project / "data", count, (2, 2))
-    dac("new", "thing", "data")
+    said = dac("new", "thing", "data")
     train = count - -(-count // 8)
-    assert min(4, max(2, train // 20)) == K
-    assert resolved(project / "config/thing.yaml", "thing").K == K
+    assert min(8, max(2, train // 20)) == K
+    scene = resolved(project / "config/thing.yaml", "thing")
+    assert scene.K == K == choose_groups(scene)
+    assert ("8 groups at most unless you say --K" in said) == (K == 8)
 
 
 @pytest.mark.parametrize(("side", "factor"), [(320, 1), (321, 2), (640, 2), (1920, 6)])
@@ -123,6 +137,76 @@ def test_the_longer_side_has_at_most_320_pixels(
     assert scene.scene.downscale == factor
     assert (f"reduced by {factor} to {40 // factor} x {side // factor}" in said) == (factor > 1)
     assert ("downscale" in (project / "config/thing.yaml").read_text()) == (factor > 1)
+
+
+def write_many(root: Path, count: int, size: tuple[int, int]) -> None:
+    """Photos that are one file under many names."""
+    write_photos(root, 1, size)
+    for i in range(1, count):
+        (root / f"photo_{i:03}.png").hardlink_to(root / "photo_000.png")
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "factor", "proportions", "advice"),
+    [
+        # 50 training views of 320 x 240: 4.6 M parameters and 4.1 M rays for 3.84 M pixels.
+        (58, (320, 240), 1, "1.2 parameters a training pixel (the paper's model: 0.3), each", None),
+        # 100 of 320 x 320 are 10.24 M pixels, more than 8.2 M; of 160 x 160, 2.56 M.
+        (115, (320, 320), 2, "1.8 parameters a training pixel (the paper's model: 0.3)", None),
+        # 400 of 160 x 160 are 10.24 M: a side is halved once, no further.
+        (458, (320, 320), 2, "each seen 0.4 times in 1x", "That is little: raise train.steps"),
+    ],
+)
+def test_the_papers_proportions_are_kept(
+    project: Path,
+    dac: Callable[..., str],
+    count: int,
+    size: tuple[int, int],
+    factor: int,
+    proportions: str,
+    advice: str | None,
+) -> None:
+    write_many(project / "data", count, size)
+    said = dac("new", "thing", "data")
+    assert resolved(project / "config/thing.yaml", "thing").scene.downscale == factor
+    assert proportions in said
+    assert ("8.2 million in all the model and its steps" in said) == (factor == 2)
+    assert "That is little" not in said if advice is None else advice in said
+
+
+def test_the_papers_own_proportions_are_near_the_papers() -> None:
+    """Sec. 4.1: 34 M parameters, 30,000 steps of 4,096 rays, 180 views of 800 x 800."""
+    sizes, pixels = SIZES["paper"], 180 * 800 * 800
+    given = Sizes(*("", 1600, *(ROOT / f for f in (sizes.box, sizes.unbounded)), sizes.render))
+    paper = given.proportions("blender")
+    assert paper.parameters / pixels == pytest.approx(0.3, abs=0.01)
+    assert paper.rays / pixels == pytest.approx(1.07, abs=0.01)
+    assert paper.most_pixels >= pixels
+
+
+@pytest.mark.parametrize("scales", [(1,), (1, 2, 4)])
+def test_parameters_are_those_of_the_models_planes(scales: tuple[int, ...]) -> None:
+    settings = toy.model_settings().model_copy(update={"scales": scales})
+    model = build_model(settings, toy.scene().space, seed=0)
+    planes = [p for name, p in model.named_parameters() if "planes" in name]
+    assert plane_parameters(settings) == sum(p.numel() for p in planes) > 0
+
+
+def test_specialists_are_proposed(project: Path, dac: Callable[..., str]) -> None:
+    """Merged and routed models, whose paths are those of the baselines that they are held against.
+
+    In both sizes; whoever adds a mode of the paper's has what it reads.
+    """
+    write_photos(project / "data", 40, (2, 2))
+    for size, once in (("small", 4000), ("paper", 30_000)):
+        said = dac("new", "thing", "data", "--size", size, "--force")
+        file = project / "config/thing.yaml"
+        settings, scene = parse(merged_with_default(file)), resolved(file, "thing")
+        assert settings.modes == ("merged", "routed")
+        assert scene.specialists.trunk == 0.25
+        runs = [conquered(scene, 0, mode) for mode in ("merged", "routed", "corrected")]
+        assert [run.path_steps(once) for run in runs] == [2 * once, once, 3 * once]
+        assert f"after {2 * once:,} steps and routed" in said and f"after {once:,} steps, " in said
 
 
 def test_what_is_asked_for_is_written(project: Path, dac: Callable[..., str]) -> None:
@@ -200,7 +284,7 @@ def test_a_blend_file_is_rendered_small(
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     said = dac("new", "chair", "chair.blend")
     scene = resolved(project / "config/chair.yaml", "chair")
-    assert (scene.format, scene.division, scene.K) == ("blend", "azimuth", 4)
+    assert (scene.format, scene.division, scene.K) == ("blend", "azimuth", 8)
     assert (scene.render.size, scene.render.samples) == (200, 32)
     assert scene.render.executable == "blender" and scene.scene.downscale == 1
     assert "180 to train on, 200 to test on" in said
@@ -350,10 +434,10 @@ def run_dac(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 # A new user's first scenes, and how many jobs of some kinds the workflow must plan for them.
 FIRST: dict[str, tuple[str, dict[str, int]]] = {
-    "lighthouse": ("scenes/pocket-lighthouse", {"expert": 4, "baseline": 2, "distill": 1}),
-    "square": ("scenes/village-square", {"sfm": 1, "covisibility": 1, "expert": 3}),
-    "ball": ("data/ball", {"import_scene": 1, "read_points": 1, "expert": 2}),
-    "chair": ("data/chair.blend", {"render_views": 19, "views": 1, "expert": 4}),
+    "lighthouse": ("scenes/pocket-lighthouse", {"specialist": 8, "baseline": 2, "merge": 1}),
+    "square": ("scenes/village-square", {"sfm": 1, "trunk": 1, "specialist": 3}),
+    "ball": ("data/ball", {"import_scene": 1, "read_points": 1, "specialist": 2, "route": 1}),
+    "chair": ("data/chair.blend", {"render_views": 19, "views": 1, "specialist": 8}),
 }
 
 
