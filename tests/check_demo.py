@@ -1,8 +1,9 @@
 """Check a finished demo: `python tests/check_demo.py` after `make demo`, in the repository's root.
 
-Both scenes and all three methods are in the table with finite metrics, every method is at least
-4 dB above rendering each view with the training views' mean image, the data terms of the loss fell
-in every phase of every run, and the report is there.
+Both scenes and all four methods are in the table with finite metrics, every method is at least
+4 dB above rendering each view with the training views' mean image, the routed model is ahead of the
+baseline of its path and its file no larger than that one's, the data terms of the loss fell in
+every phase of every run, and the report is there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 RESULTS = Path("results")
-METHODS = ["baseline-1x", "baseline-2x", "dac"]
+METHODS = ["baseline-1x", "baseline-2x", "merged", "routed"]
 MARGIN = 4.0  # dB above the mean image
 
 
@@ -36,6 +37,8 @@ def faults() -> list[str]:
         print(f"{where}: {float(row['psnr']):.2f} dB, {above:.2f} dB above the mean image")
         if not above >= MARGIN:
             found.append(f"{where}: {above:.2f} dB above the mean image, not {MARGIN:g}")
+        if row["method"] == "routed":
+            found += _faults_of_routed(row, rows, where)
     curves = sorted(RESULTS.glob("*/kplanes/**/curve.json"))
     if len(curves) < 10:
         found.append(f"only {len(curves)} curves")
@@ -48,6 +51,19 @@ def faults() -> list[str]:
             found.append(f"{path}: the loss went from {first:.5f} to {last:.5f}")
     if not (RESULTS / "report.html").stat().st_size > 1_000_000:
         found.append("report.html is small")
+    return found
+
+
+def _faults_of_routed(row: dict[str, str], rows: list[dict[str, str]], where: str) -> list[str]:
+    """What is wrong beside the baseline of the same path."""
+    once = next(r for r in rows if (r["scene"], r["method"]) == (row["scene"], "baseline-1x"))
+    found = []
+    if row["path_steps"] != once["path_steps"] or row["gain_over"] != "baseline-1x":
+        found.append(f"{where}: held against {row['gain_over']}, a path of {once['path_steps']}")
+    if not float(row["gain_psnr"]) > 0:
+        found.append(f"{where}: {row['gain_psnr']} dB over the baseline of the same path")
+    if int(row["model_bytes"]) > int(once["model_bytes"]):
+        found.append(f"{where}: {row['model_bytes']} bytes, the baseline {once['model_bytes']}")
     return found
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dac.cli.sizes import BOXED, FEWEST_LOOKS, FEWEST_PARAMETERS, SIZES, SizeName, Sizes
-from dac.divide.groups import MOST_GROUPS, VIEWS_A_GROUP, groups_for
+from dac.divide.groups import FEW_VIEWS, MOST_GROUPS, VIEWS_A_GROUP, groups_for
 from dac.errors import UserError
-from dac.settings import Conquer, Division, SpecialistSettings
+from dac.settings import GRAPH_DIVISIONS, Conquer, Division, SpecialistSettings
 
 if TYPE_CHECKING:
     from dac.scenes.recognise import DataSet
@@ -192,8 +192,9 @@ class Proposal:
             lines.append(f"        samples: {self.sizes.render.samples}")
             if self.blender:
                 lines.append(f"        executable: {_scalar(self.blender)}")
-        lines += ["", "# How the experts grow."]
-        lines += ["specialists:", f"  trunk: {SpecialistSettings().trunk}  # {_TRUNK}"]
+        lines += ["", "specialists:", f"  trunk: {SpecialistSettings().trunk}  # {_TRUNK}"]
+        if self.division in GRAPH_DIVISIONS and found.train >= self.K * VIEWS_A_GROUP:
+            lines += ["divide:", f"  minimum_views: {FEW_VIEWS}  # fewer are few for an expert"]
         lines += ["", f"# Size: {self.size}, for {self.sizes.suits}."]
         return "\n".join(lines) + "\n" + self._sections()
 

@@ -127,6 +127,19 @@ def test_the_number_of_groups_grows_with_the_views(
     assert ("8 groups at most unless you say --K" in said) == (K == 8)
 
 
+@pytest.mark.parametrize(
+    ("count", "division", "minimum"), [(24, "louvain", 4), (60, "spectral", 10), (60, "azimuth", 4)]
+)
+def test_no_community_is_tiny_where_there_are_views_enough(
+    project: Path, dac: Callable[..., str], count: int, division: str, minimum: int
+) -> None:
+    """Of 21 or 52 training views in two groups; sectors are as large as they are."""
+    write_photos(project / "data", count, (2, 2))
+    dac("new", "thing", "data", "--division", division)
+    scene = resolved(project / "config/thing.yaml", "thing")
+    assert (scene.K, scene.divide.minimum_views) == (2, minimum)
+
+
 @pytest.mark.parametrize(("side", "factor"), [(320, 1), (321, 2), (640, 2), (1920, 6)])
 def test_the_longer_side_has_at_most_320_pixels(
     project: Path, dac: Callable[..., str], side: int, factor: int

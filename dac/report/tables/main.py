@@ -2,11 +2,12 @@
 
 Runs that differ only in the seed are one row (`rows.py`). A row's gain is its PSNR minus that of
 the row it is compared with (2x baseline and experts over the 1x baseline, routed and merged models
-over the baseline of the same path, all else over the 2x one), over the seeds and views that both
-have, with its 95 % interval: what a difference means can't be read without how sure it is, and how
-much the baseline itself still gained from twice the steps. The best value of a scene is bold; the
-paper's experts are K models, not one, and stand out of that contest; a routed model is one. What
-the rows cost stands beside what they reach.
+over the baseline of the same path, all else over the 2x one), which is named beside it. It is over
+the seeds and views that both have, with its 95 % interval: what a difference means can't be read
+without how sure it is, and how much the baseline itself still gained from twice the steps. The best
+value of a scene is bold; the paper's experts are K models, not one, and stand out of that contest;
+a routed model is one. What the rows cost stands beside what they reach: all steps, those of the
+path (the longest chain of trainings, with the experts side by side), and the weights' bytes.
 """
 
 from __future__ import annotations
@@ -20,10 +21,8 @@ import pandas as pd
 
 from dac.errors import UserError
 from dac.report.columns import (
-    PATH_NOTE,
     RUN,
     SCENE_AND_NAME,
-    TOOK,
     TOOK_NOTE,
     Named,
     cost,
@@ -39,13 +38,13 @@ from dac.report.tables import Outputs, Settings
 from dac.report.text import missing, number, one_line
 
 GAIN_NOTE = (
-    "Gain: dB over the 1x baseline for the 2x baseline and the experts, {beside}over the 2x "
-    "baseline for all else, with its 95 % interval over views and seeds; Won: on how many test "
-    "views."
+    "Gain: dB over the baseline that is named, {beside}with its 95 % interval over views and "
+    "seeds; Won: on how many test views."
 )
-BESIDE = (
-    "over the baseline of the same path (as many steps as the longest chain of trainings), where "
-    "there is one, for routed and merged models and their controls, "
+BESIDE = "for routed and merged models and their controls that of the same path, "
+PATH_NOTE = (
+    "Path: steps of the longest chain of trainings, with the experts side by side; MB: of the file "
+    "of weights"
 )
 MORE_COST_NOTE = (
     "; s/dB: further seconds for each dB of a sure gain; Memory: the most that one of the runs held"
@@ -81,10 +80,10 @@ def format_main_table(csv: Path) -> str:
         UserError: the file is missing or is no such table.
     """
     every = printed(_columns())
-    wide_enough = next(i for i, c in enumerate(every) if c.name == TOOK[-1].name) + 1
-    columns = every[:wide_enough]  # for a screen: what it reached, and what it took
-    narrow = ("ssim", "ms_ssim")
-    columns = [replace(c, more=nothing) if c.name in narrow else c for c in columns]
+    wide_enough = next(i for i, c in enumerate(every) if c.name == "model_bytes") + 1
+    # For a screen: what it reached, and what it took.
+    columns = [column for column in every[:wide_enough] if column.name != "ms_ssim"]
+    columns = [replace(c, more=nothing) if c.name == "ssim" else c for c in columns]
     return terminal_text(_table(columns, read_main_table(csv)))
 
 
@@ -115,9 +114,12 @@ def _columns(paper: bool = False) -> list[Column[Named]]:
         *SCENE_AND_NAME,
         *RUN,
         *(theirs if paper else []),
-        *difference_columns("gain", lambda each: each.gain, "Gain"),
-        *TOOK,
         Column("gain_over", lambda each: each.over),
+        *difference_columns("gain", lambda each: each.gain, "Gain", more=_over),
+        numbered("total_steps", None, "Steps"),
+        numbered("path_steps", lambda each: each.row.path_steps, "Path"),
+        numbered("training_seconds", None, "Seconds"),
+        Column("model_bytes", lambda each: each.row.model_bytes, "MB", _megabytes),
         numbered("seconds_per_db", _price, "s/dB"),
         Column("test_views", lambda each: max(len(run.images) for run in each.row.runs)),
         Column("test_views_available", lambda each: max(run.test_views for run in each.row.runs)),
@@ -127,6 +129,17 @@ def _columns(paper: bool = False) -> list[Column[Named]]:
         cost("rays_per_second", "Mrays/s", _millions),
         *(map(_paper_column, METRICS) if paper else []),
     ]
+
+
+def _over(values: Values) -> str:
+    """The baseline that a gain is over, as its own row calls it."""
+    over = values["gain_over"]
+    return f"over {over.removeprefix('baseline-')}" if isinstance(over, str) else ""
+
+
+def _megabytes(values: Values) -> str:
+    size = values["model_bytes"]
+    return number(None if missing(size) else size / 1e6, 1)
 
 
 def _millions(value: float) -> str:
@@ -169,7 +182,7 @@ def _table(columns: Sequence[Column[Named]], rows: Sequence[Values]) -> Table:
 
 
 def _notes(rows: Sequence[Values], headings: set[str]) -> list[str]:
-    cost = f"{TOOK_NOTE} (DaC: all experts, distillation, fine-tuning); {PATH_NOTE}"
+    cost = f"{TOOK_NOTE} (DaC: all experts, and what follows); {PATH_NOTE}"
     notes = [*_gain_notes(rows), f"{cost}{MORE_COST_NOTE if 'Memory' in headings else ''}."]
     scenes = {row["scene"]: row for row in reversed(rows)}
     firsts = [(one_line(scene), scenes[scene]) for scene in dict.fromkeys(r["scene"] for r in rows)]

@@ -39,25 +39,28 @@ def test_rows_in_the_papers_order(record: Recorder, written: Written) -> None:
 
 
 def test_columns(record: Recorder, written: Written) -> None:
-    table = written(main, _three(record, "zoo", 30.0, 30.504, 30.6), paper_values=True)
+    more = {"path_steps": 100, "model_bytes": 4_640_456}
+    table = written(main, _three(record, "zoo", 30.0, 30.504, 30.6, **more), paper_values=True)
     assert list(table.csv) == [
         *("scene", "name", "model", "method", "division", "K", "mode", "distill_steps"),
         *("trunk", "horizon", "steps"),
         *("seeds", "psnr", "ssim", "ms_ssim", "psnr_std", "ssim_std", "ms_ssim_std"),
         *("total_steps", "training_seconds", "longest_path_seconds"),
-        *("gain_psnr", "gain_low", "gain_high", "gain_won", "gain_views", "gain_seeds"),
-        *("gain_over", "seconds_per_db", "test_views", "test_views_available", "mean_image_psnr"),
+        *("gain_over", "gain_psnr", "gain_low", "gain_high", "gain_won", "gain_views"),
+        *("gain_seeds", "path_steps", "model_bytes"),
+        *("seconds_per_db", "test_views", "test_views_available", "mean_image_psnr"),
         *("parameters", "memory_bytes", "rays_per_second"),
         *("paper_psnr", "paper_ssim", "paper_ms_ssim"),
     ]
     head = table.md.splitlines()[0]
     assert head == (
         "| Scene | Model | PSNR ↑ | SSIM ↑ | MS-SSIM ↑ | Paper | Gain | Won "
-        "| Steps | Seconds | Path | s/dB | Params | Memory | Mrays/s |"
+        "| Steps | Path | Seconds | MB | s/dB | Params | Memory | Mrays/s |"
     )
     assert table.rows[1] == (
-        r"| zoo | KPlanes (2x) | 30.50 | 0.900 | 0.950 | -- | +0.50 \[+0.50, +0.50\] | 3/3 "
-        "| 300 | 61 | 30 | -- | 0.001 M | 2.0 GB | 0.05 |"
+        r"| zoo | KPlanes (2x) | 30.50 | 0.900 | 0.950 | -- "
+        r"| +0.50 \[+0.50, +0.50\] over 1x | 3/3 "
+        "| 300 | 100 | 61 | 4.6 | -- | 0.001 M | 2.0 GB | 0.05 |"
     )
 
 
@@ -67,6 +70,41 @@ def test_gains_are_over_the_row_before(record: Recorder, written: Written) -> No
     assert table["gain_psnr"]["baseline-2x"] == pytest.approx(0.5)
     assert table["gain_psnr"]["dac"] == pytest.approx(-0.1)
     assert table["gain_over"]["dac"] == "baseline-2x"
+
+
+def test_specialists_are_held_against_the_baseline_of_their_path(
+    record: Recorder, written: Written
+) -> None:
+    """Routed ones have gone 100 steps, as the 1x baseline; merged ones 200, as the 2x; DaC 300.
+
+    What a row costs stands beside it; a record of before, without path and bytes, has none.
+    """
+    label = {"division": "azimuth", "K": 4, "trunk": 25, "horizon": 100}
+    records = [
+        record("zoo", "baseline-1x", 30.0, path_steps=100, total_steps=100, model_bytes=4_600_000),
+        record("zoo", "baseline-2x", 31.0, steps=200, path_steps=200, total_steps=200),
+        record("zoo", "merged", 31.1, path_steps=200, total_steps=425, **label),
+        record(
+            "zoo", "routed", 31.8, path_steps=100, total_steps=325, model_bytes=2 * 10**6, **label
+        ),
+        record("zoo", "dac", 30.9, mode="corrected", division="azimuth", K=4),
+    ]
+    table = written(main, records)
+    rows = table.csv.set_index("method")
+    assert rows["gain_over"].fillna("").to_dict() == {
+        "baseline-1x": "",
+        "baseline-2x": "baseline-1x",
+        "dac": "baseline-2x",
+        "merged": "baseline-2x",
+        "routed": "baseline-1x",
+    }
+    assert rows["gain_psnr"]["routed"] == pytest.approx(1.8)
+    assert rows["gain_psnr"]["merged"] == pytest.approx(0.1)
+    routed = table.rows[list(rows.index).index("routed")]
+    assert "over 1x" in routed and "| 325 | 100 | 61 | 2.0 |" in routed
+    assert "| 300 | -- | 61 | -- |" in table.rows[list(rows.index).index("dac")]
+    assert "models and their controls that of the same path" in table.md
+    assert "that of the same path" not in written(main, records[:2]).md
 
 
 def test_means_over_seeds_and_paired_gains(record: Recorder, written: Written) -> None:
@@ -93,6 +131,7 @@ def test_the_terminals_table(record: Recorder, written: Written) -> None:
     records = []
     for seed in range(3):
         more = {"seed": seed, "steps": 60_000, "seconds": 21_234.0}
+        more |= {"path_steps": 120_000, "model_bytes": 4_640_456}
         values = (25.86 + seed, 27.65 + seed, 27.91 + seed)
         records += _three(record, "pocket_lighthouse", *values, mode="paper", **more)
         records += [record("pocket_lighthouse", "dac", 26.9, mode="corrected", **more)]
@@ -151,9 +190,9 @@ def test_gains_whose_interval_holds_zero_are_marked(record: Recorder, written: W
     records += [record("zoo", "baseline-2x", 30.0, spread=spread)]
     records += [record("zoo", "dac", 30.1, spread=(2.0, 3.0, 0.0, 1.0))]
     table = written(main, records)
-    assert "†" not in table.rows[1] and r"\]† | 2/4 |" in table.rows[2]
+    assert "†" not in table.rows[1] and r"\]† over 2x | 2/4 |" in table.rows[2]
     assert "† the interval includes zero: not a gain." in table.md and "(One seed: " in table.md
-    assert r"]$\dagger$ & 2/4" in table.tex and "]†</td>" in table.html
+    assert r"]$\dagger$ over 2x & 2/4" in table.tex and "]†" in table.html
     text = format_main_table(table.files["csv"])
     assert "+0.10 [−" in text and "]†" in text
 
