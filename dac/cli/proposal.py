@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from dac.scenes.recognise import DataSet
 
 FEWEST_VIEWS_A_GROUP = 4  # the default of divide.minimum_views
-# How one model is made of the experts, and why one would want it.
+# How one model is made of the experts, and what that is.
 _MODES: dict[Conquer, str] = {
-    "merged": "into one set of weights",
-    "routed": "all experts stay, as one model in the bytes of one",
+    "merged": "one set of weights",
+    "routed": "all experts, in the bytes of one model",
 }
 _TRUNK = "share of an expert's steps that all make together, on all views"
 _CAMERAS = {
@@ -142,10 +142,10 @@ class Proposal:
         sections, trunk = self.sizes.sections(self.found.format), SpecialistSettings().trunk
         once = sections["train"]["steps"]
         path = {"merged": once + sections["finetune"]["steps"], "routed": once}
-        models = [f"{mode} ({why}) after {path[mode]:,} steps" for mode, why in _MODES.items()]
+        models = [f"{mode} ({what}) after {path[mode]:,} steps" for mode, what in _MODES.items()]
         return (
-            f"{' and '.join(models)}, with the experts side by side, which make {trunk:.0%} of "
-            "theirs together."
+            f"{' and '.join(models)}, with the experts side by side; the first {trunk:.0%} of "
+            "theirs they make together."
         )
 
     def _training(self) -> str:
