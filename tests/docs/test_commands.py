@@ -72,7 +72,7 @@ SMALLER = {
 }
 RESULTS = {  # folder, scene -> its model
     ("results", "pocket_lighthouse"): "azimuth-4/trunk-150-of-600/routed",
-    ("results", "village_square"): "louvain-2/trunk-250-of-1000/routed",
+    ("results", "village_square"): "louvain-3/trunk-250-of-1000/routed",
     ("results/my_fox", "my_fox"): "louvain-2/trunk-1000-of-4000/routed",
     ("results/garden", "garden"): "louvain-3/trunk-150-of-600/routed",
     ("results/lego_small", "lego"): "azimuth-4/corrected/distill-15000-finetune-15000",
