@@ -81,5 +81,5 @@ def test_the_main_table_with_routed_models_alone(
     assert rows["merged"].gain_over == "baseline-2x" and rows["routed"].trunk == 25
     # It is one model: it may be the best.
     assert "**33.00**" in next(row for row in table.rows if "(routed)" in row)
-    assert "over the baseline of the same path" in table.md
+    assert "that of the same path" in table.md
     assert "same path" not in written(main, files[:2]).md

@@ -38,10 +38,12 @@ from dac.report.tables import Outputs, Settings
 from dac.report.text import missing, number, one_line
 
 GAIN_NOTE = (
-    "Gain: dB over the baseline that is named, {beside}with its 95 % interval over views and "
+    "Gain: dB over the baseline that is named{beside}, with its 95 % interval over views and "
     "seeds; Won: on how many test views."
 )
-BESIDE = "for routed and merged models and their controls that of the same path, "
+BESIDE = (
+    " (for routed and merged models and their controls that of the same path, where there is one)"
+)
 PATH_NOTE = (
     "Path: steps of the longest chain of trainings, with the experts side by side; MB: of the file "
     "of weights"
