@@ -150,7 +150,8 @@ def _run(command: str) -> list[str]:
     lines = done.stdout.splitlines()
     if done.returncode:
         raise SystemExit("\n".join([*lines[-30:], f"error: {command}: exit {done.returncode}"]))
-    return [line for line in lines if not re.search(r"about .+ left$", line)]
+    # Progress is a line of JSON where nobody looks on, or a sentence.
+    return [line for line in lines if not re.search(r"^\{|about .+ left$", line)]
 
 
 def _shown(command: str, lines: list[str], *, first: bool) -> list[str]:

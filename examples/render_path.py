@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 
 from dac.catalogue import choose_model, choose_scene
+from dac.conquer import routed
 from dac.errors import UserError
 from dac.evaluation.pictures import save_png, to_uint8
 from dac.evaluation.truth import background_colour
 from dac.export.camera import stacked
 from dac.export.paths import median_fov, orbit
 from dac.export.video import render_frame
-from dac.fields.model import default_device, load_model
+from dac.fields.model import default_device
 from dac.scenes.scene import Scene
 from dac.storage.artifacts import write_file
 
@@ -36,7 +37,7 @@ def main() -> None:
 
     name = choose_scene(given.results, given.scene)
     chosen = choose_model(given.results, name, given.model)
-    model = load_model(chosen.folder, default_device())
+    model = routed.load(chosen.folder, default_device())
     scene = Scene.load(given.results / name / "scene")
 
     # The circle that fits the training cameras: see dac.export.paths.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,9 @@ import toy
 from PIL import Image
 
 from dac.cameras import Cameras
-from dac.fields.model import build_model, save_model
+from dac.conquer.routed import RoutedModel, save_routed
+from dac.divide.router import Router
+from dac.fields.model import build_model, load_model, save_model
 from dac.training import loop
 from dac.training.checkpoints import make_optimizer
 from dac.training.images import ImageObjective
@@ -145,6 +148,26 @@ def test_frames_of_a_path_show_the_scene_from_there(trained: Path, tmp_path: Pat
         errors = [float(np.square(frame - truth).mean()) for truth in truths]
         assert int(np.argmin(errors)) == i, errors
         assert errors[i] < 0.01, "20 dB"
+
+
+def test_a_routed_model_of_equal_experts_shows_what_one_of_them_does(trained: Path, tmp_path: Path):
+    """It is the last of a scene's models, so what is shown by default."""
+    results = shutil.copytree(trained, tmp_path / "results")
+    once = results / "toy/kplanes/seed0/baseline-100"
+    scene = toy.scene()
+    router = Router.of(scene, toy.halves(scene), 0.5)
+    experts = [load_model(once), load_model(once)]
+    about = {"seed": 0, "steps": 0, "versions": {}}
+    folder = results / "toy/kplanes/seed0/azimuth-2/trunk-25-of-100/routed"
+    folder.mkdir(parents=True)
+    save_routed(RoutedModel(experts, router), folder, None, about)
+    frames = []
+    for more in ((), ("--model", "baseline")):
+        out = tmp_path / f"frames{len(frames)}"
+        text = said("render_path.py", results, "--frames", 1, "--out", out, *more)
+        assert ("DaC, routed" in text) == (not more)
+        frames.append(np.asarray(Image.open(out / "0000.png"), np.int16))
+    assert np.abs(frames[0] - frames[1]).max() <= 1
 
 
 def true_picture(cameras: Cameras, view: int) -> np.ndarray:
