@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
-from dac.settings import Division, Mode
+from dac.settings import GRAPH_DIVISIONS, Division, Mode
 
 Kind = Literal[
     "baseline", "restart", "big_batch", "wide", "trunk", "experts", "expert", "specialist",
@@ -228,10 +228,21 @@ class Run:
             one = replace(one, trunk=self.trunk, horizon=self.horizon)
         return tuple(replace(one, group=group) for group in range(self.K))
 
+    @property
+    def generalist(self) -> tuple[Run, ...]:
+        """The baseline that a place's routed model holds beside its experts; none for others.
+
+        It is as long as an expert, and its first steps are their trunk. An object's sectors need
+        none: every camera around it is near training views that show the same side.
+        """
+        if self.kind != "routed" or self.division not in GRAPH_DIVISIONS:
+            return ()
+        return (Run(self.scene, self.model, self.seed, "baseline", self.horizon),)
+
     def trainings(self, train_steps: int) -> tuple[Run, ...]:
         """All that is trained for it, itself last."""
         itself = (self,) if KINDS[self.kind].trained else ()
-        return (*self.experts(train_steps), *self.builds_on, *itself)
+        return (*self.experts(train_steps), *self.generalist, *self.builds_on, *itself)
 
     def own_steps(self, train_steps: int) -> int:
         """Steps of its own training, without those that it goes on from.
@@ -249,7 +260,8 @@ class Run:
 
     def total_steps(self, train_steps: int) -> int:
         """Steps of all that is trained for it."""
-        return sum(run.own_steps(train_steps) for run in self.trainings(train_steps))
+        twice = (self.trunk or 0) if self.generalist else 0  # the trunk is in the generalist's
+        return sum(run.own_steps(train_steps) for run in self.trainings(train_steps)) - twice
 
     def path_steps(self, train_steps: int) -> int:
         """Steps of the longest chain of trainings that end in it, with the experts side by side."""

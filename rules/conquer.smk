@@ -82,6 +82,7 @@ rule route:
         scene=SCENE_FILES,
         partition=f"{GROUPS}/partition.json",
         experts=of_runs(ROUTED, inputs.experts, MODEL_FILES),
+        generalist=of_runs(ROUTED, inputs.generalist, MODEL_FILES),
     output:
         files_in(ROUTED, MODEL_FILES),
     log:

@@ -164,6 +164,20 @@ def test_what_specialists_build_on() -> None:
     assert (without.total_steps(6), without.path_steps(6)) == (16, 8)
 
 
+def test_a_place_has_a_generalist_whose_first_steps_are_the_trunk() -> None:
+    routed = run_at("louvain-2/trunk-2-of-8/routed")
+    assert names(routed.generalist) == ["baseline-8"]
+    assert names(routed.trainings(6)) == names(
+        (*routed.experts(6), *routed.generalist, *routed.builds_on)
+    )
+    assert (routed.total_steps(6), routed.path_steps(6)) == (2 + 3 * 6, 8)
+    without = run_at("spectral-2/trunk-0-of-8/routed")
+    assert (without.total_steps(6), without.path_steps(6)) == (3 * 8, 8)
+    for path in ("azimuth-2/trunk-2-of-8/routed", "random-2/trunk-2-of-8/routed"):
+        assert run_at(path).generalist == ()
+    assert run_at("louvain-2/trunk-2-of-8/merged-finetune-3").generalist == ()
+
+
 def test_the_expert_of_a_single_group_is_the_baseline() -> None:
     dac = run_at("single-1/corrected/distill-5-finetune-4")
     assert names(dac.experts(6)) == ["baseline-6"]

@@ -108,6 +108,11 @@ def experts(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
     return run.experts(scene.train.steps)
 
 
+def generalist(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
+    """The model of all views that it holds beside its experts."""
+    return run.generalist
+
+
 def on_all_views(run: Run) -> dict[str, int]:
     """What a path says of a training on all views.
 

@@ -143,9 +143,10 @@ def test_a_routed_model_is_scored_as_it_lies_on_the_disk(
         state=tmp_path / "state",
         earlier=[toy_runs / "run0"],
         side_by_side=[toy_runs / "run0", toy_runs / "run1"],
+        generalist=toy_runs / "run1",  # 11 steps, the earlier 10 among them
     )
     assert record.model_bytes == (folder / "model.safetensors").stat().st_size
-    assert (record.cost.training_steps, record.cost.longest_path_steps) == (10 + 10 + 11, 10 + 11)
+    assert (record.cost.training_steps, record.cost.longest_path_steps) == (10 + 10 + 11 + 1, 10 + 11)
     model = load(folder)
     assert isinstance(model, RoutedModel)
     background, blended = background_colour(scene), 0
