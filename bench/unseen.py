@@ -122,10 +122,11 @@ def camera_file(scene: Scene, model: RoutedModel, truth: dict[str, Any] | None) 
 
     Returns:
         `width`, `height`, `focal_pixels` and `frames`, and `scene_from_file`, (4, 4), of the
-        frames' poses; with true cameras also how far those of the scene are from them, aligned.
+        frames' poses; with true cameras also how far those of the scene are from them, aligned. A
+        place has an away set only with true cameras: its heights are in metres.
 
     Raises:
-        UserError: it is a place, and there are no true cameras: heights need metres.
+        UserError: a view has no true camera; as of `films`.
     """
     training = scene.cameras.world_from_camera.numpy()[list(scene.train)]
     cameras = scene.cameras
