@@ -85,8 +85,9 @@ def choose_model(results: Path, scene: str, name: str | None = None) -> TrainedM
     """The model that a name means; without a name the last one, which is fine-tuned if any is.
 
     Args:
-        name: a kind (`baseline`, `dac`, ...), `expert2`, or a path below the seed's folder, or its
-            end; where several models fit, the last in the order of `models_of`, of the first seed.
+        name: a method (`baseline`, `dac`, ...), `expert2`, or a path below the seed's folder, or
+            its end; where several models fit, the last in the order of `models_of`, of the first
+            seed.
 
     Raises:
         UserError: there is no model, or none of that name.
@@ -104,7 +105,7 @@ def choose_model(results: Path, scene: str, name: str | None = None) -> TrainedM
 
 
 def _means(name: str, model: TrainedModel) -> bool:
-    return name == model.kind or f"/{model.name}".endswith(f"/{name}")
+    return name == model.method or f"/{model.name}".endswith(f"/{name}")
 
 
 def _one_of(words: str, names: Sequence[str]) -> str:

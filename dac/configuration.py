@@ -83,12 +83,8 @@ class StudySettings(Section):
 
     @model_validator(mode="after")
     def _each_once(self) -> StudySettings:
-        for key in (
-            *("partitions", "schedule", "divisions", "paths", "path_groups", "trunks"),
-            "convergence",
-        ):
-            values = getattr(self, key)
-            if len(set(values)) < len(values):
+        for key, values in self:
+            if isinstance(values, tuple) and len(set(values)) < len(values):
                 raise ValueError(f"{key} lists a value twice")
         return self
 

@@ -11,14 +11,14 @@ views are in it; each specialist goes on from it to step H on the views of its g
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from dac.settings import Division, Mode
+from dac.settings import GRAPH_DIVISIONS, Division, Mode
 
 Kind = Literal[
     "baseline", "restart", "big_batch", "wide", "trunk", "experts", "expert", "specialist",
-    "distilled", "dac", "merged", "routed",
+    "mean", "distilled", "merged_distilled", "dac", "merged", "merged_dac", "routed",
 ]  # fmt: skip
 
 
@@ -30,10 +30,10 @@ class Form(NamedTuple):
         title: what people call it.
         evaluation: the folder of its scores, below its own.
         whole: whether it is one model of the whole scene.
-        goes_on_from: the kind that it begins as: a trunk, or one whose steps are its `earlier`
-            ones.
+        goes_on_from: the kind that it begins as; of one with steps they are its `earlier` ones.
         experts: the kind of the experts that it is, or learnt from.
         trained: whether it is a training itself, and not only what trainings make together.
+        method: what its record and people call it; None: as the kind.
     """
 
     name: str
@@ -43,9 +43,11 @@ class Form(NamedTuple):
     goes_on_from: Kind | None = None
     experts: Kind | None = None
     trained: bool = True
+    method: str | None = None
 
 
 _TRUNK = "trunk-{trunk}-of-{horizon}"
+_GROWN = f"{{division}}-{{K}}/{_TRUNK}"
 
 # In the order in which people are shown them. `experts` are all of one division, side by side.
 KINDS: dict[Kind, Form] = {
@@ -70,15 +72,29 @@ KINDS: dict[Kind, Form] = {
         "{division}-{K}/expert{group}", "expert {group} ({division}, K = {K})", whole=False
     ),
     "specialist": Form(
-        f"{{division}}-{{K}}/{_TRUNK}/expert{{group}}",
+        f"{_GROWN}/expert{{group}}",
         "expert {group} ({division}, K = {K}), {horizon:,} steps, {trunk:,} of them shared",
         whole=False,
         goes_on_from="trunk",
+    ),
+    "mean": Form(
+        f"{_GROWN}/mean",
+        "mean of the experts ({division}, K = {K}, {horizon:,} steps)",
+        goes_on_from="trunk",
+        experts="specialist",
+        trained=False,
     ),
     "distilled": Form(
         "{division}-{K}/{mode}/distill-{steps}",
         "distilled ({division}, K = {K}, {mode}, {steps:,} steps)",
         experts="expert",
+    ),
+    "merged_distilled": Form(
+        f"{_GROWN}/merged-distill-{{steps}}",
+        "mean, distilled ({division}, K = {K}, {horizon:,} + {steps:,} steps)",
+        goes_on_from="mean",
+        experts="specialist",
+        method="distilled",
     ),
     "dac": Form(
         "{division}-{K}/{mode}/distill-{earlier}-finetune-{steps}",
@@ -87,13 +103,20 @@ KINDS: dict[Kind, Form] = {
         experts="expert",
     ),
     "merged": Form(
-        f"{{division}}-{{K}}/{_TRUNK}/merged-finetune-{{steps}}",
+        f"{_GROWN}/merged-finetune-{{steps}}",
         "DaC, merged ({division}, K = {K}, {horizon:,} + {steps:,} steps)",
-        goes_on_from="trunk",
+        goes_on_from="mean",
         experts="specialist",
     ),
+    "merged_dac": Form(
+        f"{_GROWN}/merged-distill-{{earlier}}-finetune-{{steps}}",
+        "DaC, merged ({division}, K = {K}, {horizon:,} + {earlier:,} + {steps:,} steps)",
+        goes_on_from="merged_distilled",
+        experts="specialist",
+        method="merged",
+    ),
     "routed": Form(
-        f"{{division}}-{{K}}/{_TRUNK}/routed",
+        f"{_GROWN}/routed",
         "DaC, routed ({division}, K = {K}, {horizon:,} steps, {trunk:,} of them shared)",
         goes_on_from="trunk",
         experts="specialist",
@@ -200,15 +223,18 @@ class Run:
         return KINDS[self.kind].title.format(**vars(self))
 
     @property
+    def method(self) -> str:
+        """What its record and people call it, but for a baseline's length."""
+        return KINDS[self.kind].method or self.kind
+
+    @property
     def builds_on(self) -> tuple[Run, ...]:
-        """The run that this one goes on from, one after the other; none for most."""
+        """The runs that this one goes on from, one after the other; none for most."""
         kind = KINDS[self.kind].goes_on_from
-        if kind is None or self.trunk == 0:
+        if kind is None or (kind == "trunk" and self.trunk == 0):
             return ()
-        one = Run(self.scene, self.model, self.seed, kind, self.earlier)
-        if kind == "trunk":
-            return (replace(one, trunk=self.trunk, horizon=self.horizon),)
-        return (replace(one, division=self.division, K=self.K, mode=self.mode),)
+        last = self._of(kind, steps=self.earlier)
+        return (*last.builds_on, last)
 
     def experts(self, train_steps: int) -> tuple[Run, ...]:
         """The experts that it is, or learnt from, trained side by side.
@@ -220,18 +246,31 @@ class Run:
         kind = KINDS[self.kind].experts
         if kind is None or self.K is None:
             return ()
-        one = Run(self.scene, self.model, self.seed, "baseline", self.horizon or train_steps)
         if self.division == "single":
-            return (one,)
-        one = replace(one, kind=kind, steps=None, division=self.division, K=self.K)
-        if kind == "specialist":
-            one = replace(one, trunk=self.trunk, horizon=self.horizon)
-        return tuple(replace(one, group=group) for group in range(self.K))
+            return (self._of("baseline", steps=self.horizon or train_steps),)
+        return tuple(self._of(kind, group=group) for group in range(self.K))
+
+    def _of(self, kind: Kind, **values: int | None) -> Run:
+        """The run of another kind that has these values, and this one's where its path has any."""
+        asked = pattern(kind)
+        given = (vars(self) | values).items()
+        return Run(kind=kind, **{name: value for name, value in given if f"{{{name}}}" in asked})
+
+    @property
+    def generalist(self) -> tuple[Run, ...]:
+        """The baseline that a place's routed model holds beside its experts; none for others.
+
+        It is as long as an expert, and its first steps are their trunk. An object's sectors need
+        none: every camera around it is near training views that show the same side.
+        """
+        if self.kind != "routed" or self.division not in GRAPH_DIVISIONS:
+            return ()
+        return (self._of("baseline", steps=self.horizon),)
 
     def trainings(self, train_steps: int) -> tuple[Run, ...]:
         """All that is trained for it, itself last."""
-        itself = (self,) if KINDS[self.kind].trained else ()
-        return (*self.experts(train_steps), *self.builds_on, *itself)
+        runs = (*self.experts(train_steps), *self.generalist, *self.builds_on, self)
+        return tuple(run for run in runs if KINDS[run.kind].trained)
 
     def own_steps(self, train_steps: int) -> int:
         """Steps of its own training, without those that it goes on from.
@@ -249,19 +288,15 @@ class Run:
 
     def total_steps(self, train_steps: int) -> int:
         """Steps of all that is trained for it."""
-        return sum(run.own_steps(train_steps) for run in self.trainings(train_steps))
-
-    def path_steps(self, train_steps: int) -> int:
-        """Steps of the longest chain of trainings that end in it, with the experts side by side."""
-        chain = sum(run.own_steps(train_steps) for run in (*self.builds_on, self))
-        return chain + max((e.own_steps(train_steps) for e in self.experts(train_steps)), default=0)
+        twice = (self.trunk or 0) if self.generalist else 0  # the trunk is in the generalist's
+        return sum(run.own_steps(train_steps) for run in self.trainings(train_steps)) - twice
 
     def label(self, train_steps: int) -> dict[str, Any]:
         """How the record of its evaluation calls it (`dac.evaluation.records.Label`)."""
         steps = self.steps or (self.trunk if self.kind == "trunk" else self.horizon) or train_steps
-        method = f"baseline-{steps / train_steps:g}x" if self.kind == "baseline" else self.kind
+        method = f"baseline-{steps / train_steps:g}x" if self.kind == "baseline" else self.method
         label = {"model": self.model, "seed": self.seed, "method": method, "steps": steps}
-        if self.kind == "dac":
+        if self.kind in ("dac", "merged_dac"):
             label["distill_steps"] = self.earlier
         names = ("division", "K", "mode", "trunk", "horizon")
         more = {name: getattr(self, name) for name in names}

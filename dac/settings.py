@@ -209,6 +209,11 @@ class SpecialistSettings(Section):
     blend: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2, description="width of the stretch on either side of a border where two experts blend"
     )
+    distill_steps: Whole = Field(
+        0,
+        description="of `merged` models: so many steps in which the experts teach their mean, in "
+        "`corrected` mode, before it is fine-tuned",
+    )
     packed_size: Annotated[float, Field(gt=0, le=1000)] | None = Field(
         1.3,
         description="bytes of the routed model at most, in units of one expert in float32: its "

@@ -108,8 +108,11 @@ SCENE_FILES, SFM_MODEL = below(*layout.SCENE_FILES), below(*layout.SFM_MODEL)
 BASELINE, RESTART, TRUNK = below(*map(pattern, ("baseline", "restart", "trunk")))
 BIG_BATCH, WIDE = below(pattern("big_batch"), pattern("wide"))
 EXPERTS, EXPERT = below(pattern("experts"), pattern("expert"))
-SPECIALIST, MERGED, ROUTED = below(*map(pattern, ("specialist", "merged", "routed")))
+SPECIALIST, MEAN, ROUTED = below(*map(pattern, ("specialist", "mean", "routed")))
 DISTILL, FINETUNE = below(pattern("distilled"), pattern("dac"))
+MERGED_DISTILL = below(pattern("merged_distilled"))[0]
+# Whether the mean was distilled into before it is fine-tuned or not.
+MERGED = below(pattern("merged").replace("merged-", "merged-{distilled}"))[0]
 RUN = f"{RESULTS}/{{scene}}/{{model}}/seed{{seed}}/{{run}}"  # any that is one model of the scene
 MODEL_FILES = ("model.safetensors", "model.json")
 RUN_FILES = (*MODEL_FILES, "optimizer.safetensors", "curve.json")
@@ -118,6 +121,7 @@ RUN_FILES = (*MODEL_FILES, "optimizer.safetensors", "curve.json")
 wildcard_constraints:
     **VALUES,
     run=whole_names(),
+    distilled=r"(distill-\d+-)?",
     part="train|test",
     first=r"\d+",
     last=r"\d+",

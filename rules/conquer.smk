@@ -1,5 +1,5 @@
-# Conquer: one model of the experts. The paper's are distilled (Eq. 5 to 8) and fine-tuned on the images;
-# specialists are merged and fine-tuned, or stay, routed.
+# Conquer: one model of the experts. The paper's are distilled (Eq. 5 to 8) and fine-tuned on the images.
+# Specialists are merged: their mean is fine-tuned, at once or after distillation; or they stay, routed.
 rule distill:
     input:
         settings=frozen("distill"),
@@ -54,8 +54,49 @@ rule finetune:
 rule merge:
     input:
         settings=frozen("merge"),
+        experts=of_runs(MEAN, inputs.experts, MODEL_FILES),
+    output:
+        files_in(MEAN, MODEL_FILES),
+    log:
+        log_of(MEAN),
+    benchmark:
+        benchmark_of(MEAN)
+    priority: 2
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    resources:
+        **asked(8000, 30),
+    message:
+        "Merging {wildcards.K} specialists of {wildcards.scene}: their mean"
+    script:
+        "../workflow_scripts/merge.py"
+
+
+use rule distill as distill_merged with:
+    input:
+        settings=frozen("distill").replace("{mode}", "corrected"),
         scene=SCENE_FILES,
-        experts=of_runs(MERGED, inputs.experts, MODEL_FILES),
+        partition=f"{GROUPS}/partition.json",
+        experts=of_runs(MERGED_DISTILL, inputs.experts, MODEL_FILES),
+        init=of_runs(MERGED_DISTILL, inputs.goes_on_from, MODEL_FILES),
+    output:
+        files_in(MERGED_DISTILL, RUN_FILES),
+    log:
+        log_of(MERGED_DISTILL),
+    benchmark:
+        benchmark_of(MERGED_DISTILL)
+    params:
+        state=state_of(MERGED_DISTILL),
+    message:
+        "Distilling {wildcards.K} specialists of {wildcards.scene} into their mean"
+
+
+use rule restart as finetune_merged with:
+    input:
+        settings=frozen("finetune"),
+        scene=SCENE_FILES,
+        student=of_runs(MERGED, inputs.goes_on_from, MODEL_FILES),
     output:
         files_in(MERGED, RUN_FILES),
     log:
@@ -63,17 +104,10 @@ rule merge:
     benchmark:
         benchmark_of(MERGED)
     priority: 2
-    conda:
-        "../envs/core.yaml"
-    threads: TRAINING_THREADS
-    resources:
-        **asked(8000, 240),
     params:
         state=state_of(MERGED),
     message:
-        "Merging {wildcards.K} specialists of {wildcards.scene}, and fine-tuning"
-    script:
-        "../workflow_scripts/merge.py"
+        "Fine-tuning the merged model of {wildcards.scene}"
 
 
 rule route:
@@ -82,6 +116,7 @@ rule route:
         scene=SCENE_FILES,
         partition=f"{GROUPS}/partition.json",
         experts=of_runs(ROUTED, inputs.experts, MODEL_FILES),
+        generalist=of_runs(ROUTED, inputs.generalist, MODEL_FILES),
     output:
         files_in(ROUTED, MODEL_FILES),
     log:

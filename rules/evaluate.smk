@@ -6,6 +6,7 @@ rule evaluate:
         run=files_in(RUN, MODEL_FILES),
         earlier=of_runs(RUN, inputs.builds_on, ["model.json"]),
         experts=of_runs(RUN, inputs.experts, ["model.json"]),
+        generalist=of_runs(RUN, inputs.generalist, ["model.json"]),
     output:
         evaluation_files(f"{RUN}/evaluation"),
     log:

@@ -135,7 +135,7 @@ rule restart:
     input:
         settings=frozen("finetune"),
         scene=SCENE_FILES,
-        baseline=of_runs(RESTART, inputs.builds_on, RUN_FILES),
+        student=of_runs(RESTART, inputs.builds_on, RUN_FILES),
     output:
         files_in(RESTART, RUN_FILES),
     log:

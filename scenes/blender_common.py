@@ -10,6 +10,7 @@ two of them look the same.
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import os
 import struct
@@ -669,6 +670,29 @@ def render(pose: Array, focal: float) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             return image.copy()
+
+
+def missing_cameras(
+    file: Path, out: Path, scale: float = 1.0
+) -> tuple[tuple[int, int], float, list[tuple[Path, Array]]]:
+    """What is to be rendered of a file of cameras, as ``ground_truth_cameras.json`` is one.
+
+    Args:
+        file: JSON with ``width``, ``height``, ``focal_pixels`` and ``frames``, each of a ``file``
+            below ``out`` and its ``camera_to_world``: (4, 4), OpenGL axes, the scene's own frame.
+        out: the pictures' folder.
+        scale: of the size, for previews.
+
+    Returns:
+        Width and height, the focal length in pixels, and the path and pose of each missing picture.
+    """
+    cameras = json.loads(file.read_text())
+    size = (round(cameras["width"] * scale), round(cameras["height"] * scale))
+    frames = [(out / frame["file"], frame["camera_to_world"]) for frame in cameras["frames"]]
+    if outside := [path for path, _ in frames if not path.resolve().is_relative_to(out.resolve())]:
+        raise ValueError(f"{file}: {outside[0]} is not below {out}")
+    missing = [(path, np.array(pose, float)) for path, pose in frames if not path.exists()]
+    return size, cameras["focal_pixels"] * scale, missing
 
 
 def save(image: Image.Image, path: Path, **options: Any) -> None:

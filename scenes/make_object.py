@@ -29,6 +29,7 @@ from blender_common import (
     hexa,
     load_viewpoints,
     material,
+    missing_cameras,
     palette,
     render,
     rotation,
@@ -1040,6 +1041,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the size, for previews")
     parser.add_argument("--hero", type=Path, help="render only a large still to this file")
     parser.add_argument("--blend", type=Path, help="save only the model, to this file")
+    parser.add_argument("--cameras", type=Path, help="render only this file's cameras, to --out")
     options = parser.parse_args()
     look, exposure = "AgX - Punchy", 1.0
     if options.hero is not None:
@@ -1054,6 +1056,15 @@ def main() -> None:
         start_scene((SIZE, SIZE), options.samples, True, look, exposure)
         build()
         save_blend(options.blend)
+        return
+    if options.cameras is not None:
+        pixels, focal, missing = missing_cameras(options.cameras, options.out, options.scale)
+        if missing:
+            start_scene(pixels, options.samples, True, look, exposure)
+            build()
+        for path, pose in missing:
+            save_png(thrifty(render(pose, focal)), path)
+            print(f"view {path.relative_to(options.out)}", flush=True)
         return
     todo = []
     for name in SPLITS:

@@ -30,6 +30,7 @@ from blender_common import (
     hexa,
     load_viewpoints,
     material,
+    missing_cameras,
     palette,
     render,
     rotation,
@@ -1678,6 +1679,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, nargs="*", help="photo numbers, from 1; default all")
     parser.add_argument("--scale", type=float, default=1.0, help="of the size, for previews")
     parser.add_argument("--hero", type=Path, help="render only a large still to this file")
+    parser.add_argument("--cameras", type=Path, help="render only this file's cameras, to --out")
     options = parser.parse_args()
     size = (round(SIZE[0] * options.scale), round(SIZE[1] * options.scale))
     look, exposure = "AgX - Punchy", 1.75
@@ -1694,6 +1696,16 @@ def main() -> None:
         pose = load_viewpoints().opengl_look_at((-7.5, -4.5, 2.7), (1.2, 0.9, 2.75), (0, 0, 1))
         image = render(pose, 0.70 * 1200 * options.scale)
         save(image, options.hero, quality=86, optimize=True)
+        return
+    if options.cameras is not None:
+        pixels, focal, unseen = missing_cameras(options.cameras, options.out, options.scale)
+        if unseen:
+            start_scene(pixels, options.samples, False, look, exposure)
+            build()
+        for path, pose in unseen:
+            how = {} if path.suffix == ".png" else {"quality": QUALITY, "progressive": True}
+            save(render(pose, focal), path, **how)
+            print(f"view {path.relative_to(options.out)}", flush=True)
         return
     wanted = options.only or list(range(1, PHOTOS + 1))
     paths = {number: options.out / "images" / f"{number:04d}.jpg" for number in wanted}

@@ -27,6 +27,18 @@ PATHS: dict[str, tuple[Kind, str]] = {
         "specialist",
         "expert 7 (louvain, K = 8), 600 steps, 0 of them shared",
     ),
+    f"{SEED}/azimuth-4/trunk-150-of-600/mean": (
+        "mean",
+        "mean of the experts (azimuth, K = 4, 600 steps)",
+    ),
+    f"{SEED}/azimuth-4/trunk-150-of-600/merged-distill-60": (
+        "merged_distilled",
+        "mean, distilled (azimuth, K = 4, 600 + 60 steps)",
+    ),
+    f"{SEED}/azimuth-4/trunk-150-of-600/merged-distill-60-finetune-1200": (
+        "merged_dac",
+        "DaC, merged (azimuth, K = 4, 600 + 60 + 1,200 steps)",
+    ),
     f"{SEED}/azimuth-4/trunk-150-of-600/merged-finetune-1200": (
         "merged",
         "DaC, merged (azimuth, K = 4, 600 + 1,200 steps)",
@@ -100,6 +112,7 @@ def test_what_a_run_is_made_of_are_runs(run: Run, train_steps: int) -> None:
 @example(f"{SEED}/trunk-600-of-600")
 @example(f"{SEED}/trunk-0-of-600")
 @example(f"{SEED}/azimuth-4/trunk-601-of-600/routed")
+@example(f"{SEED}/azimuth-4/mean")
 @example("lego/kplanes/seed-1/baseline-600")
 @example("le.go/kplanes/seed0/baseline-600")
 @example("../kplanes/seed0/baseline-600")
@@ -154,14 +167,37 @@ def test_what_specialists_build_on() -> None:
     assert names(routed.builds_on) == ["trunk-2-of-8"]
     assert names(routed.experts(6)) == [f"azimuth-2/trunk-2-of-8/expert{k}" for k in (0, 1)]
     assert names(routed.trainings(6)) == names((*routed.experts(6), *routed.builds_on))
-    assert (routed.total_steps(6), routed.path_steps(6)) == (2 + 2 * 6, 8)
+    assert routed.total_steps(6) == 2 + 2 * 6
     assert names(routed.experts(6)[1].builds_on) == ["trunk-2-of-8"]
     merged = run_at("azimuth-2/trunk-2-of-8/merged-finetune-3")
     assert names(merged.trainings(6)) == [*names(routed.trainings(6)), merged.name]
-    assert (merged.total_steps(6), merged.path_steps(6)) == (2 + 2 * 6 + 3, 8 + 3)
+    assert names(merged.builds_on) == ["trunk-2-of-8", "azimuth-2/trunk-2-of-8/mean"]
+    assert merged.total_steps(6) == 2 + 2 * 6 + 3
+    taught = run_at("azimuth-2/trunk-2-of-8/merged-distill-4-finetune-3")
+    distilled = "azimuth-2/trunk-2-of-8/merged-distill-4"
+    assert names(taught.builds_on) == [*names(merged.builds_on), distilled]
+    assert names(taught.trainings(6)) == [*names(routed.trainings(6)), distilled, taught.name]
+    assert taught.total_steps(6) == 2 + 2 * 6 + 4 + 3
     without = run_at("azimuth-2/trunk-0-of-8/routed")
     assert without.builds_on == () and without.experts(6)[0].builds_on == ()
-    assert (without.total_steps(6), without.path_steps(6)) == (16, 8)
+    assert without.total_steps(6) == 16
+    assert names(run_at("azimuth-2/trunk-0-of-8/merged-finetune-3").builds_on) == [
+        "azimuth-2/trunk-0-of-8/mean"
+    ]
+
+
+def test_a_place_has_a_generalist_whose_first_steps_are_the_trunk() -> None:
+    routed = run_at("louvain-2/trunk-2-of-8/routed")
+    assert names(routed.generalist) == ["baseline-8"]
+    assert names(routed.trainings(6)) == names(
+        (*routed.experts(6), *routed.generalist, *routed.builds_on)
+    )
+    assert routed.total_steps(6) == 2 + 3 * 6
+    without = run_at("spectral-2/trunk-0-of-8/routed")
+    assert without.total_steps(6) == 3 * 8
+    for path in ("azimuth-2/trunk-2-of-8/routed", "random-2/trunk-2-of-8/routed"):
+        assert run_at(path).generalist == ()
+    assert run_at("louvain-2/trunk-2-of-8/merged-finetune-3").generalist == ()
 
 
 def test_the_expert_of_a_single_group_is_the_baseline() -> None:
@@ -188,6 +224,11 @@ def test_the_expert_of_a_single_group_is_the_baseline() -> None:
         (
             "azimuth-2/trunk-2-of-8/merged-finetune-3",
             {"method": "merged", "steps": 3, "division": "azimuth", "K": 2}
+            | {"trunk": 2, "horizon": 8},
+        ),
+        (
+            "azimuth-2/trunk-2-of-8/merged-distill-4-finetune-3",
+            {"method": "merged", "steps": 3, "distill_steps": 4, "division": "azimuth", "K": 2}
             | {"trunk": 2, "horizon": 8},
         ),
         (

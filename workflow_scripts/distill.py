@@ -9,6 +9,7 @@ def main(job: Job) -> None:
     from dac.conquer.distill import distill
     from dac.settings import DistillSettings, ModelSettings, TrainSettings
 
+    init = job.folders("init")
     distill(
         job.folder("scene"),
         Path(job.input.partition),
@@ -16,10 +17,11 @@ def main(job: Job) -> None:
         job.section("model", ModelSettings),
         job.section("train", TrainSettings),
         job.section("distill", DistillSettings, steps=int(job.wildcards.steps)),
-        mode=job.wildcards.mode,
+        mode=job.wildcards.get("mode", "corrected"),
         seed=int(job.wildcards.seed),
         out=job.out,
         state=Path(job.params.state),
+        init=init[0] if init else None,
     )
 
 

@@ -18,6 +18,7 @@ def main(job: Job) -> None:
         state=Path(job.params.state),
         earlier=job.folders("earlier"),
         side_by_side=job.folders("experts"),
+        generalist=next(iter(job.folders("generalist")), None),
     )
 
 

@@ -1,23 +1,12 @@
-"""Merge the specialists into one model."""
+"""Merge the specialists into one model: their mean."""
 
 from _job import Job, run
 
 
 def main(job: Job) -> None:
-    from pathlib import Path
-
     from dac.conquer.merge import merge
-    from dac.settings import FinetuneSettings, TrainSettings
 
-    merge(
-        job.folder("scene"),
-        job.folders("experts"),
-        job.section("train", TrainSettings),
-        job.section("finetune", FinetuneSettings, steps=int(job.wildcards.steps), start="fresh"),
-        seed=int(job.wildcards.seed),
-        out=job.out,
-        state=Path(job.params.state),
-    )
+    merge(job.folders("experts"), out=job.out)
 
 
 run(main, snakemake)

@@ -1,4 +1,4 @@
-"""Start a baseline's learning rate again, as DaC's fine-tuning does."""
+"""Train a baseline or a merged model on with a new learning rate, as DaC's fine-tuning does."""
 
 from _job import Job, run
 
@@ -12,7 +12,7 @@ def main(job: Job) -> None:
     steps = int(job.wildcards.steps)
     finetune(
         job.folder("scene"),
-        job.folder("baseline"),
+        job.folder("student"),
         job.section("train", TrainSettings),
         job.section("finetune", FinetuneSettings, steps=steps, start="fresh"),
         distill=None,

@@ -14,6 +14,7 @@ def main(job: Job) -> None:
         Path(job.input.partition),
         job.folders("experts"),
         job.section("specialists", SpecialistSettings),
+        generalist=next(iter(job.folders("generalist")), None),
         out=job.out,
     )
 

@@ -27,7 +27,7 @@ def models(context: typer.Context) -> list[str]:
         for scene in ([chosen] if chosen else scenes_of(folder))
         for model in models_of(folder, scene)
     ]
-    return list(dict.fromkeys([m.kind for m in found] + [m.name for m in found]))
+    return list(dict.fromkeys([m.method for m in found] + [m.name for m in found]))
 
 
 def _folders(context: typer.Context) -> list[Path]:

@@ -12,7 +12,7 @@ from dac.fields.model import build_model, default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, Mode, ModelSettings, TrainSettings
 from dac.training.keys import Stream, mix
-from dac.training.phase import Phase, scene_inputs, train_phase
+from dac.training.phase import Phase, record_of, scene_inputs, train_phase
 from dac.training.schedules import learning_rate
 
 
@@ -28,19 +28,22 @@ def distill(
     seed: int,
     out: Path,
     state: Path,
+    init: Path | None = None,
 ) -> None:
-    """Distil the experts into a new student, and write its folder (see `training.phase`).
+    """Distil the experts into a student, and write its folder (see `training.phase`).
 
     Args:
         scene: a scene's folder.
         partition: the file.
         experts: the experts' folders, in the groups' order.
-        model: of the student, which starts from an initialisation of its own, by `seed`.
+        model: of the student.
         train: L_orig's weights (Eq. 8), background, annealing, curve.
         settings: steps, rays, schedule and the losses' weights.
+        init: folder of the model whose weights the student starts from, as the specialists' mean;
+            None is an initialisation of its own, by `seed`.
 
     Raises:
-        UserError: not one expert per group; and as in `train_phase`.
+        UserError: not one expert per group; `init` is another model; and as in `train_phase`.
     """
     views, groups = Scene.load(scene), Partition.load(partition)
     if len(experts) != groups.count:
@@ -49,8 +52,13 @@ def distill(
         )
     device = default_device()
     teachers = [load_model(folder, device).requires_grad_(False) for folder in experts]
-    student = build_model(model, views.space, mix(seed, Stream.STUDENT)).to(device)
     inputs = {**scene_inputs(scene), "partition.json": partition}
+    if init is None:
+        student = build_model(model, views.space, mix(seed, Stream.STUDENT)).to(device)
+    else:
+        record_of(init, model)
+        student = load_model(init, device)
+        inputs["init/model.safetensors"] = init / "model.safetensors"
     for group, folder in enumerate(experts):
         inputs[f"expert{group}/model.safetensors"] = folder / "model.safetensors"
     train_phase(

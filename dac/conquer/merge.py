@@ -1,7 +1,7 @@
-"""Merging: the specialists' mean as one set of weights, then fine-tuned on all views.
+"""Merging: the specialists' mean as one set of weights.
 
 Specialists that grew from one trunk lie near each other, so that their plain mean renders; experts
-that began anew do not.
+that began anew do not. Nothing is trained here: the mean may be distilled into, and is fine-tuned.
 """
 
 from __future__ import annotations
@@ -12,62 +12,32 @@ from pathlib import Path
 import torch
 
 from dac.errors import UserError
-from dac.fields.model import Model, default_device, load_model
-from dac.scenes.scene import Scene
-from dac.settings import FinetuneSettings, TrainSettings
-from dac.training.finetune import finetune_rate
-from dac.training.images import ImageObjective
-from dac.training.keys import Stream, mix
-from dac.training.phase import Phase, scene_inputs, train_phase
+from dac.fields.model import Model, load_model, save_model
+from dac.storage.artifacts import new_folder, read_json, sha256
 
 
-def merge(
-    scene: Path,
-    experts: Sequence[Path],
-    train: TrainSettings,
-    settings: FinetuneSettings,
-    *,
-    seed: int,
-    out: Path,
-    state: Path,
-) -> None:
-    """Train the specialists' mean on all training views, with a new optimiser.
+def merge(experts: Sequence[Path], *, out: Path) -> None:
+    """Write the folder of the specialists' mean.
 
     Args:
-        scene: a scene's folder.
         experts: the specialists' folders.
-        train: losses, rays and background; its learning rate and steps are not read.
-        settings: steps, learning rate and warm-up; its start is fresh.
 
     Raises:
-        UserError: no expert, or experts of several models; and as in `train_phase`.
+        UserError: no expert, or experts of several models; a folder is damaged; the disk is full.
     """
-    views = Scene.load(scene)
-    model = mean_of([load_model(folder, default_device()) for folder in experts])
-    inputs = scene_inputs(scene)
-    for group, folder in enumerate(experts):
-        inputs[f"expert{group}/model.safetensors"] = folder / "model.safetensors"
-    # Their proposals are trained: they are not annealed again.
-    objective = ImageObjective(
-        model, views, views.train, train, mix(seed, Stream.FINETUNE), anneal=False
-    )
-    train_phase(
-        Phase(
-            stage="merge",
-            module=__name__,
-            seed=seed,
-            settings={"train": train, "finetune": settings},
-            inputs=inputs,
-            out=out,
-            state=state,
-        ),
-        views,
-        objective,
-        train,
-        label=f"{views.name} merged",
-        steps=settings.steps,
-        rate=finetune_rate(settings, None),
-    )
+    mean = mean_of([load_model(folder) for folder in experts])
+    first = read_json(experts[0] / "model.json")
+    files = [folder / "model.safetensors" for folder in experts]
+    about = {
+        "stage": "merge",
+        "seed": first["seed"],
+        "versions": first["versions"],
+        "inputs": {f"expert{k}/{file.name}": sha256(file) for k, file in enumerate(files)},
+        # What it took is the specialists' and the trunk's.
+        **{"steps": 0, "seconds": 0.0, "memory_bytes": 0},
+    }
+    with new_folder(out) as part:
+        save_model(mean, part, about)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dac.conquer.routed import RoutedModel, save_routed
+from dac.conquer.trust import generalist_shares
 from dac.divide.groups import FEW_VIEWS
 from dac.divide.partition import Partition
 from dac.divide.router import Router
@@ -25,6 +26,7 @@ def route(
     experts: Sequence[Path],
     settings: SpecialistSettings,
     *,
+    generalist: Path | None = None,
     out: Path,
 ) -> None:
     """Write the routed model's folder.
@@ -34,6 +36,7 @@ def route(
         partition: the file.
         experts: the specialists' folders, in the groups' order.
         settings: how wide they blend, and what the file may take.
+        generalist: the folder of a model of all views, which stands in for them as `trust` says.
 
     Raises:
         UserError: not one expert per group; a folder is damaged; the disk is full; as of `pack`.
@@ -49,10 +52,15 @@ def route(
             "%s: a specialist has %d views: try a smaller K, or divide.minimum_views: %d",
             views.name, fewest, FEW_VIEWS,
         )  # fmt: skip
-    model = RoutedModel(
-        [load_model(folder) for folder in experts], Router.of(views, groups, settings.blend)
-    )
     first = read_json(experts[0] / "model.json")
+    models, shares = [load_model(folder) for folder in experts], None
+    if generalist is not None:
+        general = load_model(generalist)
+        shares = generalist_shares(views, groups.groups, models, general, first["seed"])
+        said = ", ".join(f"{share:.2f}" for share in shares)
+        _log.info("The generalist's share in the groups' pictures: %s.", said)
+        models.append(general)
+    model = RoutedModel(models, Router.of(views, groups, settings.blend, shares))
     # Routing trains nothing: what it took is the specialists' and the trunk's.
     took = {"steps": 0, "seconds": 0.0, "memory_bytes": 0}
     about = {"stage": "route", "seed": first["seed"], "versions": first["versions"], **took}

@@ -1,7 +1,7 @@
 """The routed model: K experts that stay, and a router. It is rendered as one model is.
 
 Away from borders a picture takes one expert's time, near one that of two, which are blended (see
-`dac.divide.router`).
+`dac.divide.router`). Of a place there is one more expert, the last: the generalist.
 
 Its folder is a model's: `model.safetensors` holds all experts' weights (`experts.{k}.*`), packed
 (see `packing`), and what the router knows (`router.*`); `model.json` says the rest.
@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -33,16 +34,16 @@ _AGAIN = "delete the folder and run its rule again"
 
 
 class RoutedModel:
-    """K experts of the same settings and space, and who shows what.
+    """Experts of the same settings and space, and who shows what.
 
     Args:
-        experts: K, on one device.
-        router: of the same K.
+        experts: as many as the router chooses from, on one device.
+        router: theirs.
     """
 
     def __init__(self, experts: Sequence[Model], router: Router) -> None:
-        if len(experts) != router.count:
-            raise ValueError(f"{len(experts)} experts, but {router.count} in the router")
+        if len(experts) != router.models:
+            raise ValueError(f"{len(experts)} experts, but {router.models} in the router")
         self.experts = tuple(experts)
         self.router = router
 
@@ -156,7 +157,9 @@ def routed_tensors(model: RoutedModel, size: float | None) -> dict[str, Tensor]:
 
 def router_facts(router: Router) -> dict[str, Any]:
     """What of a router is no array."""
-    return {"by": router.by, "count": router.count, "blend": router.blend}
+    generalist = None if router.generalist is None else router.generalist.tolist()
+    facts = {"by": router.by, "count": router.count, "blend": router.blend}
+    return facts | {"generalist": generalist}
 
 
 def routed_of(
@@ -175,10 +178,12 @@ def routed_of(
         KeyError, TypeError, ValueError, RuntimeError: they are damaged, or of another model.
     """
     poses, owner = (tensors[f"router.{name}"].numpy() for name in ("poses", "owner"))
-    router = Router(**facts, poses=poses, owner=owner)
+    of = facts.get("generalist")
+    generalist = None if of is None else np.array(of, np.float64)
+    router = Router(**{**facts, "generalist": generalist}, poses=poses, owner=owner)
     shapes = expert_shapes(settings, where)
     experts = []
-    for state in unpack(tensors, shapes, router.count):
+    for state in unpack(tensors, shapes, router.models):
         expert = build_model(settings, where, seed=0)
         expert.load_state_dict(state)
         experts.append(expert.to(device))

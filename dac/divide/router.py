@@ -2,6 +2,8 @@
 
 Away from borders one expert does. Near one, the experts on both sides blend, so that a camera's way
 across it has no jump; the mean of two renders is also better than either, since they err apart.
+Where the experts are not to be trusted alone, in a group of few views or far from all of them, a
+generalist takes a share: the model of all views.
 
 Notation: K experts, n training views; a pose is a camera-to-world matrix (3, 4), OpenCV axes.
 """
@@ -9,6 +11,7 @@ Notation: K experts, n training views; a pose is a camera-to-world matrix (3, 4)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -42,6 +45,8 @@ class Router:
             less than `_WIDER` times this share of both distances' sum.
         poses: (n, 3, 4) of the training views; none by sectors.
         owner: (n,) the expert that owns each.
+        generalist: (K,) its share in each group's pictures, near the training views; None: there is
+            no generalist. Only by poses.
     """
 
     by: By
@@ -49,9 +54,16 @@ class Router:
     blend: float
     poses: Floats
     owner: NDArray[np.int64]
+    generalist: Floats | None = None
 
     @classmethod
-    def of(cls, scene: Scene, partition: Partition, blend: float = 0.0) -> Router:
+    def of(
+        cls,
+        scene: Scene,
+        partition: Partition,
+        blend: float = 0.0,
+        generalist: Floats | None = None,
+    ) -> Router:
         """The router of a division."""
         by: dict[str, By] = {"azimuth": "sectors", "azimuth-overlap": "sectors"}
         by |= {"azimuth-quantile": "azimuths"}
@@ -59,10 +71,37 @@ class Router:
         known = [] if how == "sectors" else scene.indices(list(partition.owner))
         poses = scene.cameras.world_from_camera.cpu().numpy()[known]
         owner = [partition.owner[scene.names[view]] for view in known]
-        return cls(how, partition.count, blend, poses, np.array(owner, np.int64))
+        return cls(how, partition.count, blend, poses, np.array(owner, np.int64), generalist)
+
+    @property
+    def models(self) -> int:
+        """How many models it chooses from: K, and the generalist."""
+        return self.count + (self.generalist is not None)
 
     def weights(self, pose: Floats) -> Floats:
-        """(K,) shares of the experts in a camera's picture, from 0 to 1, whose sum is 1."""
+        """(`models`,) shares of the experts in a camera's picture, from 0 to 1, whose sum is 1.
+
+        The generalist's, if there is one, is the last. It is that of the camera's groups where a
+        training view is as near as one is to the next (their median), and grows to 1 - 1 / d where
+        the nearest is d times as far.
+        """
+        shares = self._experts(pose)
+        if self.generalist is None:
+            return shares
+        nearest = float(pose_distances(pose[None], self.poses).min())
+        near = min(1.0, self._spacing / max(nearest, 1e-12))
+        rest = 1.0 - near + near * float(shares @ self.generalist)
+        return np.append(near * shares * (1.0 - self.generalist), rest)
+
+    @cached_property
+    def _spacing(self) -> float:
+        """The median distance of a training view to the next."""
+        distances = pose_distances(self.poses, self.poses)
+        np.fill_diagonal(distances, np.inf)
+        return float(np.median(distances.min(axis=1)))
+
+    def _experts(self, pose: Floats) -> Floats:
+        """(K,) shares among the experts."""
         if self.by == "sectors":
             return self._by_sectors(pose[:, 3])
         if self.by == "azimuths":
@@ -101,11 +140,11 @@ class Router:
         return shares
 
     def owner_of(self, pose: Floats) -> int:
-        """The expert with the largest share; of equals the first."""
-        return int(np.argmax(self.weights(pose)))
+        """The expert with the largest share among experts; of equals the first."""
+        return int(np.argmax(self._experts(pose)))
 
     def shares(self, cameras: Cameras) -> Floats:
-        """(V, K) `weights` of every camera."""
+        """(V, `models`) `weights` of every camera."""
         return np.stack([self.weights(pose) for pose in cameras.world_from_camera.cpu().numpy()])
 
 

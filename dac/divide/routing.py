@@ -2,8 +2,8 @@
 
 A ray of a training view belongs to the group that owns the view; a ray of an interpolated view to
 the group whose views it lies between. A camera outside the partition, such as a test view, gets
-the expert whose training views look most like it. A point counts the owners of the training views
-that see it, so that in pictures its colour is that of most cameras around it.
+its expert by a `Router`. A point counts the owners of the training views that see it, so that in
+pictures its colour is that of most cameras around it.
 
 Notation: N views, n of them for training, P points, K groups; these may overlap, but every training
 view has one owner.
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from dac.divide.covisibility import incidence
 from dac.divide.partition import Partition
-from dac.divide.router import Router
 from dac.scenes.scene import Scene
 
 if TYPE_CHECKING:
@@ -54,20 +53,3 @@ def owners_of_points(scene: Scene, points: Points, owner: Owners, K: int) -> Own
     seen = incidence(points.offsets, points.views, len(scene.names))[:, list(scene.train)]
     votes = np.asarray(seen @ (owner[:, None] == np.arange(K)).astype(np.int64))
     return np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), UNOWNED)
-
-
-def owner_of_camera(scene: Scene, partition: Partition, view: int) -> int:
-    """The expert for any view of the scene, a test view for instance.
-
-    Training views have their owner; others the expert that a `Router` without blending gives them:
-
-    - azimuth, azimuth-overlap: the sector whose centre is nearest in azimuth, which is the sector
-      of Eq. 1 that the camera lies in;
-    - azimuth-quantile: the owner of the training view nearest in azimuth;
-    - others: the owner of the training view nearest by `pose_distances`.
-    """
-    name = scene.names[view]
-    if name in partition.owner:
-        return partition.owner[name]
-    pose = scene.cameras.world_from_camera[view].cpu().numpy()
-    return Router.of(scene, partition).owner_of(pose)

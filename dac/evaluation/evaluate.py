@@ -55,7 +55,7 @@ class _Task:
         out: the evaluation's folder.
         state: the folder for what a killed evaluation needs.
         partition: partition.json, where the models are experts.
-        earlier, side_by_side: runs that these build on; see `evaluate_model`.
+        earlier, side_by_side, generalist: runs that these build on; see `evaluate_model`.
     """
 
     scene_dir: Path
@@ -67,6 +67,7 @@ class _Task:
     partition: Path | None = None
     earlier: Sequence[Path] = ()
     side_by_side: Sequence[Path] = ()
+    generalist: Path | None = None
 
     def inputs(self) -> dict[str, Path]:
         """The inputs that the record names."""
@@ -80,6 +81,7 @@ class _Task:
     def digest(self, inputs: dict[str, str], device: str) -> str:
         """Of all that the result depends on."""
         folders = [*self.runs, *self.earlier, *self.side_by_side]
+        folders += [] if self.generalist is None else [self.generalist]
         others = [self.scene_dir / name for name in SCENE_FILES]
         others += [folder / "model.json" for folder in folders]
         return digest_of(
@@ -102,6 +104,7 @@ def evaluate_model(
     state: Path,
     earlier: Sequence[Path] = (),
     side_by_side: Sequence[Path] = (),
+    generalist: Path | None = None,
 ) -> Evaluation:
     """Score one model on the scene's test views; of a routed one, each expert as well.
 
@@ -115,6 +118,8 @@ def evaluate_model(
         earlier: runs that this one builds on, one after the other (for DaC: distillation); they
             count towards its cost.
         side_by_side: runs before those, independent of each other (for DaC: the experts).
+        generalist: one more beside those, whose first steps are the earlier runs' (a routed
+            model's baseline, of the experts' trunk).
 
     Raises:
         UserError: the scene, the run or the label is missing or damaged; no test view; disk full.
@@ -124,9 +129,17 @@ def evaluate_model(
     model = load(run, default_device())
     scorer = Scorer(scene, model, settings.expert_stride, settings.chunk_rays)
     task = _Task(
-        scene_dir, [run], settings, named, out, state, earlier=earlier, side_by_side=side_by_side
+        scene_dir,
+        [run],
+        settings,
+        named,
+        out,
+        state,
+        earlier=earlier,
+        side_by_side=side_by_side,
+        generalist=generalist,
     )
-    return _evaluate(task, scorer, _training_cost([*earlier, run], side_by_side))
+    return _evaluate(task, scorer, _training_cost([*earlier, run], side_by_side, generalist))
 
 
 def evaluate_experts(
@@ -288,12 +301,19 @@ class _Training(NamedTuple):
     memory: int
 
 
-def _training_cost(one_after_another: Sequence[Path], side_by_side: Sequence[Path]) -> _Training:
-    """All runs together."""
+def _training_cost(
+    one_after_another: Sequence[Path], side_by_side: Sequence[Path], generalist: Path | None = None
+) -> _Training:
+    """All runs together; the chain's steps are the generalist's first."""
     chain = [_training_of(run) for run in one_after_another]
     parallel = [_training_of(run) for run in side_by_side]
-    runs = chain + parallel
     longest = sum(run.seconds for run in chain)
+    if generalist is not None:
+        whole = _training_of(generalist)
+        after = whole.steps - sum(run.steps for run in chain)
+        seconds = whole.seconds * after / whole.steps
+        parallel.append(_Training(after, seconds, seconds, after, whole.memory))
+    runs = chain + parallel
     return _Training(
         steps=sum(run.steps for run in runs),
         seconds=sum(run.seconds for run in runs),

@@ -39,7 +39,7 @@ class Label:
         steps: of the run itself (of one expert, for `experts` and `routed`).
         division, K: how the views were divided, where they were.
         mode: of the conquer phase, where there was one.
-        distill_steps: of the distillation that `dac` was fine-tuned from.
+        distill_steps: of the distillation that `dac`, or `merged`, was fine-tuned from.
         trunk: steps that all specialists share, where there are specialists.
         horizon: steps of a specialist, the trunk's included.
     """

@@ -90,7 +90,7 @@ class Scorer:
         cameras, background = self.scene.cameras, background_colour(self.scene)
         shown_by = routed.at(cameras.world_from_camera[view])
         results = []
-        for model in routed.experts:
+        for model in routed.experts[: routed.router.count]:
             if model is shown_by:
                 rgb = rendered.rgb[grid]
             else:

@@ -55,9 +55,12 @@ Lengths are in scene units, cameras have OpenCV axes (x right, y down, z forward
 _ROUTED = """
 
 Each expert has learnt a group of the training views; the router shows a camera's picture by the
-expert of the views that are nearest to it, and near a border blends two. All {count} experts
+expert of the views that are nearest to it, and near a border blends two. All {models} models
 together take {share:.2f} times the bytes of one in float32; a picture away from borders takes the
-time of one."""
+time of one.{generalist}"""
+
+_GENERALIST = """ The last of them is a generalist, which has learnt all views: it has a share in
+the pictures of groups whose expert alone would err more, and in those far from all views."""
 
 
 def model_card(contents: Contents, file: str, size: int, weights: int, parameters: int) -> str:
@@ -87,9 +90,11 @@ def model_card(contents: Contents, file: str, size: int, weights: int, parameter
     decoder, routed = contents.settings.decoder, ""
     what = f"a K-Planes model ({decoder} decoder)"
     if contents.router is not None:
-        count = contents.router.count
-        what = f"a router and {count} experts, K-Planes models ({decoder} decoder)"
-        routed = _ROUTED.format(count=count, share=weights * count / (4 * parameters))
+        count, models = contents.router.count, contents.router.models
+        what = f"a router and {models} experts, K-Planes models ({decoder} decoder)"
+        share = weights * models / (4 * parameters)
+        generalist = _GENERALIST if models > count else ""
+        routed = _ROUTED.format(models=models, share=share, generalist=generalist)
     return _CARD.format(
         title=about.title,
         scene=about.scene,

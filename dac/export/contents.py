@@ -80,7 +80,7 @@ class RouterContents(Section):
     """What the tensors `router.*` and `experts.*` are.
 
     Attributes:
-        by, count, blend: of `dac.divide.router.Router`.
+        by, count, blend, generalist: of `dac.divide.router.Router`.
         views: whose poses and owners it knows.
         packed: the experts are; else they are as they were trained.
     """
@@ -88,13 +88,23 @@ class RouterContents(Section):
     by: By
     count: Annotated[int, Field(ge=1, le=_MOST_EXPERTS)]
     blend: Annotated[float, Field(ge=0, le=1)]
+    generalist: tuple[Intensity, ...] | None = None
     views: Whole
     packed: bool
+
+    @property
+    def models(self) -> int:
+        """How many there are: K experts, and the generalist."""
+        return self.count + (self.generalist is not None)
 
     @model_validator(mode="after")
     def _known(self) -> RouterContents:
         if (self.by == "sectors") != (self.views == 0):
             raise ValueError("sectors need no views, and all else needs some")
+        if self.models > self.count and (
+            self.by != "poses" or len(self.generalist or ()) != self.count
+        ):
+            raise ValueError("a generalist has a share for each group, by poses")
         return self
 
 

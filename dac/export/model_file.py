@@ -282,7 +282,7 @@ def _require_same_shapes(path: Path, file: Any, contents: Contents, where: Space
             if router is None:
                 same = found == {name: (shape, "F32") for name, shape in shapes.items()}
             else:
-                same = packed_as(found, shapes, router.count, router.packed)
+                same = packed_as(found, shapes, router.models, router.packed)
         except (RuntimeError, OverflowError):  # sizes beyond any memory
             same = False
     if not same or layers > len(found):

@@ -17,7 +17,7 @@ from dac.report.curves import Phase, PlacedCurve, load_curve, pipeline, placed, 
 from dac.report.rows import Row
 from dac.report.table import Column, Table, values_of
 from dac.report.text import number, one_line
-from dac.runs import Run
+from dac.runs import KINDS, Run
 from dac.training.curve import Curve
 
 _NAMES = {"trunk": "trunk", "distilled": "distilled", "dac": "DaC", "merged": "DaC (merged)"}
@@ -161,8 +161,8 @@ def _conquered(
     own = [expert for expert in run.experts(train_steps=0) if expert.kind != "baseline"]
     curves = [(expert.group, _curve(folder / expert.path)) for expert in own]
     experts = {group: curve for group, curve in curves if curve is not None}
-    chain = [one for one in (*run.builds_on, run) if one.kind != "routed"]
-    curves_of: dict[str, Curve | None] = {one.kind: _curve(folder / one.path) for one in chain}
+    chain = [one for one in (*run.builds_on, run) if KINDS[one.kind].trained]
+    curves_of: dict[str, Curve | None] = {one.method: _curve(folder / one.path) for one in chain}
     trunk = curves_of.pop("trunk", None)
     drawn, phases = pipeline(list(experts.values()), curves_of, trunk)
     groups = iter(experts)

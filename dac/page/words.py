@@ -136,8 +136,11 @@ def _specialised(results: SceneResults, views: str) -> list[str]:
     if results.routed is not None:
         said.append("All of them stay: a router shows each view by its own, near a border by two")
     if results.merged is not None:
-        steps = f"{results.merged.label.steps:,} steps"
-        said.append(f"Their mean was fine-tuned, as one set of weights, for {steps}")
+        tuned = results.merged.label
+        before = tuned.distill_steps
+        taught = f"taught by them for {before:,} steps and " if before else ""
+        steps = f"{tuned.steps:,} steps"
+        said.append(f"Their mean was {taught}fine-tuned, as one set of weights, for {steps}")
     return said
 
 

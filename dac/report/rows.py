@@ -236,7 +236,8 @@ def same_path_steps(label: Label) -> int | None:
         return label.steps
     if label.horizon is None:
         return None
-    return {"routed": label.horizon, "merged": label.horizon + label.steps}.get(label.method)
+    merged = label.horizon + (label.distill_steps or 0) + label.steps
+    return {"routed": label.horizon, "merged": merged}.get(label.method)
 
 
 def reference_of(row: Row, rows: Sequence[Row]) -> Row | None:
@@ -296,4 +297,6 @@ def _marks(label: Label, rivals: Sequence[Label]) -> list[str]:
 
 def _before(label: Label) -> int | None:
     """Steps of what the last phase goes on from, where that is a training of its own."""
-    return label.horizon if label.method == "merged" else label.distill_steps
+    if label.method != "merged":
+        return label.distill_steps
+    return (label.horizon or 0) + (label.distill_steps or 0)

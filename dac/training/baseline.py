@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from dac.errors import UserError
 from dac.fields.model import build_model, default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, TrainSettings
-from dac.storage.artifacts import read_json
 from dac.training.curve import Curve, Progress
 from dac.training.images import ImageObjective
 from dac.training.keys import Stream, mix
-from dac.training.phase import Phase, scene_inputs, train_phase
+from dac.training.phase import Phase, record_of, scene_inputs, train_phase
 from dac.training.schedules import learning_rate
 
 
@@ -54,7 +54,8 @@ def train_baseline(
     if init is None:
         student = build_model(model, views.space, seed).to(device)
     else:
-        start = _continued(init, model, train, steps, horizon)
+        spans = None if train.schedule == "constant" else horizon
+        start = _continued(init, record_of(init, model, spans), steps)
         student = load_model(init, device)
         for name in ("model.safetensors", "optimizer.safetensors", "curve.json"):
             inputs[f"init/{name}"] = init / name
@@ -89,20 +90,10 @@ def wider(model: ModelSettings, times: int) -> ModelSettings:
     return model.model_copy(update=sides)
 
 
-def _continued(
-    init: Path, model: ModelSettings, train: TrainSettings, steps: int, horizon: int
-) -> Progress:
+def _continued(init: Path, record: dict[str, Any], steps: int) -> Progress:
     """Where the run stood that is to be continued."""
-    record = read_json(init / "model.json")
-    done = record.get("steps", 0)
-    if train.schedule != "constant" and record["stage_settings"].get("horizon") != horizon:
-        raise UserError(
-            "train.schedule",
-            "only a constant schedule, or a trunk of the same steps in all, can be continued",
-            "train the longer baseline from scratch, or set 'constant'",
-        )
-    if record.get("settings") != model.model_dump(mode="json"):
-        raise UserError(init, "holds a model of other settings", "train it again")
-    if done >= steps:
-        raise UserError(init, f"has {done} steps, of which {steps} are wanted", "want more steps")
-    return Progress(step=done, seconds=record["seconds"], curve=Curve.load(init / "curve.json"))
+    if record["steps"] >= steps:
+        what = f"has {record['steps']} steps, of which {steps} are wanted"
+        raise UserError(init, what, "want more steps")
+    curve = Curve.load(init / "curve.json")
+    return Progress(step=record["steps"], seconds=record["seconds"], curve=curve)

@@ -14,11 +14,10 @@ from dac.errors import UserError
 from dac.fields.model import build_model, default_device, load_model
 from dac.scenes.scene import Scene
 from dac.settings import ModelSettings, TrainSettings
-from dac.storage.artifacts import read_json
 from dac.training.curve import Progress
 from dac.training.images import ImageObjective
 from dac.training.keys import Stream, mix
-from dac.training.phase import Phase, scene_inputs, train_phase
+from dac.training.phase import Phase, record_of, scene_inputs, train_phase
 from dac.training.schedules import learning_rate
 
 
@@ -56,7 +55,7 @@ def train_expert(
         expert = build_model(model, views.space, seed).to(default_device())
     else:
         expert = load_model(trunk, default_device())
-        done = _steps_done(trunk, model, train)
+        done = record_of(trunk, model, train.steps)["steps"]
         for name in ("model.safetensors", "optimizer.safetensors"):
             inputs[f"trunk/{name}"] = trunk / name
     mine = _indices(views, groups[group], partition)
@@ -85,19 +84,6 @@ def train_expert(
         start=Progress(step=done),
         continues=trunk,
     )
-
-
-def _steps_done(trunk: Path, model: ModelSettings, train: TrainSettings) -> int:
-    """Steps of the trunk.
-
-    Raises:
-        UserError: it is of another model or schedule.
-    """
-    record = read_json(trunk / "model.json")
-    fits = record.get("settings") == model.model_dump(mode="json")
-    if not fits or record["stage_settings"].get("horizon") != train.steps:
-        raise UserError(trunk, "is a trunk of another model or schedule", "train it again")
-    return int(record["steps"])
 
 
 def _indices(scene: Scene, names: Sequence[str], partition: Path) -> list[int]:

@@ -1,7 +1,8 @@
 """Fine-tuning: the distilled student on the images of all training views (Sec. 4.1.2).
 
-The control `restart` does the same to a baseline, whose learning rate starts again as DaC's does:
-what that gains owes nothing to division and distillation.
+A merged model, the specialists' mean, is fine-tuned in the same way. The control `restart` does the
+same to a baseline, whose learning rate starts again as DaC's does: what that gains owes nothing to
+division and distillation.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ def finetune(
     out: Path,
     state: Path,
 ) -> None:
-    """Train the distilled student on all training views (Sec. 4.1.2).
+    """Train a student on all training views (Sec. 4.1.2).
 
     Args:
         scene: a scene's folder.
-        student: output of `distill`, or of a baseline.
+        student: output of `distill` or `merge`, or a baseline.
         train: losses, rays and background; its learning rate and steps are not read.
         settings: `start` fresh: new optimiser, warm-up and cosine over this phase. continued: the
             distillation's optimiser, and its cosine (over `distill.horizon`) goes on.
-        distill: the distillation's settings, which `continued` needs; None after a baseline.
+        distill: the distillation's settings, which `continued` needs; else None.
 
     Raises:
         UserError: `continued` without a horizon or after a baseline; and as in `train_phase`.

@@ -19,13 +19,14 @@ import torch
 from pydantic import BaseModel
 from torch.optim import Adam
 
+from dac.errors import UserError
 from dac.fields.model import Model, save_model
 from dac.ops import memory
 from dac.ops.backend import backend, backend_record
 from dac.process.signals import deferred
 from dac.scenes.scene import SCENE_FILES, Scene
-from dac.settings import TrainSettings
-from dac.storage.artifacts import require_space, sha256, write_json
+from dac.settings import ModelSettings, TrainSettings
+from dac.storage.artifacts import read_json, require_space, sha256, write_json
 from dac.storage.provenance import source_digest
 from dac.storage.states import Finished, digest_of
 from dac.training.checkpoints import Checkpoints, load_optimizer, make_optimizer, save_optimizer
@@ -133,6 +134,25 @@ def train_phase(
 def scene_inputs(scene: Path) -> dict[str, Path]:
     """The files of a scene's folder."""
     return {f"scene/{name}": scene / name for name in SCENE_FILES}
+
+
+def record_of(run: Path, model: ModelSettings, horizon: int | None = None) -> dict[str, Any]:
+    """The record of a run that another one goes on from.
+
+    Args:
+        model: of the other.
+        horizon: steps that the schedules of both span; None where that makes no difference.
+
+    Raises:
+        UserError: the run is of another model or schedule.
+    """
+    record: dict[str, Any] = read_json(run / "model.json")
+    if record.get("settings") != model.model_dump(mode="json"):
+        raise UserError(run, "holds a model of other settings", "train it again")
+    if horizon is not None and record["stage_settings"].get("horizon") != horizon:
+        what = f"was trained on a schedule of other than {horizon} steps, and can't be continued"
+        raise UserError(run, what, "train it again; only a constant schedule goes on after its end")
+    return record
 
 
 def _write(

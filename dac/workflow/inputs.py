@@ -99,13 +99,23 @@ def covisibility_for(
 
 
 def builds_on(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
-    """The run that it goes on from."""
+    """The runs that it goes on from, one after the other."""
     return run.builds_on
+
+
+def goes_on_from(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
+    """The last of them, whose weights it starts with."""
+    return run.builds_on[-1:]
 
 
 def experts(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
     """The experts that it is, or learnt from."""
     return run.experts(scene.train.steps)
+
+
+def generalist(run: Run, scene: ResolvedScene) -> tuple[Run, ...]:
+    """The model of all views that it holds beside its experts."""
+    return run.generalist
 
 
 def on_all_views(run: Run) -> dict[str, int]:

@@ -61,7 +61,7 @@ def steps_of(run: Run, scene: ResolvedScene, earlier: Sequence[Run] = ()) -> Ste
     """Steps of one training, without those of a run that it continues."""
     once = scene.train.steps
     steps = run.own_steps(once)
-    if run.kind == "distilled":
+    if run.method == "distilled":
         return Steps(distillation=steps)
     return Steps(images=steps - sum(one.own_steps(once) for one in earlier))
 

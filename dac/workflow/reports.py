@@ -97,7 +97,8 @@ def _curves(configuration: Configuration, name: str, mode: str) -> Inputs:
         "baseline_1x": (baseline(scene, seed),),
         "baseline_2x": (baseline(scene, seed, 2 * scene.train.steps),),
         "experts": ours.experts(scene.train.steps),
-        "distill" if mode in DISTILLED else "trunk": ours.builds_on,
+        "trunk": [run for run in ours.builds_on if run.kind == "trunk"],
+        "distill": [run for run in ours.builds_on if run.method == "distilled"],
         "finetune": () if mode == "routed" else (ours,),
     }
     curves = {

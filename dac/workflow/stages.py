@@ -95,17 +95,10 @@ STAGES: dict[str, Stage] = {
         lambda c, s, m: {"model": _values(s.model), "train": _values(s.train, "steps")},
         "model",
     ),
-    "merge": Stage(
-        ("dac.conquer.merge",),
-        lambda c, s, m: {
-            "train": _values(s.train, "steps"),
-            "finetune": _values(s.finetune, "steps", "start"),
-        },
-        "model",
-    ),
+    "merge": Stage(("dac.conquer.merge",), scope="model"),
     "route": Stage(
         ("dac.conquer.route",),
-        lambda c, s, m: {"specialists": _values(s.specialists, "trunk")},
+        lambda c, s, m: {"specialists": _values(s.specialists, "trunk", "distill_steps")},
         "model",
     ),
     "distill": Stage(

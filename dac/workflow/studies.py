@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from dac.configuration import Configuration, ResolvedScene, Settings
-from dac.runs import Run
+from dac.runs import Kind, Run
 from dac.settings import Study
 
 
@@ -120,7 +120,9 @@ def routed(
 
 def merged(scene: ResolvedScene, seed: int) -> Run:
     """The specialists as one set of weights."""
-    return replace(routed(scene, seed), kind="merged", steps=scene.finetune.steps)
+    run, distilled = routed(scene, seed), scene.specialists.distill_steps
+    kind: Kind = "merged_dac" if distilled else "merged"
+    return replace(run, kind=kind, earlier=distilled or None, steps=scene.finetune.steps)
 
 
 def conquered(scene: ResolvedScene, seed: int, mode: str) -> Run:

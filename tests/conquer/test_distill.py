@@ -15,7 +15,7 @@ from dac.conquer import distill as conquer
 from dac.conquer.objective import DistillObjective
 from dac.divide.partition import Partition
 from dac.errors import UserError
-from dac.fields.model import Model, build_model
+from dac.fields.model import Model, build_model, load_model, save_model
 from dac.scenes.scene import Scene
 from dac.settings import DistillSettings, Mode
 from dac.storage.artifacts import read_json
@@ -44,7 +44,13 @@ def experts(toy_scene: Path, tmp_path_factory: pytest.TempPathFactory) -> list[P
 
 
 def distil(
-    scene: Path, experts: list[Path], out: Path, *, mode: Mode = "corrected", **changes: Any
+    scene: Path,
+    experts: list[Path],
+    out: Path,
+    *,
+    mode: Mode = "corrected",
+    init: Path | None = None,
+    **changes: Any,
 ) -> None:
     settings = DistillSettings(**{"steps": 12, "rays": 48, "warmup_steps": 3, **changes})
     conquer.distill(
@@ -58,6 +64,7 @@ def distil(
         seed=0,
         out=out,
         state=out.with_suffix(".state"),
+        init=init,
     )
 
 
@@ -114,6 +121,36 @@ def test_a_missing_expert_is_a_users_mistake(
     with pytest.raises(UserError, match="no such file"):
         distil(toy_scene, [experts[0], tmp_path / "nowhere"], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_student_that_starts_as_its_only_expert_has_nothing_to_learn(
+    toy_scene: Path, experts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms: list[dict[str, float]] = []
+
+    def watch(_phase: Any, _scene: Any, objective: DistillObjective, *_: Any, **__: Any) -> None:
+        said = objective.terms(objective.draw(0))
+        terms.append({name: value.item() for name, value in said.items()})
+
+    monkeypatch.setattr(conquer, "train_phase", watch)
+    distil(toy_scene, experts[:1] * 2, tmp_path / "out", init=experts[0])
+    distil(toy_scene, experts, tmp_path / "out", init=experts[0])
+    alone, other = terms
+    taught = ("alpha", "colour", "rendered", "accumulation")
+    assert max(alone[name] for name in taught) < 1e-14  # roundings, squared
+    assert min(other[name] for name in taught) > 1e-6
+
+
+def test_a_student_starts_from_the_given_weights_of_the_same_model(
+    toy_scene: Path, experts: list[Path], tmp_path: Path
+) -> None:
+    distil(toy_scene, experts, tmp_path / "out", init=experts[1], steps=1, learning_rate=1e-9)
+    ours, theirs = (load_model(folder).state_dict() for folder in (tmp_path / "out", experts[1]))
+    assert all(torch.allclose(ours[name], value, atol=1e-6) for name, value in theirs.items())
+    assert "init/model.safetensors" in read_json(tmp_path / "out" / "model.json")["inputs"]
+    save_model(build_model(toy.model_settings(channels=4), toy.scene().space, 0), tmp_path, {})
+    with pytest.raises(UserError, match="holds a model of other settings"):
+        distil(toy_scene, experts, tmp_path / "other", init=tmp_path)
 
 
 def test_the_student_starts_from_its_own_initialisation(

@@ -1,7 +1,8 @@
-"""Merging: means in closed form, and what the phase trains."""
+"""Merging: means in closed form, and their folder."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,8 @@ import toy
 
 from dac.conquer.merge import mean_of, merge
 from dac.errors import UserError
-from dac.fields.model import build_model, load_model
-from dac.settings import FinetuneSettings
+from dac.fields.model import build_model, load_model, save_model
 from dac.storage.artifacts import read_json
-from dac.training.baseline import train_baseline
 
 SETTINGS, SPACE = toy.model_settings(), toy.scene(size=2).space
 
@@ -36,25 +35,17 @@ def test_several_models_have_no_mean() -> None:
             mean_of(experts)
 
 
-def test_it_is_fine_tuned_on_all_views(toy_scene: Path, tmp_path: Path) -> None:
-    train = toy.train_settings(steps=6, rays=48, curve_points=2, curve_rays=64)
-    for seed in (0, 1):
-        train_baseline(
-            toy_scene, SETTINGS, train, steps=6, seed=seed, out=tmp_path / f"expert{seed}",
-            state=tmp_path / "state",
-        )  # fmt: skip
-    merge(
-        toy_scene,
-        [tmp_path / "expert0", tmp_path / "expert1"],
-        train,
-        FinetuneSettings(steps=8, warmup_steps=2),
-        seed=0,
-        out=tmp_path / "merged",
-        state=tmp_path / "state",
-    )
-    record = read_json(tmp_path / "merged" / "model.json")
-    assert (record["stage"], record["steps"], record["earlier_steps"]) == ("merge", 8, 0)
-    assert {"expert0/model.safetensors", "expert1/model.safetensors"} <= record["inputs"].keys()
-    mean = mean_of([load_model(tmp_path / f"expert{seed}") for seed in (0, 1)])
-    merged = load_model(tmp_path / "merged")
-    assert not torch.equal(merged.field.planes[0], mean.field.planes[0])
+def test_the_mean_is_a_model_s_folder(tmp_path: Path) -> None:
+    models = [build_model(SETTINGS, SPACE, seed) for seed in range(3)]
+    folders = [tmp_path / str(seed) for seed in range(3)]
+    for folder, model in zip(folders, models, strict=True):
+        folder.mkdir()
+        save_model(model, folder, {"seed": 7, "versions": {"torch": "2"}})
+    merge(folders, out=tmp_path / "mean")
+    mean = load_model(tmp_path / "mean").state_dict()
+    expected = mean_of(models).state_dict()
+    assert all(torch.equal(mean[name], value) for name, value in expected.items())
+    record = read_json(tmp_path / "mean" / "model.json")
+    assert (record["stage"], record["seed"], record["steps"]) == ("merge", 7, 0)
+    expert = sha256((folders[2] / "model.safetensors").read_bytes()).hexdigest()
+    assert record["inputs"]["expert2/model.safetensors"].removeprefix("sha256:") == expert

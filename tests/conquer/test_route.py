@@ -12,8 +12,11 @@ import toy_models
 
 from dac.conquer.route import route
 from dac.conquer.routed import RoutedModel, load
+from dac.conquer.trust import generalist_shares
+from dac.divide.partition import Partition
 from dac.errors import UserError
 from dac.fields.model import load_model, save_model
+from dac.scenes.scene import Scene
 from dac.settings import SpecialistSettings
 
 RECORD = {"seed": 3, "versions": {"dac": "0.1.0"}, "steps": 20, "seconds": 2.0, "memory_bytes": 10}
@@ -48,6 +51,26 @@ def test_the_specialists_stay(place: Path) -> None:
         assert all(map(torch.equal, expert.parameters(), expected))
     about = json.loads((out / "model.json").read_text())
     assert (about["seed"], about["steps"], about["seconds"]) == (3, 0, 0.0)
+
+
+def test_the_generalist_is_the_last_expert(place: Path) -> None:
+    """Where a specialist and the generalist are one model, the specialist is not doubted."""
+    out, folders = place / "routed", [place / f"expert{group}" for group in range(2)]
+    plain = SpecialistSettings(packed_size=None)
+    route(
+        *(place / "scene", place / "partition.json", folders, plain),
+        generalist=place / "expert1",
+        out=out,
+    )
+    model = load(out)
+    assert isinstance(model, RoutedModel) and len(model.experts) == 3
+    assert all(map(torch.equal, model.experts[2].parameters(), model.experts[1].parameters()))
+    scene, specialists = Scene.load(place / "scene"), model.experts[:2]
+    groups = Partition.load(place / "partition.json").groups
+    expected = generalist_shares(scene, groups, specialists, model.experts[2], seed=3)
+    assert model.router.generalist is not None
+    assert model.router.generalist.tolist() == expected.tolist()
+    assert expected[1] == 0
 
 
 def test_few_views_are_said(place: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from dac.divide.azimuth import azimuths, sectors
 from dac.divide.divide import partition_scene
 from dac.divide.partition import Partition
+from dac.divide.poses import pose_distances
 from dac.divide.router import By, Router
 from dac.settings import DivideSettings, Division
 
@@ -125,6 +127,51 @@ def test_what_a_division_routes_by(division: Division, by: By) -> None:
     if by == "poses":  # a training view is its owner's
         for view in scene.train:
             assert shares[view][partition.owner[scene.names[view]]] == 1
+
+
+def with_generalist(shares: list[float], blend: float = 0.2) -> Router:
+    return replace(ring_router("poses", len(shares), blend), generalist=np.array(shares))
+
+
+generalists = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+@given(generalists, st.floats(0, 1), angles, heights, st.floats(0.01, 100))
+def test_the_generalist_takes_a_share_of_all(
+    its: list[float], blend: float, azimuth: float, height: float, radius: float
+) -> None:
+    router, at = with_generalist(its, blend), pose(azimuth, height, radius)
+    shares, alone = router.weights(at), replace(router, generalist=None).weights(at)
+    assert len(shares) == router.models == len(its) + 1 == len(alone) + 1
+    assert shares.min() >= 0 and abs(shares.sum() - 1) < 1e-12
+    assert (shares[:-1] <= alone).all()
+    assert router.owner_of(at) == int(alone.argmax())
+
+
+@given(generalists, st.integers(0, 23))
+def test_at_a_training_view_the_generalist_has_its_groups_share(
+    its: list[float], view: int
+) -> None:
+    router = with_generalist(its, 0.0)
+    shares = router.weights(router.poses[view])
+    assert np.isclose(shares[-1], its[router.owner[view]], rtol=1e-12)
+    if its[router.owner[view]] == 0:  # one model's time, and not a bit of another
+        assert np.count_nonzero(shares) == 1
+
+
+@given(st.floats(1.001, 50))
+def test_away_from_all_views_the_generalist_takes_over(times: float) -> None:
+    """A camera that looks as the nearest view does, `times` a view's distance from the next."""
+    router = with_generalist([0.0, 0.0], 0.0)
+    distances = pose_distances(router.poses, router.poses)
+    spacing = np.median(np.sort(distances, axis=1)[:, 1])
+    up = router.poses[3].copy()
+    radius = np.linalg.norm(router.poses[:, :, 3] - router.poses[:, :, 3].mean(axis=0), axis=1)
+    up[2, 3] += times * spacing * radius.mean()
+    nearest = pose_distances(up[None], router.poses).min() / spacing
+    assert np.isclose(router.weights(up)[-1], max(0.0, 1 - 1 / nearest))
+    assert nearest <= times * (1 + 1e-9)
+    assert np.isclose(nearest, times) or times > 2  # another may be nearer from far above
 
 
 def test_a_group_without_views_never_shows() -> None:

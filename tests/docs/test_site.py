@@ -131,7 +131,7 @@ def test_the_reference_holds_docstrings(site: Path):
     names = [name for name in page.ids | training.ids if name.startswith("dac.")]
     assert not [name for name in names if re.search(r"\._[^_]", name)], "private"
     index = (site / "search" / "search_index.js").read_text(encoding="utf-8")
-    assert "owner_of_camera" in index, "search reaches docstrings"
+    assert "owners_of_views" in index, "search reaches docstrings"
 
 
 BROKEN = """<link href="https://fonts.example.org/a.css">

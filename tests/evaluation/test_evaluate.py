@@ -14,7 +14,6 @@ from PIL import Image
 from dac.conquer.routed import RoutedModel, load, save_routed
 from dac.divide.partition import Partition
 from dac.divide.router import Router
-from dac.divide.routing import owner_of_camera
 from dac.errors import UserError
 from dac.evaluation.evaluate import evaluate_experts, evaluate_model, scored_views
 from dac.evaluation.metrics import score
@@ -112,7 +111,8 @@ def test_experts_are_routed(toy_runs: Path, tmp_path: Path) -> None:
     scene, groups = Scene.load(toy_runs / "scene"), Partition.load(partition)
     assert {image.group for image in record.images} == {0, 1}
     for i, (view, image) in enumerate(zip(scene.test, record.images, strict=True)):
-        assert image.group == owner_of_camera(scene, groups, view)
+        pose = scene.cameras.world_from_camera[view].numpy()
+        assert image.group == Router.of(scene, groups).owner_of(pose)
         assert image.psnr == pytest.approx(alone[image.group].images[i].psnr, abs=1e-4)
         assert image.expert_psnr is not None
         for expert, value in enumerate(image.expert_psnr):
@@ -143,9 +143,13 @@ def test_a_routed_model_is_scored_as_it_lies_on_the_disk(
         state=tmp_path / "state",
         earlier=[toy_runs / "run0"],
         side_by_side=[toy_runs / "run0", toy_runs / "run1"],
+        generalist=toy_runs / "run1",  # 11 steps, the earlier 10 among them
     )
     assert record.model_bytes == (folder / "model.safetensors").stat().st_size
-    assert (record.cost.training_steps, record.cost.longest_path_steps) == (10 + 10 + 11, 10 + 11)
+    assert (record.cost.training_steps, record.cost.longest_path_steps) == (
+        10 + 10 + 11 + 1,
+        10 + 11,
+    )
     model = load(folder)
     assert isinstance(model, RoutedModel)
     background, blended = background_colour(scene), 0

@@ -46,12 +46,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "versions": {"dac": "0.1.0", "torch": "2.11.0"},
         }
         save_model(build_model(toy.model_settings(), scene.space, seed), run, record)
-    experts = [build_model(toy.model_settings(), scene.space, seed) for seed in range(2)]
+    experts = [build_model(toy.model_settings(), scene.space, seed) for seed in range(3)]
     poses = scene.cameras.world_from_camera[list(scene.train)].numpy()
     owner = np.arange(len(poses)) * 2 // len(poses)
     run = folder / "toy/kplanes/seed0" / ROUTED
     run.mkdir(parents=True)
-    save_routed(RoutedModel(experts, Router("poses", 2, 0.2, poses, owner)), run, 1.3, record)
+    router = Router("poses", 2, 0.2, poses, owner, generalist=np.array([0.0, 0.4]))
+    save_routed(RoutedModel(experts, router), run, 1.3, record)
     label = {"method": "baseline-1x", "model": "kplanes", "seed": 0, "steps": 20}
     evaluate_model(
         folder / "toy/scene",
@@ -75,7 +76,7 @@ def exported(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def routed(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two experts of the toy and their router in one file."""
+    """Two experts of the toy, a generalist and their router in one file."""
     out = tmp_path_factory.mktemp("routed") / "routed.safetensors"
     trained = choose_model(results, "toy", "routed")
     export_model(Scene.load(results / "toy/scene"), trained, out, out.with_suffix(".md"))

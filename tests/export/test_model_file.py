@@ -88,7 +88,7 @@ def test_a_routed_model_is_the_same_bit_for_bit(results: Path, routed: Path) -> 
     model = load_routed(results / "toy/kplanes/seed0/louvain-2/trunk-5-of-20/routed")
     assert isinstance(model, RoutedModel) and isinstance(field.model, RoutedModel)
     blended = [len(shares[shares > 0]) for shares in model.router.shares(scene.cameras)]
-    assert set(blended) == {1, 2}
+    assert set(blended) == {1, 2, 3}
     focal = float(scene.cameras.intrinsics[0, 0])
     for view in range(len(scene.names)):
         camera = Camera(scene.cameras.world_from_camera[view].numpy(), focal, 24, 24)
@@ -98,11 +98,13 @@ def test_a_routed_model_is_the_same_bit_for_bit(results: Path, routed: Path) -> 
     router = read_contents(routed).router
     assert router is not None
     assert (router.by, router.count, router.views, router.packed) == ("poses", 2, 12, True)
+    assert router.generalist == (0.0, 0.4)
     card = routed.with_suffix(".md").read_text()
-    assert "It is\na router and 2 experts, K-Planes models (hybrid decoder) of" in card
+    assert "It is\na router and 3 experts, K-Planes models (hybrid decoder) of" in card
     weights = sum(v.nbytes for name, v in load_file(routed).items() if name[:6] != "views.")
     share = weights / sum(4 * v.numel() for v in model.experts[0].parameters())
-    assert f"All 2 experts\ntogether take {share:.2f} times the bytes of one in float32" in card
+    assert f"All 3 models\ntogether take {share:.2f} times the bytes of one in float32" in card
+    assert "The last of them is a generalist" in card
 
 
 def test_a_file_of_version_2_is_read_too(exported: Path, tmp_path: Path) -> None:
@@ -311,14 +313,18 @@ STREAM, SCALE = "experts.1.field.planes.1", "scale.field.planes.1"
         (flip, "its weights are not those that were written"),
         (routers(count=0), "router.count"),
         (routers(count=257), "router.count"),
-        (routers(count=3), "not those of the model"),
-        (routers(count=1), "not those of the model"),
+        (routers(count=3), "a share for each group"),
+        (routers(count=3, generalist=[0, 0, 0]), "not those of the model"),
+        (routers(count=1, generalist=[0]), "not those of the model"),
         (routers(views=11), "not those of the model"),
         (routers(views=10**9), "not those of the model"),
         (routers(views=0), "sectors need no views"),
         (routers(by="sectors"), "sectors need no views"),
         (routers(by="chance"), "router.by"),
         (routers(blend=1.5), "router.blend"),
+        (routers(generalist=None), "not those of the model"),
+        (routers(generalist=[0.5]), "a share for each group"),
+        (routers(generalist=[0.5, -0.5]), "router.generalist.1"),
         (routers(packed=False), "not those of the model"),
         (resaved(lambda data: data.pop("router")), "not those of the model"),
         (large("resolution", 10**4), "not those of the model"),

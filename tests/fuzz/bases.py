@@ -363,13 +363,13 @@ def _write_model_files(plain: Path, routed: Path) -> None:
         "camera": {**camera, "width": WIDTH, "height": HEIGHT},
         "about": about,
     }
-    models = [build_model(small, space, seed) for seed in range(2)]
+    models = [build_model(small, space, seed) for seed in range(3)]
     with torch.no_grad():  # opaque, so that there are depths and points
         for made in models:
             made.field.density[1].abs_().mul_(100)
     save(plain, models[0], models[0].state_dict(), views, contents)
     owner = np.arange(VIEWS) * 2 // VIEWS
-    both = RoutedModel(models, Router("poses", 2, 0.2, where.numpy(), owner))
+    both = RoutedModel(models, Router("poses", 2, 0.2, where.numpy(), owner, np.array([0.0, 0.4])))
     save(routed, both, routed_tensors(both, 2.0), views, contents)
 
 

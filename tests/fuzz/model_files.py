@@ -49,6 +49,7 @@ _ODD: dict[str, list[Any]] = {
     "router.by": ["sectors", "azimuths", "poses"],
     "router.count": [1, 2, 3, 256, *_SIZES],
     "router.blend": [0, 1e-300, 1, 2],
+    "router.generalist": [None, [], [0, 2], [0, 0.5, 1], [1, 1], "all"],
     "router.views": _SIZES,
     "router.packed": [False, None, 1],
     "router": [None],

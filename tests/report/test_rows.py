@@ -31,12 +31,16 @@ def test_models_of_specialists_are_held_against_the_baseline_of_their_path(
     assert _references(rows, "dac") == ["baseline-2x"]
 
 
-@pytest.mark.parametrize(("tuned", "over"), [(100, "baseline-2x"), (50, "baseline-1.5x")])
+@pytest.mark.parametrize(
+    ("distilled", "tuned", "over"),
+    [(None, 100, "baseline-2x"), (None, 50, "baseline-1.5x"), (20, 30, "baseline-1.5x")],
+)
 def test_a_merged_model_without_it_is_held_against_the_2x_baseline(
-    record: Recorder, tuned: int, over: str
+    record: Recorder, distilled: int | None, tuned: int, over: str
 ) -> None:
     files = [record("zoo", f"baseline-{n:g}x", 30.0, steps=round(100 * n)) for n in (1, 1.5, 2)]
-    merged = record("zoo", "merged", 31.0, **(GROWN | {"steps": tuned}))
+    steps = {"distill_steps": distilled, "steps": tuned}
+    merged = record("zoo", "merged", 31.0, **(GROWN | steps))
     assert _references(load_rows([*files, merged]), "merged") == [over]
     del files[1]
     assert _references(load_rows([*files, merged]), "merged") == ["baseline-2x"]
@@ -55,9 +59,11 @@ def test_names_tell_routed_models_apart(equal_path_study: Study, record: Recorde
     assert {"DaC-KPlanes (merged)", "KPlanes (more rays, 4 x)", "KPlanes (2x)"} <= names.keys()
     more = [record("zoo", "big_batch", 31.0, K=8, steps=100)]
     more += [record("zoo", "merged", 31.0, **(GROWN | {"trunk": 50, "horizon": 200}))]
+    more += [record("zoo", "merged", 31.0, **(GROWN | {"distill_steps": 20, "steps": 80}))]
     assert {
         *("KPlanes (more rays, 4 x)", "KPlanes (more rays, 8 x)"),
         *("DaC-KPlanes (merged, 100 + 100 steps)", "DaC-KPlanes (merged, 200 + 100 steps)"),
+        "DaC-KPlanes (merged, 120 + 80 steps)",
     } <= set(row_names(load_rows([*equal_path_study(), *more])))
 
 

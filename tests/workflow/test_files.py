@@ -39,10 +39,10 @@ def test_environments_pin_what_the_constraints_pin(path: Path) -> None:
 def test_every_rule_that_trains_gets_a_gpu(folder: str) -> None:
     profile = yaml.safe_load((ROOT / folder / "profile.v9+.yaml").read_text())
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    named = set(re.findall(r"^(?:use rule baseline as|rule) (\w+)", rules, re.MULTILINE))
+    named = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", rules, re.MULTILINE))
     assert set(profile["set-resources"]) | set(profile["set-threads"]) <= named
     training = re.findall(r"^rule (\w+):(?:(?!^rule ).)*?threads: TRAINING", rules, re.M | re.S)
-    training += re.findall(r"^use rule baseline as (\w+)", rules, re.MULTILINE)
+    training += re.findall(r"^use rule \w+ as (\w+)", rules, re.MULTILINE)
     on_gpus = {rule for rule, asked in profile["set-resources"].items() if "gpu" in asked}
     assert set(training) == on_gpus
 

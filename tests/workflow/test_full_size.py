@@ -62,6 +62,7 @@ class Cells:
             "specialist": self.specialist,
             "route": self.route,
             "merge": self.merge,
+            "finetune_merged": self.merge,
             "big_batch": self.other,
             "wide": self.other,
             "baseline": self.baseline,
@@ -125,9 +126,9 @@ PAGE = {
 }
 TRAININGS = (
     *("baseline", "restart", "expert", "distill", "finetune"),
-    *("trunk", "specialist", "merge", "big_batch", "wide"),
+    *("trunk", "specialist", "finetune_merged", "big_batch", "wide"),
 )
-RULES = (*TRAININGS, "route", "evaluate", *RENDERING)
+RULES = (*TRAININGS, "route", "merge", "evaluate", *RENDERING)
 
 
 def names_of(command: str) -> tuple[str, ...]:

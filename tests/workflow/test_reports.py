@@ -76,6 +76,11 @@ def test_curves_of_specialists() -> None:
     assert FIGURES["convergence"].inputs(one, "ball", "merged") == shared | {
         "finetune": [f"{SEED}/{GROWN}/merged-finetune-4/curve.json"]
     }
+    taught = configured("merged", specialists={"trunk": 0.3, "distill_steps": 5})
+    assert FIGURES["convergence"].inputs(taught, "ball", "merged") == shared | {
+        "distill": [f"{SEED}/{GROWN}/merged-distill-5/curve.json"],
+        "finetune": [f"{SEED}/{GROWN}/merged-distill-5-finetune-4/curve.json"],
+    }
     bare = configured("routed", specialists={"trunk": 0})
     assert "trunk" not in FIGURES["convergence"].inputs(bare, "ball", "routed")
 
