@@ -245,7 +245,8 @@ def _photograph(page: Path, out: Path) -> None:
     browser = os.environ.get("DAC_CHROMIUM", "chromium")
     png = out.with_suffix(".png")
     options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=860,1640"]
-    subprocess.run([browser, *options, f"--screenshot={png}", page.as_uri()], check=True)
+    command = [browser, *options, f"--screenshot={png}", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True)
     Image.open(png).convert("RGB").save(out, quality=85)
     png.unlink()
 
