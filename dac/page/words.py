@@ -14,6 +14,7 @@ from dac.report.notes import of_few, saturation
 from dac.report.rows import Row, minus
 from dac.report.statistics import Paired
 from dac.report.text import count, interval, one_line, signed
+from dac.settings import GRAPH_DIVISIONS
 
 _DIVISIONS = {
     "azimuth": "by azimuth into {K} groups",
@@ -134,7 +135,10 @@ def _specialised(results: SceneResults, views: str) -> list[str]:
     )
     said = [f"{views} were divided {how}, and {grown}"]
     if results.routed is not None:
-        said.append("All of them stay: a router shows each view by its own, near a border by two")
+        stays = "All of them stay: a router shows each view by its own, near a border by two"
+        if label.division in GRAPH_DIVISIONS:
+            stays += ", and gives the baseline of as many steps a share where it helps"
+        said.append(stays)
     if results.merged is not None:
         tuned = results.merged.label
         before = tuned.distill_steps

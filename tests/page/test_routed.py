@@ -56,6 +56,16 @@ def test_without_a_distilled_model(make_results: Make, tmp_path: Path) -> None:
     assert "distilled" not in words(results).done
 
 
+def test_of_a_place_the_generalist_is_told(make_results: Make, tmp_path: Path) -> None:
+    folder = make_results(tmp_path, modes=[], routed=GAIN)
+    for file in folder.rglob("*.json"):
+        file.write_text(file.read_text().replace('"azimuth"', '"louvain"'))
+    for divided in list(folder.rglob("azimuth-2")):
+        divided.rename(divided.with_name("louvain-2"))
+    said = words(load_results(folder, "toy")).done
+    assert "by two, and gives the baseline of as many steps a share where it helps;" in said
+
+
 @pytest.mark.parametrize("once", [True, False])
 def test_merged_alone(make_results: Make, tmp_path: Path, once: bool) -> None:
     results = load_results(make_results(tmp_path, modes=[], merged=True, once=once), "toy")
