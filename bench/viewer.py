@@ -163,7 +163,10 @@ def main(arguments: list[str] | None = None) -> None:
     )
     try:
         assert server.stdout is not None
-        port = int(re.findall(r"\d+$", server.stdout.readline().strip())[0])
+        address = re.search(r"\d+$", server.stdout.readline().strip())
+        if address is None:
+            sys.exit(server.wait())  # it has said why
+        port = int(address[0])
         started = time.perf_counter() - began
         window = (options.width, options.height)
         found = measure(port, window, options.seconds, options.distance)
