@@ -17,19 +17,25 @@ from dac.configuration import Configuration, ResolvedScene
 from dac.errors import UserError
 from dac.runs import Run
 from dac.storage.artifacts import read_json
-from dac.workflow.inputs import continued
+from dac.workflow.inputs import continued, on_all_views
 from dac.workflow.studies import all_trainings
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps of some trainings: on images, and of distillation, which asks the experts as well."""
+    """Steps of some trainings: on images, and of distillation, which asks the experts as well.
+
+    Attributes:
+        more: what steps on images with several times the rays take beyond others, in steps.
+    """
 
     images: int = 0
     distillation: int = 0
+    more: int = 0
 
     def __add__(self, other: Steps) -> Steps:
-        return Steps(self.images + other.images, self.distillation + other.distillation)
+        distillation = self.distillation + other.distillation
+        return Steps(self.images + other.images, distillation, self.more + other.more)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class StepTimes:
 
     def hours(self, steps: Steps) -> float:
         """Of so many steps, one after another."""
-        return (steps.images * self.training + steps.distillation * self.distillation) / 3600
+        images = (steps.images + steps.more) * self.training
+        return (images + steps.distillation * self.distillation) / 3600
 
 
 _ENTRIES = TypeAdapter(list[StepTimes])
@@ -63,7 +70,8 @@ def steps_of(run: Run, scene: ResolvedScene, earlier: Sequence[Run] = ()) -> Ste
     steps = run.own_steps(once)
     if run.method == "distilled":
         return Steps(distillation=steps)
-    return Steps(images=steps - sum(one.own_steps(once) for one in earlier))
+    more = (on_all_views(run)["rays"] - 1) * steps
+    return Steps(images=steps - sum(one.own_steps(once) for one in earlier), more=more)
 
 
 def read_step_times(path: Path) -> list[StepTimes]:

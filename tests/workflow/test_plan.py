@@ -39,6 +39,8 @@ def run_at(path: str, scene: str = "ball/kplanes") -> Run:
     [
         ("baseline-60", Steps(images=60)),
         ("baseline-60-restart-40", Steps(images=40)),
+        ("baseline-60-rays-4x", Steps(images=60, more=180)),
+        ("baseline-60-wide-4x", Steps(images=60)),
         ("trunk-20-of-60", Steps(images=20)),
         ("azimuth-2/trunk-20-of-60/expert1", Steps(images=40)),
         ("azimuth-2/trunk-20-of-60/merged-finetune-7", Steps(images=7)),
@@ -62,10 +64,10 @@ def test_a_baseline_that_continues_a_trunk_trains_the_rest() -> None:
 
 
 def test_steps_and_hours_add_up() -> None:
-    steps = Steps(3, 4) + Steps(10, 20)
-    assert steps == Steps(images=13, distillation=24)
+    steps = Steps(3, 4, 5) + Steps(10, 20, 30)
+    assert steps == Steps(images=13, distillation=24, more=35)
     one = times("a", scene().model, training=2.0, distillation=5.0)
-    assert one.hours(steps) == (13 * 2 + 24 * 5) / 3600
+    assert one.hours(steps) == ((13 + 35) * 2 + 24 * 5) / 3600
     assert one.hours(Steps()) == 0
 
 
