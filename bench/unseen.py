@@ -30,7 +30,6 @@ from bench.unseen_cameras import (
     away_of_object,
     away_of_place,
     films,
-    moved,
     similarity,
 )
 from bench.unseen_measures import (
@@ -46,14 +45,15 @@ from dac.catalogue import TrainedModel, choose_model, choose_scene
 from dac.conquer.routed import AnyModel, RoutedModel, load
 from dac.errors import UserError
 from dac.evaluation.render import render_view
-from dac.evaluation.truth import BACKGROUNDS, background_colour
+from dac.evaluation.truth import background_colour, over_background
 from dac.fields.model import default_device
+from dac.scenes.normalise import transformed_poses
 from dac.scenes.photos.images import decode, read_header
 from dac.scenes.scene import Scene
+from dac.scenes.views import opencv_from_opengl
 from dac.storage.artifacts import read_json, write_file, write_json
 
 AWAY = "away"
-FLIP = np.diag([1.0, -1.0, -1.0])  # between OpenCV's and OpenGL's axes
 SHOWN, WIDTH = 7, 144  # of a strip: frames, and pixels of each
 _CHUNK = 4096
 
@@ -138,10 +138,11 @@ def camera_file(scene: Scene, model: RoutedModel, truth: dict[str, Any] | None) 
         file_from_scene, about["alignment"] = _aligned(cameras.world_from_camera.numpy(), known)
         lens = [truth["width"], truth["height"], truth["focal_pixels"]]
     made = {
-        name: moved(file_from_scene, film) for name, film in films(model.router, training).items()
+        name: transformed_poses(film, file_from_scene)
+        for name, film in films(model.router, training).items()
     }
     if model.router.by == "sectors":
-        made[AWAY] = moved(file_from_scene, away_of_object(training))
+        made[AWAY] = transformed_poses(away_of_object(training), file_from_scene)
     elif truth is not None:
         made[AWAY] = away_of_place(known)
     frames = [
@@ -166,7 +167,7 @@ def _known(scene: Scene, truth: dict[str, Any]) -> Array:
 def _aligned(poses: Array, known: Array) -> tuple[Array, dict[str, float]]:
     """The similarity from the scene to its true cameras, and what it leaves."""
     made = similarity(poses[:, :, 3], known[:, :, 3])
-    left = moved(made, poses)
+    left = transformed_poses(poses, made)
     far = np.linalg.norm(left[:, :, 3] - known[:, :, 3], axis=1)
     turned = np.einsum("nij,nij->n", left[:, :, :3], known[:, :, :3])
     angle = np.degrees(np.arccos(np.clip((turned - 1) / 2, -1, 1)))
@@ -179,13 +180,12 @@ def _aligned(poses: Array, known: Array) -> tuple[Array, dict[str, float]]:
 
 def _opengl(pose: Array) -> Array:
     """(4, 4) camera-to-world with OpenGL axes of a pose (3, 4)."""
-    return np.vstack([np.column_stack([pose[:, :3] @ FLIP, pose[:, 3]]), [0.0, 0.0, 0.0, 1.0]])
+    return np.vstack([opencv_from_opengl(pose), [0.0, 0.0, 0.0, 1.0]])  # its own inverse
 
 
 def _opencv(matrix: Sequence[Sequence[float]]) -> Array:
     """The inverse of `_opengl`."""
-    pose = np.array(matrix, np.float64)[:3]
-    return np.column_stack([pose[:, :3] @ FLIP, pose[:, 3]])
+    return opencv_from_opengl(np.array(matrix, np.float64)[:3])
 
 
 # --- measures
@@ -230,7 +230,7 @@ def _poses(file: dict[str, Any]) -> dict[str, Array]:
         pose = _opencv(frame["camera_to_world"])
         by_name.setdefault(Path(frame["file"]).parent.name, []).append(pose)
     back = np.array(file["scene_from_file"])
-    return {name: moved(back, np.stack(poses)) for name, poses in by_name.items()}
+    return {name: transformed_poses(np.stack(poses), back) for name, poses in by_name.items()}
 
 
 def _shot(
@@ -261,17 +261,13 @@ def _rendered(scene: Scene, model: AnyModel, cameras: Cameras, views: Sequence[i
 def _true_pictures(scene: Scene, folder: Path, count: int) -> Pictures:
     """True pictures in the size of the scene's, reduced as its own were, over its background."""
     (height, width, channels), made = scene.images.shape[1:], []
-    behind = np.float32(BACKGROUNDS[scene.background])
     for number in range(count):
         file = folder / f"{number:02d}.png"
         factor = max(read_header(file).size[0] // width, 1)
-        pixels = decode(file, channels, factor=factor).astype(np.float32) / 255
+        pixels = decode(file, channels, factor=factor).astype(np.float32) / np.float32(255)
         if pixels.shape[:2] != (height, width):
             raise UserError(file, f"is no multiple of {width} x {height} pixels", "render it anew")
-        if channels == 4:
-            alpha = pixels[..., 3:]
-            pixels = pixels[..., :3] * alpha + behind * (1 - alpha)
-        made.append(pixels)
+        made.append(over_background(pixels, scene.background))
     return np.stack(made)
 
 

@@ -1,9 +1,7 @@
 """Cameras that no data set has: films over the borders of a routed model, and views away from all.
 
 Notation: K groups, n training views, F frames of a film. Poses are world_from_camera (3, 4), OpenCV
-axes, in the scene's frame; `true_from_scene` (4, 4) is a similarity to the frame in which the truth
-is rendered: the data set's, or that of the true cameras where those of the scene were recovered
-from photos.
+axes, in the scene's frame.
 """
 
 from __future__ import annotations
@@ -52,13 +50,6 @@ def similarity(points: Array, others: Array) -> Array:
     made[:3, :3] = scale * rotation
     made[:3, 3] = other_mean - scale * rotation @ mean
     return made
-
-
-def moved(similarity: Array, poses: Array) -> Array:
-    """Poses (F, 3, 4) under a similarity (4, 4); their axes stay of unit length."""
-    linear, shift = similarity[:3, :3], similarity[:3, 3]
-    turned = linear @ poses[:, :, :3] / np.cbrt(np.linalg.det(linear))
-    return np.concatenate([turned, (poses[:, :, 3] @ linear.T + shift)[:, :, None]], axis=2)
 
 
 def films(router: Router, training: Array) -> dict[str, Array]:

@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from toy_models import lively
 
 from bench import unseen, unseen_cameras
-from bench.unseen_cameras import along, away_of_object, away_of_place, films, moved, similarity
+from bench.unseen_cameras import along, away_of_object, away_of_place, films, similarity
 from bench.unseen_measures import (
     Shot,
     Stretch,
@@ -42,6 +42,7 @@ from dac.evaluation.pictures import to_uint8
 from dac.evaluation.render import render_view
 from dac.export.camera import look_at
 from dac.fields.model import save_model
+from dac.scenes.normalise import transformed_poses
 from dac.scenes.scene import Scene
 
 Array = NDArray[np.float64]
@@ -89,9 +90,9 @@ def test_the_alignment_never_mirrors() -> None:
 @given(st.integers(0, 10**6))
 def test_poses_go_there_and_back(seed: int) -> None:
     made = a_similarity(np.random.default_rng(seed))
-    there = moved(made, ring(5))
+    there = transformed_poses(ring(5), made)
     assert np.allclose(there[:, :, :3].swapaxes(1, 2) @ there[:, :, :3], np.eye(3))
-    assert np.allclose(moved(np.linalg.inv(made), there), ring(5))
+    assert np.allclose(transformed_poses(there, np.linalg.inv(made)), ring(5))
 
 
 def test_a_way_is_straight_and_turns_by_slerp() -> None:
@@ -380,7 +381,7 @@ def test_cameras_from_photos_are_brought_into_the_true_frame(results: Path) -> N
     """A place whose true cameras are the scene's under a known similarity."""
     scene = toy.scene()
     made = a_similarity(np.random.default_rng(3))
-    true = moved(made, scene.cameras.world_from_camera.numpy())
+    true = transformed_poses(scene.cameras.world_from_camera.numpy(), made)
     frames = [
         {"file": f"images/{name}", "camera_to_world": unseen._opengl(pose).tolist()}
         for name, pose in zip(scene.names, true, strict=True)

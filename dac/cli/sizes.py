@@ -40,13 +40,6 @@ class Proportions:
         return min(self.parameters / FEWEST_PARAMETERS, self.rays / FEWEST_LOOKS)
 
 
-def plane_parameters(model: ModelSettings) -> int:
-    """Numbers in the planes of the field and the proposals, three of each size."""
-    field = sum((model.resolution * scale) ** 2 for scale in model.scales)
-    proposals = sum(side**2 for side in model.proposal_resolutions)
-    return 3 * (field * model.channels + proposals * model.proposal_channels)
-
-
 @dataclass(frozen=True)
 class Sizes:
     """Sizes that go together.
@@ -72,10 +65,12 @@ class Sizes:
 
     def proportions(self, format: str) -> Proportions:
         """What the model has for all training pixels."""
+        from dac.workflow.preflight import parameters
+
         sections, source = self.sections(format), str(self._file(format))
         model = validate(ModelSettings, sections["model"], source)
         train = validate(TrainSettings, sections["train"], source)
-        return Proportions(plane_parameters(model), train.steps * train.rays)
+        return Proportions(parameters(model), train.steps * train.rays)
 
     def _file(self, format: str) -> Path:
         return self.box if format in BOXED else self.unbounded

@@ -85,11 +85,11 @@ class Router:
         training view is as near as one is to the next (their median), and grows to 1 - 1 / d where
         the nearest is d times as far.
         """
-        shares = self._experts(pose)
         if self.generalist is None:
-            return shares
-        nearest = float(pose_distances(pose[None], self.poses).min())
-        near = min(1.0, self._spacing / max(nearest, 1e-12))
+            return self._experts(pose)
+        distance = pose_distances(pose[None], self.poses)[0]
+        shares = self._by_distance(distance)
+        near = min(1.0, self._spacing / max(float(distance.min()), 1e-12))
         rest = 1.0 - near + near * float(shares @ self.generalist)
         return np.append(near * shares * (1.0 - self.generalist), rest)
 

@@ -69,9 +69,14 @@ def mean_image(scene: Scene) -> Tensor:
 
 def _composited(scene: Scene, view: int) -> NDArray[np.float32]:
     image = np.asarray(scene.images[view], np.float32) / np.float32(255.0)
-    if not scene.has_alpha:
+    return over_background(image, scene.background)
+
+
+def over_background(image: NDArray[np.float32], background: str) -> NDArray[np.float32]:
+    """(..., 3) colours of RGB or straight RGBA pixels in [0, 1] over a colour of `BACKGROUNDS`."""
+    if image.shape[-1] == 3:
         return image
     colour, alpha = image[..., :3], image[..., 3:]
-    background = np.float32(BACKGROUNDS[scene.background])
-    composited: NDArray[np.float32] = colour * alpha + background * (np.float32(1.0) - alpha)
+    behind = np.float32(BACKGROUNDS[background])
+    composited: NDArray[np.float32] = colour * alpha + behind * (np.float32(1.0) - alpha)
     return composited

@@ -79,19 +79,18 @@ def normalise(views: Views, settings: SceneSettings, blender: bool) -> Normalise
 
 def transformed(views: Views, similarity: Array) -> Views:
     """Views and sparse points under a (4, 4) similarity; camera axes stay orthonormal."""
-    linear, shift = similarity[:3, :3], similarity[:3, 3]
-    scale = float(np.cbrt(np.linalg.det(linear)))
-    poses = np.concatenate(
-        [
-            linear @ views.poses[:, :, :3] / scale,
-            (views.poses[:, :, 3] @ linear.T + shift)[:, :, None],
-        ],
-        axis=2,
-    )
     sparse = views.sparse
     if sparse is not None:
-        sparse = replace(sparse, xyz=sparse.xyz @ linear.T + shift)
-    return replace(views, poses=poses, sparse=sparse)
+        sparse = replace(sparse, xyz=sparse.xyz @ similarity[:3, :3].T + similarity[:3, 3])
+    return replace(views, poses=transformed_poses(views.poses, similarity), sparse=sparse)
+
+
+def transformed_poses(poses: Array, similarity: Array) -> Array:
+    """Poses (N, 3, 4) under a (4, 4) similarity; camera axes stay orthonormal."""
+    linear, shift = similarity[:3, :3], similarity[:3, 3]
+    scale = float(np.cbrt(np.linalg.det(linear)))
+    turned, centres = linear @ poses[:, :, :3] / scale, poses[:, :, 3] @ linear.T + shift
+    return np.concatenate([turned, centres[:, :, None]], axis=2)
 
 
 def up_direction(poses: Array) -> tuple[Array, str]:

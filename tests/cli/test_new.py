@@ -21,13 +21,14 @@ from layouts import known_ring, looking_at_origin, write_colmap, write_nerfpp, w
 from PIL import Image
 from project import ROOT
 
-from dac.cli.sizes import SIZES, Sizes, plane_parameters
+from dac.cli.sizes import SIZES, Sizes
 from dac.configuration import ResolvedScene, merge, parse, resolve
 from dac.errors import UserError
 from dac.fields.model import build_model
 from dac.scenes.recognise import recognise
 from dac.storage.yaml_files import read_yaml
 from dac.workflow.groups import choose_groups
+from dac.workflow.preflight import parameters
 from dac.workflow.studies import conquered
 
 RING = known_ring()
@@ -202,7 +203,7 @@ def test_parameters_are_those_of_the_models_planes(scales: tuple[int, ...]) -> N
     settings = toy.model_settings().model_copy(update={"scales": scales})
     model = build_model(settings, toy.scene().space, seed=0)
     planes = [p for name, p in model.named_parameters() if "planes" in name]
-    assert plane_parameters(settings) == sum(p.numel() for p in planes) > 0
+    assert parameters(settings) == sum(p.numel() for p in planes) > 0
 
 
 def test_specialists_are_proposed(project: Path, dac: Callable[..., str]) -> None:
