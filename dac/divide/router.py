@@ -29,6 +29,8 @@ By = Literal["sectors", "azimuths", "poses"]
 # wide, two of five test views blend, as by sectors, and that gains as much.
 _WIDER = 4.0
 _NARROWEST = 1e-6  # a narrower blend is none
+# So many spacings of the training views away from all of them the generalist shows the picture.
+_ALONE = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +84,15 @@ class Router:
         """(`models`,) shares of the experts in a camera's picture, from 0 to 1, whose sum is 1.
 
         The generalist's, if there is one, is the last. It is that of the camera's groups where a
-        training view is as near as one is to the next (their median), and grows to 1 - 1 / d where
-        the nearest is d times as far.
+        training view is as near as one is to the next (their median), and grows with the distance:
+        at three times as far, the whole picture is its own.
         """
         if self.generalist is None:
             return self._experts(pose)
         distance = pose_distances(pose[None], self.poses)[0]
         shares = self._by_distance(distance)
-        near = min(1.0, self._spacing / max(float(distance.min()), 1e-12))
+        views_away = float(distance.min()) / max(self._spacing, 1e-12)
+        near = min(1.0, max(0.0, (_ALONE - views_away) / (_ALONE - 1)))
         rest = 1.0 - near + near * float(shares @ self.generalist)
         return np.append(near * shares * (1.0 - self.generalist), rest)
 
