@@ -5,7 +5,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(workflow.basedir))  # this checkout's dac, whatever else is installed
+# This checkout's dac, whatever else is installed; an installed workflow lies inside its own.
+sys.path.insert(0, str(workflow.basedir))
 
 from dac.configuration import Configuration, NotConfiguredError
 from dac.errors import UserError
@@ -26,7 +27,7 @@ STARTED = time.time()
 
 # --- The configuration: checked whole before anything runs -------------------------------------
 
-DEFAULT_CONFIG = Path("config/config.yaml")
+DEFAULT_CONFIG = Path(os.path.relpath(Path(workflow.basedir, "config", "config.yaml")))
 
 
 def checked(function, *arguments):

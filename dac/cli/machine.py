@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import tomllib
 from pathlib import Path
 
 from dac.cli.checks import Result, error_text
-from dac.cli.packages import ROOT
+from dac.cli.packages import metadata
 from dac.errors import UserError
 from dac.storage.artifacts import existing_folder, free_space
+from dac.storage.project import PROJECT
 from dac.version import __version__
 
 # The demo takes 0.06 GB; a scene of some hundred photos at the paper's size some GB.
@@ -22,28 +22,28 @@ _INSTALL_COMPILER = "sudo apt install g++ (or name a compiler: export CXX=clang+
 
 
 def check_python() -> list[Result]:
-    """The version, and that the command line is the project's own."""
+    """The version, and that the command line is the project's own.
+
+    Raises:
+        UserError: the package was not installed.
+    """
     from packaging.specifiers import SpecifierSet
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    version = platform.python_version()
-    if SpecifierSet(project["requires-python"]).contains(version, prereleases=True):
+    needed, version = metadata()["Requires-Python"], platform.python_version()
+    if SpecifierSet(needed).contains(version, prereleases=True):
         python = Result("ok", "Python", f"{version} ({sys.executable})")
     else:
-        what = f"{version}, but {project['requires-python']} is needed"
+        what = f"{version}, but {needed} is needed"
         python = Result("fail", "Python", what, "rm -rf .venv && make demo PYTHON=python3.12")
     return [python, _dac()]
 
 
 def _dac() -> Result:
     here = Path.cwd()
-    if not (here / "Snakefile").is_file():
-        what = f"{__version__} in {ROOT}, but there is no Snakefile in {here}"
-        return Result("warn", "dac", what, f"cd {ROOT}")
-    if not ROOT.samefile(here):
-        what = f"{__version__} in {ROOT}, but the workflow of {here} uses its own"
-        return Result("warn", "dac", what, f"cd {ROOT}")
-    return Result("ok", "dac", f"{__version__} in {ROOT}")
+    if (here / "Snakefile").is_file() and not PROJECT.samefile(here):
+        what = f"{__version__} in {PROJECT}, but the workflow of {here} uses its own"
+        return Result("warn", "dac", what, f"cd {PROJECT}")
+    return Result("ok", "dac", f"{__version__} in {PROJECT}")
 
 
 def check_device() -> list[Result]:
@@ -128,7 +128,11 @@ def check_disk(results: Path) -> list[Result]:
 
 def check_memory() -> list[Result]:
     """Memory that is free for programs."""
-    import psutil  # type: ignore[import-untyped]  # comes with Snakemake
+    try:
+        import psutil  # type: ignore[import-untyped]  # comes with Snakemake
+    except ModuleNotFoundError:
+        fix = f"{sys.executable} -m pip install psutil"
+        return [Result("warn", "memory", "can't be told without psutil", fix)]
 
     memory = psutil.virtual_memory()
     what = f"{memory.available / 1e9:.3g} of {memory.total / 1e9:.3g} GB are free"

@@ -1,4 +1,6 @@
-"""Whether the packages that pyproject.toml asks for are there, of the right version, and work.
+"""Whether the packages that this one asks for are there, of the right version, and work.
+
+What it asks for says its own metadata, as pip installed it.
 
 Each is imported in another process: a library that was built for another processor kills the one
 that imports it, and one that hangs never lets it go on.
@@ -9,18 +11,18 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dac.cli.checks import Mark, Result, error_text
-from dac.storage.provenance import PACKAGE
+from dac.errors import UserError
+from dac.storage.project import PROJECT
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-ROOT = PACKAGE.parent
+NAME = "dac-nerf"
 SECONDS = 180  # for all imports together
 
 _MODULES = {  # where a package's module has another name
@@ -45,7 +47,7 @@ for name in sys.argv[1:]:
 
 @dataclass(frozen=True)
 class Package:
-    """A package that pyproject.toml asks for.
+    """A package that is asked for.
 
     Attributes:
         requirement: its name and the versions that will do.
@@ -66,22 +68,44 @@ class Package:
         return _MODULES.get(self.name.lower(), self.name.replace("-", "_"))
 
 
+def metadata() -> importlib.metadata.PackageMetadata:
+    """This package's own, as pip wrote it.
+
+    Raises:
+        UserError: it was not installed.
+    """
+    try:
+        return importlib.metadata.metadata(NAME)
+    except importlib.metadata.PackageNotFoundError:
+        fix = f"{sys.executable} -m pip install -e {PROJECT}"
+        raise UserError(NAME, "runs from its folder, without being installed", fix) from None
+
+
 def wanted(*, slurm: bool) -> list[Package]:
-    """Core, workflow and app; what the app needs, and without `slurm` its plugin, can be missed."""
+    """Core, workflow and app; what the app needs, and without `slurm` its plugin, can be missed.
+
+    Raises:
+        UserError: as `metadata`.
+    """
     from packaging.requirements import Requirement
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    app = {Requirement(text).name for text in extras["app"]}
+    asked = [Requirement(text) for text in metadata().get_all("Requires-Dist", [])]
     packages: dict[str, Package] = {}
-    groups = {"core": project["dependencies"], "workflow": extras["workflow"], "app": extras["app"]}
-    for group, texts in groups.items():
-        for requirement in map(Requirement, texts):
-            name = requirement.name
-            missed = name in app or (name == "snakemake-executor-plugin-slurm" and not slurm)
-            group_of = "app" if name in app else group
-            packages[name] = Package(requirement, group_of, "warn" if missed else "fail")
+    for group in ("core", "workflow", "app"):
+        for requirement in asked:
+            if _is_of(requirement, group):
+                name = requirement.name
+                missed = group == "app" or (name == "snakemake-executor-plugin-slurm" and not slurm)
+                packages[name] = Package(requirement, group, "warn" if missed else "fail")
     return list(packages.values())
+
+
+def _is_of(requirement: Requirement, group: str) -> bool:
+    """Whether a package belongs to the core, or to an extra alone."""
+    marker = requirement.marker
+    if marker is None or marker.evaluate({"extra": ""}):
+        return group == "core"
+    return marker.evaluate({"extra": group})
 
 
 def check_packages(*, slurm: bool) -> list[Result]:
@@ -104,8 +128,8 @@ def check_packages(*, slurm: bool) -> list[Result]:
 
 def _result(package: Package, fault: str) -> Result:
     install = f"{sys.executable} -m pip install"
-    constraints = ROOT / "constraints.txt"
-    asked = f"-c {constraints} '{package.requirement}'"
+    requirement = f"{package.name}{package.requirement.specifier}"
+    asked = f"-c {PROJECT / 'constraints.txt'} '{requirement}'"
     try:
         version = importlib.metadata.version(package.name)
     except importlib.metadata.PackageNotFoundError:

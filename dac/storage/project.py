@@ -1,0 +1,24 @@
+"""Where the workflow lies: beside the package in a checkout, else inside it (setup.py)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dac.storage.provenance import PACKAGE
+
+_INSTALLED = PACKAGE / "project"
+PROJECT = _INSTALLED if _INSTALLED.is_dir() else PACKAGE.parent
+SNAKEFILE = PROJECT / "Snakefile"
+# The configuration that all others lie on top of.
+DEFAULT_CONFIG = PROJECT / "config" / "config.yaml"
+
+
+def in_project() -> bool:
+    """Whether the working folder is a project's, with a workflow of its own."""
+    return Path("Snakefile").is_file() and Path("config", "config.yaml").is_file()
+
+
+def shown(path: Path) -> str:
+    """A file as people call it from here: relative below the working folder."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
