@@ -8,7 +8,7 @@ writes the job's outputs. Around it, `run`
 - sends all output to the log, and tells the terminal how far a long run is;
 - removes what a killed attempt has left half-written beside the outputs;
 - refuses to run if `dac` has changed since the job's settings were frozen;
-- ends within seconds when the scheduler tells it to (SIGTERM, SIGUSR1), what is done saved;
+- ends within seconds when told to (SIGTERM, SIGUSR1, SIGINT), what is done saved;
 - turns a user's mistake into one line, in the log and on the terminal, and exit status 1.
 """
 

@@ -123,7 +123,7 @@ def evaluate_model(
 
     Raises:
         UserError: the scene, the run or the label is missing or damaged; no test view; disk full.
-        SystemExit: SIGTERM or SIGUSR1 came; the views that are done are kept.
+        SystemExit: SIGTERM, SIGUSR1 or SIGINT came; the views that are done are kept.
     """
     named, scene = Label.parse(label), Scene.load(scene_dir)
     model = load(run, default_device())

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1: how a scheduler tells a job to go.
+"""SIGTERM and SIGUSR1, by which a scheduler tells a job to go, and SIGINT, by which its user does.
 
 A job may be told at any moment: while it imports, trains, renders or runs a library's C++ code. All
 that is on disk is whole at any time, so a job may end at once; loops that can save what they have
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-STOPPING = (signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 _GRACE_SECONDS = 5.0
 
 
@@ -54,7 +54,8 @@ def _handled() -> Iterator[None]:
     """Our handlers while the block runs. Only the main thread may set them; elsewhere, nothing."""
     previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        previous = {number: signal.signal(number, _on_signal) for number in STOPPING}
+        heard = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+        previous = {number: signal.signal(number, _on_signal) for number in heard}
     try:
         yield
     finally:

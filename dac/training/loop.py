@@ -77,7 +77,7 @@ def train(
     Raises:
         UserError: the run diverges, with states again and again; memory or the disk doesn't
             suffice.
-        SystemExit: SIGTERM or SIGUSR1 came; the state is saved.
+        SystemExit: SIGTERM, SIGUSR1 or SIGINT came; the state is saved.
     """
     model, progress = objective.model, start or Progress()
     points = _curve_steps(progress.step, settings)

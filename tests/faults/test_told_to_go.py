@@ -106,7 +106,7 @@ def test_told_to_go_while_starting(
     figure("SIGTERM to exit, s", f"starting and importing, worst of {len(delays)} moments", worst)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_told_to_go_while_waiting_for_another_process(
     number: signal.Signals, toys: Toys, tmp_path: Path, figure: Callable[[str, str, Any], None]
 ) -> None:
