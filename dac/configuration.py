@@ -129,7 +129,8 @@ class Settings(Section):
     modes: tuple[Conquer, ...] = Field(
         ("corrected",),
         description="how one model is made of the experts, side by side: distilled as the paper "
-        "does (`paper`) or corrected (`corrected`), `merged`, or `routed`, where all of them stay",
+        "does (`paper`) or corrected (`corrected`), `merged`, or `routed`, where all of them stay; "
+        "none with the study `models` alone: one model on all views",
     )
     studies: tuple[Study, ...] = Field(
         ("main",), description="tables and figures that are made, with the runs that they need"
@@ -232,9 +233,10 @@ def parse(data: dict[str, Any], source: str = "config") -> Settings:
         raise UserError(f"{source}: scenes", "no scene is listed", "add one (five lines)")
     for key in ("seeds", "modes", "studies"):
         values = getattr(settings, key)
-        if not values or len(set(values)) < len(values):
+        undivided = key == "modes" and settings.studies == ("models",)
+        if (not values and not undivided) or len(set(values)) < len(values):
             raise UserError(f"{source}: {key}", "empty, or one twice", "list each once")
-    of_distilled = set(settings.studies) - {"main", "equal_path"}
+    of_distilled = set(settings.studies) - {"models", "main", "equal_path"}
     if of_distilled and not settings.distilled:
         what = f"no mode distils, but the study '{min(of_distilled)}' looks at distilled models"
         raise UserError(f"{source}: modes", what, "add corrected, or paper")

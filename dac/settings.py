@@ -42,7 +42,15 @@ CONTROLS: tuple[Division, ...] = ("single", "random")  # divisions that mean not
 Mode = Literal["paper", "corrected"]  # of distillation
 Conquer = Literal["paper", "corrected", "merged", "routed"]
 Study = Literal[
-    "main", "equal_path", "controls", "partitions", "overlap", "schedule", "division", "convergence"
+    "models",
+    "main",
+    "equal_path",
+    "controls",
+    "partitions",
+    "overlap",
+    "schedule",
+    "division",
+    "convergence",
 ]
 
 

@@ -94,7 +94,7 @@ def test_five_lines_are_enough() -> None:
         ),
         (
             configuration(studies=["table3"]),
-            "config: studies.0: Input should be 'main', 'equal_path'",
+            "config: studies.0: Input should be 'models', 'main', 'equal_path'",
         ),
         (configuration(study={"partition": [2]}), "config: study.partition: unknown key"),
         (configuration(study={"partitions": []}), "config: study.partitions: Tuple should have"),

@@ -69,7 +69,7 @@ def page_text(results: SceneResults) -> str:
         oracle=ORACLE,
         unsure=unsure("not a gain."),
         cut_off=f"{SHOWN_DECIBELS:g}",
-        seeds=max(len(row.runs) for row in results.main.rows),
+        seeds=max(len(row.runs) for row in (*results.rows, *results.control_rows)),
         style=style,
         script=script,
         policy=_policy(style, script),

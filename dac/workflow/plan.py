@@ -120,7 +120,7 @@ def summary(trainings: Iterable[tuple[Steps, ResolvedScene]], times: Sequence[St
         count += 1
     whole = sum(of_model.values(), Steps())
     text = (
-        f"{count:,} trainings: {whole.images:,} steps on images, "
+        f"{count:,} training{'' if count == 1 else 's'}: {whole.images:,} steps on images, "
         f"{whole.distillation:,} of distillation"
     )
     times_on = [

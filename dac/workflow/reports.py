@@ -34,6 +34,7 @@ class Table:
 
 
 TABLES: dict[Study, Table] = {
+    "models": Table("main_table", "models"),
     "main": Table("main_table", "main table"),
     "equal_path": Table("equal_path_table", "equal path"),
     "controls": Table("controls_table", "controls"),
@@ -231,7 +232,7 @@ def tables_wanted(configuration: Configuration) -> list[str]:
 
 
 def figures_wanted(configuration: Configuration) -> list[str]:
-    """The figures of the configured studies, as PNG, and each scene's groups with the main one."""
+    """The figures of the configured studies, as PNG, and each scene's groups if any."""
     settings, scenes = configuration.settings, configuration.scenes.values()
     found = [
         configuration.path(f"figures/{figure.path}.png", scene=scene.name, mode=mode)
@@ -241,7 +242,7 @@ def figures_wanted(configuration: Configuration) -> list[str]:
         for mode in settings.modes
         if mode in figure.modes
     ]
-    if "main" in settings.studies:
+    if {"models", "main"} & {*settings.studies} and settings.modes:
         found += [
             configuration.path(
                 f"{GROUPS}/partition.png", scene=scene.name, division=scene.division, K=scene.K

@@ -167,6 +167,11 @@ def _equal_compute(settings: Settings, scene: ResolvedScene) -> int:
 # --- The studies ---------------------------------------------------------------------------------
 
 
+def _models(settings: Settings, scene: ResolvedScene) -> list[Run]:
+    """The modes' models alone; with no mode, one on all views."""
+    return _conquered(settings, scene) or _baselines(settings, scene, scene.train.steps)
+
+
 def _main(settings: Settings, scene: ResolvedScene) -> list[Run]:
     return _once_and_twice(settings, scene) + _conquered(settings, scene)
 
@@ -244,6 +249,7 @@ def _convergence(settings: Settings, scene: ResolvedScene) -> list[Run]:
 
 
 _STUDIES: dict[Study, Callable[[Settings, ResolvedScene], list[Run]]] = {
+    "models": _models,
     "main": _main,
     "equal_path": _equal_path,
     "controls": _controls,

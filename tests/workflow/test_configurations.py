@@ -37,7 +37,10 @@ def configured(*files: str) -> Configuration:
 def test_every_configuration_is_in_a_command() -> None:
     named = {file for command in COMMANDS for file in command.split()}
     there = {path.relative_to(ROOT).as_posix() for path in CONFIG.rglob("*.yaml")}
-    assert there - named == {"config/config.yaml", "config/sizes/small.yaml"}
+    assert there - named == {
+        "config/config.yaml",
+        *(f"config/sizes/{size}.yaml" for size in ("preview", "small")),
+    }
     assert named <= there
 
 

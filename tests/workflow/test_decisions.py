@@ -10,6 +10,7 @@ import pytest
 from project import TINY
 
 from dac.configuration import Configuration, NotConfiguredError
+from dac.errors import UserError
 from dac.runs import Run
 from dac.settings import Study
 from dac.storage.provenance import PACKAGE, closure
@@ -50,6 +51,7 @@ DAC = "corrected/distill-5-finetune-4"
 @pytest.mark.parametrize(
     ("study", "runs"),
     [
+        ("models", [f"azimuth-2/{DAC}"]),
         ("main", [*BASELINES, f"azimuth-2/{DAC}"]),
         (
             "controls",
@@ -99,6 +101,16 @@ DAC = "corrected/distill-5-finetune-4"
 )
 def test_what_a_study_looks_at(study: Study, runs: list[str]) -> None:
     assert names(study, configured(studies=[study])) == runs
+
+
+def test_without_a_mode_there_is_one_model_on_all_views() -> None:
+    plain = configured(studies=["models"], modes=[])
+    assert names("models", plain) == ["baseline-6"]
+    assert [run.name for run in all_trainings(plain.settings, plain.scene("ball"))] == [
+        "baseline-6"
+    ]
+    with pytest.raises(UserError, match="config: modes: empty"):
+        configured(studies=["models", "main"], modes=[])
 
 
 def test_seeds_and_modes_multiply_what_they_concern() -> None:
