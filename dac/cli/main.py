@@ -15,6 +15,7 @@ from dac.cli.doctor import doctor
 from dac.cli.new import new
 from dac.cli.report import report
 from dac.cli.status import status
+from dac.cli.train import train
 from dac.cli.view import view
 from dac.errors import UserError
 from dac.version import __version__
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (new, doctor, status, view, report):
+for command in (train, new, doctor, status, view, report):
     app.command()(command)
 app.add_typer(render.app, name="render")
 app.add_typer(export.app, name="export")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from dac.cli.sizes import BOXED, FEWEST_LOOKS, FEWEST_PARAMETERS, SIZES, SizeName, Sizes
 from dac.divide.groups import FEW_VIEWS, MOST_GROUPS, VIEWS_A_GROUP, groups_for
@@ -18,11 +18,37 @@ if TYPE_CHECKING:
     from dac.scenes.recognise import DataSet
 
 FEWEST_VIEWS_A_GROUP = 4  # the default of divide.minimum_views
-# How one model is made of the experts, and what that is.
+Goal = Literal["plain", "divide", "study"]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What is made of a scene.
+
+    Attributes:
+        modes: how one model is made of experts; none: one model learns from all views.
+        study: whether baselines of once and twice the steps stand beside it.
+        sections: of the configuration that say its size.
+    """
+
+    modes: tuple[Conquer, ...]
+    study: bool = False
+    sections: tuple[str, ...] = ("model", "train", "evaluate")
+
+
+_MADE: dict[Goal, _Made] = {
+    "plain": _Made(()),
+    "divide": _Made(("routed",)),
+    "study": _Made(
+        ("merged", "routed"), True, ("model", "train", "distill", "finetune", "evaluate")
+    ),
+}
 _MODES: dict[Conquer, str] = {
     "merged": "one set of weights",
     "routed": "all experts, in the bytes of one model",
 }
+# Of one model, in units of an expert's steps: the path of a merged model, and of the 2x baseline.
+_PLAIN_PATH = 2
 _TRUNK = "share of an expert's steps that all make together, on all views"
 _CAMERAS = {
     "photos": "none yet; structure from motion finds them from the photos.",
@@ -47,6 +73,7 @@ class Proposal:
     Attributes:
         scene: its name.
         found: its data set.
+        goal: what is made of it.
         size: the name of its sizes.
         downscale: by which images are reduced.
         division, K: how the views are divided, into how many groups.
@@ -56,6 +83,7 @@ class Proposal:
 
     scene: str
     found: DataSet
+    goal: Goal
     size: SizeName
     downscale: int
     division: Division
@@ -70,7 +98,19 @@ class Proposal:
 
     @property
     def results(self) -> str:
-        return f"results/{self.scene}"
+        return f"results/{self.scene}{'_preview' if self.size == 'preview' else ''}"
+
+    @property
+    def _sections(self) -> dict[str, dict[str, Any]]:
+        """The sizes' sections, by name."""
+        sections = self.sizes.sections(self.found.format)
+        if not self._made.modes:
+            sections["train"]["steps"] *= _PLAIN_PATH
+        return {name: sections[name] for name in self._made.sections}
+
+    @property
+    def _made(self) -> _Made:
+        return _MADE[self.goal]
 
     def sentences(self, path: Path) -> Iterator[str]:
         """What was found, and what will be done."""
@@ -83,8 +123,9 @@ class Proposal:
         yield f"Training: {self._training()}"
         yield f"Proportions: {self._proportions()}"
         yield f"Models: {self._models()}"
-        yield f"Division: {self.division}: {self.why_division}."
-        yield f"K = {self.K}: {self.why_groups}."
+        if self._made.modes:
+            yield f"Division: {self.division}: {self.why_division}."
+            yield f"K = {self.K}: {self.why_groups}."
         yield (
             f"Results: {self.results}/, a folder of their own, so that no other scene's tables are "
             "replaced."
@@ -122,11 +163,14 @@ class Proposal:
     def _proportions(self) -> str:
         """Parameters and looks, each beside the paper's, and what to do where there are few."""
         given, pixels = self.sizes.proportions(self.found.format), _pixels(self.found, self._size)
-        parameters, looks = given.parameters / pixels, given.rays / pixels
+        path = 1 if self._made.modes else _PLAIN_PATH
+        parameters, looks = given.parameters / pixels, path * given.rays / pixels
         text = (
             f"{parameters:.2g} parameters a training pixel (the paper's model: 0.3), each seen "
-            f"{looks:.1f} times in 1x (the paper's: 1.1)."
+            f"{looks:.1f} times{' in 1x' if self._made.modes else ''} (the paper's: 1.1)."
         )
+        if not self.sizes.for_good:
+            return f"{text} Enough for a look, too few to judge by."
         few = [
             f"{key} for {what}"
             for key, what, value, least in (
@@ -138,11 +182,15 @@ class Proposal:
         return f"{text} That is little: raise {' and '.join(few)}." if few else text
 
     def _models(self) -> str:
-        """What is made of the experts, and after how many steps with the experts side by side."""
-        sections, trunk = self.sizes.sections(self.found.format), SpecialistSettings().trunk
+        """What is made, and after how many steps with the experts side by side."""
+        sections, trunk = self._sections, SpecialistSettings().trunk
         once = sections["train"]["steps"]
-        path = {"merged": once + sections["finetune"]["steps"], "routed": once}
-        models = [f"{mode} ({what}) after {path[mode]:,} steps" for mode, what in _MODES.items()]
+        if not self._made.modes:
+            return f"one, on all views, after {once:,} steps; --divide makes experts, too."
+        path = {"routed": once, "merged": once + sections.get("finetune", {}).get("steps", 0)}
+        models = [
+            f"{mode} ({_MODES[mode]}) after {path[mode]:,} steps" for mode in self._made.modes
+        ]
         return (
             f"{' and '.join(models)}, with the experts side by side; the first {trunk:.0%} of "
             "theirs they make together."
@@ -150,7 +198,7 @@ class Proposal:
 
     def _training(self) -> str:
         """Steps and rays, and what else there is."""
-        train = self.sizes.sections(self.found.format)["train"]
+        train = self._sections["train"]
         others = [
             f"--size {name} is for {sizes.suits}"
             for name, sizes in SIZES.items()
@@ -165,15 +213,14 @@ class Proposal:
         """The text of the file `out`."""
         found = self.found
         lines = [
-            f"# {self.scene}: {found.kind}. Written by `dac new`.",
+            f"# {self.scene}: {found.kind}. Written by `dac new` or `dac train`.",
             "#",
-            f"#   snakemake --cores all --configfile {out}",
+            f"#   dac train {out}",
             "#",
-            "# Paths are relative to the project's folder. The rest is as config/config.yaml has "
-            "it;",
-            "# docs/settings.md knows every key.",
+            "# Paths are relative to the folder that this is called in. The rest is as",
+            "# config/config.yaml has it; docs/settings.md knows every key.",
             f"results: {_scalar(self.results)}",
-            f"modes: [{', '.join(_MODES)}]  # paper and corrected distil as the paper does",
+            *self._what_is_made(),
             "scenes:",
             f"  - name: {_scalar(self.scene)}",
             f"    path: {_scalar(str(found.path))}",
@@ -192,16 +239,24 @@ class Proposal:
             lines.append(f"        samples: {self.sizes.render.samples}")
             if self.blender:
                 lines.append(f"        executable: {_scalar(self.blender)}")
-        lines += ["", "specialists:", f"  trunk: {SpecialistSettings().trunk}  # {_TRUNK}"]
+        if self._made.modes:
+            lines += ["", "specialists:", f"  trunk: {SpecialistSettings().trunk}  # {_TRUNK}"]
         if self.division in GRAPH_DIVISIONS and found.train >= self.K * VIEWS_A_GROUP:
             lines += ["divide:", f"  minimum_views: {FEW_VIEWS}  # fewer are few for an expert"]
         lines += ["", f"# Size: {self.size}, for {self.sizes.suits}."]
-        return "\n".join(lines) + "\n" + self._sections()
+        return "\n".join(lines) + "\n" + self._sizes_text()
 
-    def _sections(self) -> str:
+    def _what_is_made(self) -> list[str]:
+        modes = f"modes: [{', '.join(self._made.modes)}]"
+        if self._made.study:
+            return [f"{modes}  # paper and corrected distil as the paper does"]
+        what = "routed is its experts, merged one set of weights made of them"
+        return [f"{modes}  # {what}", "studies: [models]  # main has baselines beside them"]
+
+    def _sizes_text(self) -> str:
         """The sizes' sections, each key on a line."""
         text = ""
-        for name, values in self.sizes.sections(self.found.format).items():
+        for name, values in self._sections.items():
             note = "  # where modes has paper or corrected" if name == "distill" else ""
             text += f"{name}:{note}\n"
             for key, value in values.items():
@@ -212,6 +267,7 @@ class Proposal:
 def propose(
     scene: str,
     found: DataSet,
+    goal: Goal,
     size: SizeName,
     division: Division | None,
     K: int | None,
@@ -233,12 +289,15 @@ def propose(
         raise UserError(found.path, what, f"a group needs at least {FEWEST_VIEWS_A_GROUP}")
     downscale = 1 if found.size is None else _downscale(found, found.size, SIZES[size])
     why_division = _DIVISIONS.get(division, f"by {division}, as you asked")
-    return Proposal(scene, found, size, downscale, division, K, why_division, why_groups, blender)
+    whys = (why_division, why_groups)
+    return Proposal(scene, found, goal, size, downscale, division, K, *whys, blender)
 
 
 def _downscale(found: DataSet, size: tuple[int, int], sizes: Sizes) -> int:
     """The least factor that suits a side and all pixels; for these, at most twice as much."""
     least = max(1, math.ceil(max(size) / sizes.longest_side))
+    if not sizes.for_good:
+        return least
     most = sizes.proportions(found.format).most_pixels
     fitting = (k for k in range(least, 2 * least) if _pixels(found, _reduced(size, k)) <= most)
     return next(fitting, 2 * least)

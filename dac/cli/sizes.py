@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dac.settings import ModelSettings, RenderSettings, TrainSettings, validate
+from dac.storage.project import PROJECT
 from dac.storage.yaml_files import read_yaml
 
-SizeName = Literal["small", "paper"]
+SizeName = Literal["preview", "small", "paper"]
 BOXED = ("blender", "blend")  # formats of objects in a box; those of others are real places
 FEWEST_PARAMETERS = 0.29  # a training pixel; the paper's own
 FEWEST_LOOKS = 0.5  # at each in the steps of 1x; half of the paper's
@@ -48,8 +49,9 @@ class Sizes:
         suits: what they are made for.
         longest_side: pixels, of an image at most.
         box, unbounded: the configurations that hold them, for an object in a box and for a real
-            place; relative to the project's folder.
+            place.
         render: how views of a `.blend` file are made.
+        for_good: whether what is made has the paper's proportions, or is for a look.
     """
 
     suits: str
@@ -57,6 +59,7 @@ class Sizes:
     box: Path
     unbounded: Path
     render: RenderSettings
+    for_good: bool = True
 
     def sections(self, format: str) -> dict[str, Any]:
         """The configuration's sections, by name."""
@@ -76,8 +79,17 @@ class Sizes:
         return self.box if format in BOXED else self.unbounded
 
 
-_SMALL = Path("config/sizes/small.yaml")
+_PREVIEW = PROJECT / "config/sizes/preview.yaml"
+_SMALL = PROJECT / "config/sizes/small.yaml"
 SIZES: dict[SizeName, Sizes] = {
+    "preview": Sizes(
+        suits="a look in two minutes",
+        longest_side=200,
+        box=_PREVIEW,
+        unbounded=_PREVIEW,
+        render=RenderSettings(size=100, samples=8),
+        for_good=False,
+    ),
     "small": Sizes(
         suits="a few CPU cores",
         longest_side=320,
@@ -89,8 +101,8 @@ SIZES: dict[SizeName, Sizes] = {
     "paper": Sizes(
         suits="a GPU",
         longest_side=1600,
-        box=Path("config/paper/blender.yaml"),
-        unbounded=Path("config/paper/tanks_and_temples.yaml"),
+        box=PROJECT / "config/paper/blender.yaml",
+        unbounded=PROJECT / "config/paper/tanks_and_temples.yaml",
         render=RenderSettings(),
     ),
 }

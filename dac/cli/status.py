@@ -126,12 +126,12 @@ def _status_of(results: Path, only: str | None) -> Status:
     jobs = tuple(job for job in jobs_of(results) if only in (None, job.scene))
     every = {job.scene for job in jobs if job.scene} | set(scenes_of(results))
     names = tuple(sorted(name for name in every if only in (None, name)))
-    scores = tuple(score for name in names for score in _scores(results, name))
+    scores = tuple(score for name in names for score in scores_of(results, name))
     trainings = {name: len(models_of(results, name)) for name in names}
     return Status(results, names, jobs, scores, trainings)
 
 
-def _scores(results: Path, scene: str) -> Iterator[Score]:
+def scores_of(results: Path, scene: str) -> Iterator[Score]:
     """The scored models of a scene, in the catalogue's order, then experts on their own views."""
     groups = sorted((results / scene).glob("*/seed*/*"))
     found = (Run.parse(folder.relative_to(results).as_posix()) for folder in groups)

@@ -431,9 +431,16 @@ def test_no_file_is_replaced_unasked(
     assert (project / "config/config.yaml").read_text() == default
     with pytest.raises(UserError, match="config: is a folder"):
         dac("new", "other", "data", "--out", "config", "--force")
-    monkeypatch.chdir(project / "data")
-    with pytest.raises(UserError, match=r"holds no Snakefile.*go to the project's folder"):
-        dac("new", "other", ".")
+
+
+def test_outside_of_a_project_the_file_lies_here(
+    tmp_path: Path, dac: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(tmp_path / "data", 10, (2, 2))
+    monkeypatch.chdir(tmp_path)
+    said = dac("new", "thing", "data")
+    assert f"--configfile thing.yaml --snakefile {ROOT / 'Snakefile'} -n\n" in said
+    assert read_yaml(tmp_path / "thing.yaml")["results"] == "results/thing"
 
 
 def test_a_mistake_is_one_line_on_the_terminal(project: Path) -> None:
