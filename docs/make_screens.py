@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README, TUTORIAL = ROOT / "README.md", ROOT / "docs" / "tutorial.md"
 IMAGES = ROOT / "docs" / "images"
 WALKS = ("my_fox", "room", "square", "my_lego")
-PUBLISHED = ("Scene", "Model", "PSNR ↑", "SSIM ↑", "Gain", "Won", "Steps", "Path", "Seconds", "MB")
+PUBLISHED = ("Scene", "Model", "PSNR ↑", "Gain")
 
 # Which lines of a long run are shown, of the first walk and of the others.
 _MILESTONES = r"^Configured: |^dac\.video: Chose|^dac\.sfm: Structure from motion made|100%\) done"

@@ -50,11 +50,17 @@ def _common(
 
 
 def main() -> None:
-    """The command line; a user's mistake ends it with one line."""
+    """The command line; a user's mistake ends it with one line, a package that lacks, too."""
     try:
         app()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        from dac.cli.packages import not_installed
+
+        if not (line := not_installed(error)):
+            raise
+        sys.exit(f"error: {line}")
 
 
 if __name__ == "__main__":

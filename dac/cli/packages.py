@@ -108,6 +108,17 @@ def _is_of(requirement: Requirement, group: str) -> bool:
     return marker.evaluate({"extra": group})
 
 
+def not_installed(error: ModuleNotFoundError) -> str:
+    """One line that says how to install what an import misses; empty if nobody asks for that."""
+    module = (error.name or "").partition(".")[0]
+    for package in wanted(slurm=True):
+        if package.module == module:
+            extra = "" if package.group == "core" else f"[{package.group}]"
+            fix = f"{sys.executable} -m pip install '{NAME}{extra}'"
+            return str(UserError(package.name, "is not installed", fix))
+    return ""
+
+
 def check_packages(*, slurm: bool) -> list[Result]:
     """A line for each package that matters most or is at fault; one a group for the others."""
     packages = wanted(slurm=slurm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -163,7 +164,10 @@ def _run(config: Path, profile: str | None, cores: int | None, verbose: bool) ->
 
     Raises:
         UserError: the configuration can't be run.
+        ModuleNotFoundError: there is no Snakemake.
     """
+    if find_spec("snakemake") is None:
+        raise ModuleNotFoundError("the workflow runs by Snakemake", name="snakemake")
     from dac.cli.account import Account
     from dac.cli.driver import Driver
     from dac.configuration import Configuration, merge

@@ -273,3 +273,25 @@ def test_ctrl_c_leaves_a_state_that_goes_on(
     assert errors.endswith("Stopped. The same command goes on from here.\n")
     states = (tmp_path / "results/state/ball/kplanes/seed0/baseline-20000").glob("step-*")
     assert max(int(state.name.removeprefix("step-")) for state in states) > 0
+
+
+def test_without_snakemake(tmp_path: Path, write_tiny_scene: Callable[[Path], None]) -> None:
+    """One line, with what installs it."""
+    tiny(tmp_path, write_tiny_scene)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nfrom importlib.machinery import PathFinder\n\n"
+        "class Without(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, path=None, target=None):\n"
+        "        found = PathFinder.find_spec(name, path, target)\n"
+        "        return None if name == 'snakemake' else found\n\n"
+        "sys.meta_path[:] = [Without if f is PathFinder else f for f in sys.meta_path]\n"
+    )
+    command = [sys.executable, "-m", "dac", "train", "ball.yaml"]
+    known = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(command, cwd=tmp_path, env=known, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        "error: snakemake: is not installed; "
+        f"{sys.executable} -m pip install 'dac-nerf[workflow]'\n"
+    )

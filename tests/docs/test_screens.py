@@ -62,8 +62,8 @@ def test_the_readme_has_some_columns_of_the_table(screens: ModuleType) -> None:
     )
     head, rule, row = screens._published(markdown).rstrip("\n").split("\n")
     assert head == f"| {' | '.join(screens.PUBLISHED)} |"
-    assert rule == "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
-    assert row == r"| a\_b | 1x | 1 | 2 | +1 \[0, 2\] over 1x | 5 | 6 | 7 | 8 | 9 |"
+    assert rule == "|---|---|---:|---:|"
+    assert row == r"| a\_b | 1x | 1 | +1 \[0, 2\] over 1x |"
 
 
 def test_a_place_is_found_once_or_nothing_is_written(screens: ModuleType, tmp_path: Path) -> None:
