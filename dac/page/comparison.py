@@ -2,7 +2,8 @@
 
 DaC is the routed model beside the baseline of its path, or else the headline's distilled one beside
 the 2x baseline. Ranked by DaC's gain on each view, they are the largest, the smallest and the
-quartiles between. Pictures are of the first seed. They are stored
+quartiles between. Where there is no pair, one model is shown beside the truth, DaC's or the longest
+baseline, and its own PSNR ranks. Pictures are of the first seed. They are stored
 without loss if all of them together keep within `MOST_BYTES`, else ever more coarsely.
 """
 
@@ -22,6 +23,7 @@ from dac.evaluation.pictures import to_uint8
 from dac.evaluation.truth import truth_image
 from dac.page.results import SceneResults
 from dac.report.renders import Renders, common_views
+from dac.report.rows import Row
 from dac.report.text import one_line, signed
 from dac.scenes.points import Points
 from dac.scenes.scene import Scene
@@ -41,10 +43,10 @@ class ComparedView:
     Attributes:
         name: the view's.
         why: its rank.
-        pictures: data URIs of truth, baseline and DaC, those that are there.
+        pictures: data URIs of truth and models.
         labels: of the pictures, with PSNR where there is one.
         thumbnail: data URI.
-        gain: DaC over the baseline; empty where one of them is missing.
+        gain: DaC over the baseline; of one model, its PSNR.
     """
 
     name: str
@@ -61,13 +63,15 @@ class Comparison:
 
     Attributes:
         views: by rank.
-        names: of the baseline and of DaC.
+        first: the place of the median, which is shown first.
+        names: of the baseline and of DaC, or of one model.
         width, height: of the pictures in pixels.
         rule: how the views were chosen, and what was done to the pictures: the caption.
     """
 
     views: tuple[ComparedView, ...]
-    names: tuple[str, str]
+    first: int
+    names: tuple[str, ...]
     width: int
     height: int
     rule: str
@@ -104,54 +108,77 @@ def cover(scene: Scene, points: Points | None) -> Cover:
 
 
 def comparison(results: SceneResults) -> Comparison | None:
-    """The views to compare; None where the baseline or DaC has no pictures.
+    """The views to compare; None where there are no pictures.
 
     Raises:
         UserError: a picture file is damaged.
     """
-    ours = results.routed or results.main.dac
-    theirs = results.reference(ours)
-    if ours is None or theirs is None:
-        return None
-    seeds = sorted(set(theirs.scores) & set(ours.scores))
+    rows = _rows(results)
+    seeds = sorted(set.intersection(*(set(row.scores) for row in rows)))
     if not seeds:
         return None
-    labels = [replace(row.label, seed=seeds[0]) for row in (theirs, ours)]
+    labels = [replace(row.label, seed=seeds[0]) for row in rows]
     folders = [results.evaluations[label] for label in labels]
     if not all((folder / "renders.npy").is_file() for folder in folders):
         return None
     methods = [Renders(folder) for folder in folders]
     chosen = choose(*methods)
-    triples = _pictures(results.scene, [name for name, _, _ in chosen], methods)
-    encoded, note = _encoded(triples)
-    seed = f" (seed {seeds[0]})" if len(ours.runs) > 1 else ""
-    length = theirs.label.method.removeprefix("baseline-")
-    names = f"baseline {length}", "DaC, routed" if ours is results.routed else "DaC"
+    shown = _pictures(results.scene, [name for name, _, _ in chosen], methods)
+    encoded, note = _encoded(shown)
+    seed = f" (seed {seeds[0]})" if len(rows[-1].runs) > 1 else ""
+    names = tuple(_name(row, results) for row in rows)
+    by, ends = f"PSNR of {names[-1]}", "highest, the quartiles, and the lowest"
+    if len(rows) > 1:
+        by = f"DaC’s gain over the {names[0].removeprefix('baseline ')} baseline"
+        ends = "largest gain, the quartiles, and the smallest"
     return Comparison(
         views=tuple(
-            _view(each, uris, triple, methods, names)
-            for each, uris, triple in zip(chosen, encoded, triples, strict=True)
+            _view(each, uris, pictures, methods, names)
+            for each, uris, pictures in zip(chosen, encoded, shown, strict=True)
         ),
+        first=len(chosen) // 2,
         names=names,
-        width=triples[0][0].shape[1],
-        height=triples[0][0].shape[0],
-        rule=f"Chosen by rule, not by eye: ranked by DaC’s gain over the {length} baseline on each "
-        f"of {len(methods[1].index)} test views{seed}, the largest gain, the quartiles, and the "
-        f"smallest. {note}",
+        width=shown[0][0].shape[1],
+        height=shown[0][0].shape[0],
+        rule=f"Chosen by rule, not by eye: ranked by {by} on each of {len(methods[-1].index)} test "
+        f"views{seed}, the {ends}. {note}",
     )
 
 
-def choose(baseline: Renders, ours: Renders) -> list[tuple[str, str, float]]:
-    """Views at the quartiles of the gain, from the largest to the smallest.
+def _rows(results: SceneResults) -> list[Row]:
+    """The baseline and DaC; or one of them, or another model."""
+    ours = results.routed or results.main.dac
+    theirs = results.reference(ours)
+    pair = [row for row in (theirs, ours) if row is not None]
+    return pair or [results.main.twice or results.main.once or results.every.rows[0]]
+
+
+def _name(row: Row, results: SceneResults) -> str:
+    if row is results.routed:
+        return "DaC, routed"
+    name = one_line(row.label.method)
+    return "DaC" if row is results.main.dac else name.replace("baseline-", "baseline ")
+
+
+def choose(*methods: Renders) -> list[tuple[str, str, float]]:
+    """Views at the quartiles, from the best to the worst.
+
+    Args:
+        methods: the baseline and ours, whose gain ranks; or one, whose PSNR does.
 
     Returns:
-        For each view its name, its rank in words, and the gain in dB.
+        For each view its name, its rank in words, and the gain or the PSNR in dB.
     """
-    common = common_views([ours, baseline])
-    gains = {name: ours.score(name).psnr - baseline.score(name).psnr for name in common}
+    *baseline, ours = methods
+    common = common_views(methods)
+    gains = {
+        name: ours.score(name).psnr - sum(one.score(name).psnr for one in baseline)
+        for name in common
+    }
     ranked = sorted(gains, key=lambda name: -gains[name])
     last = len(ranked) - 1
-    words = ("largest gain", "upper quartile", "median", "lower quartile", "smallest gain")
+    ends = ("largest gain", "smallest gain") if baseline else ("highest", "lowest")
+    words = (ends[0], "upper quartile", "median", "lower quartile", ends[1])
     ranks = {round(i * last / 4): i for i in (2, 1, 3, 4, 0)}  # of few views, the ends stay
     return [
         (ranked[rank], _rank(words[i], gains[ranked[rank]]), gains[ranked[rank]])
@@ -169,7 +196,7 @@ def _rank(word: str, gain: float) -> str:
 def _pictures(
     scene: Scene, names: Sequence[str], methods: Sequence[Renders]
 ) -> list[list[Picture]]:
-    """Truth, baseline and DaC (H, W, 3) of each view.
+    """Truth and models (H, W, 3) of each view.
 
     Raises:
         UserError: pictures are damaged, or of another scene.
@@ -190,9 +217,9 @@ def _pictures(
 def _view(
     chosen: tuple[str, str, float],
     uris: Sequence[str],
-    triple: Sequence[Picture],
+    pictures: Sequence[Picture],
     methods: Sequence[Renders],
-    names: tuple[str, str],
+    names: tuple[str, ...],
 ) -> ComparedView:
     view, why, gain = chosen
     scores = zip(names, (method.score(view).psnr for method in methods), strict=True)
@@ -201,20 +228,20 @@ def _view(
         why=why,
         pictures=tuple(uris),
         labels=("truth", *(f"{name}, {psnr:.2f} dB" for name, psnr in scores)),
-        thumbnail=_uri(_smaller(triple[0], _THUMBNAIL), 80),
-        gain=f"{signed(gain)} dB",
+        thumbnail=_uri(_smaller(pictures[0], _THUMBNAIL), 80),
+        gain=f"{signed(gain)} dB" if len(methods) > 1 else f"{gain:.2f} dB",
     )
 
 
-def _encoded(triples: Sequence[Sequence[Picture]]) -> tuple[list[list[str]], str]:
+def _encoded(shown: Sequence[Sequence[Picture]]) -> tuple[list[list[str]], str]:
     """Data URIs of all pictures within the budget, or the coarsest, and a sentence on them."""
     for longest in _LONGEST:
-        smaller = [[_smaller(picture, longest) for picture in triple] for triple in triples]
+        smaller = [[_smaller(picture, longest) for picture in view] for view in shown]
         height, width = smaller[0][0].shape[:2]
-        reduced = smaller[0][0].shape != triples[0][0].shape
+        reduced = smaller[0][0].shape != shown[0][0].shape
         for quality in _QUALITIES:
-            encoded = [[_uri(picture, quality) for picture in triple] for triple in smaller]
-            if sum(len(uri) for triple in encoded for uri in triple) * 3 / 4 <= MOST_BYTES:
+            encoded = [[_uri(picture, quality) for picture in view] for view in smaller]
+            if sum(len(uri) for view in encoded for uri in view) * 3 / 4 <= MOST_BYTES:
                 break
         else:
             continue

@@ -180,7 +180,20 @@ def _verdicts(results: SceneResults) -> Iterator[str]:
         if controls.dac is not None:
             yield _verdict(name, controls.dac, controls.twice, "twice the steps")
         elif not models:
-            yield "DaC was not scored yet: this page shows what there is."
+            yield from _undivided(results)
+
+
+def _undivided(results: SceneResults) -> Iterator[str]:
+    """What a model of all views has; of other models' stages, nothing."""
+    alone = results.main.twice or results.main.once
+    if alone is None:
+        yield "No whole model was scored yet: this page shows what there is."
+    else:
+        yield f"One model of all views has {_psnr(alone)} on test views."
+
+
+def _psnr(row: Row) -> str:
+    return f"{float(row.psnr.mean()):.2f} dB"
 
 
 def _verdict(name: str, ours: Row, reference: Row | None, of: str) -> str:
@@ -191,7 +204,7 @@ def _verdict(name: str, ours: Row, reference: Row | None, of: str) -> str:
         of: what the baseline is of.
     """
     if reference is None:
-        return f"{name} was scored, but no baseline of {of} to hold it against."
+        return f"{name} has {_psnr(ours)}; no baseline of {of} was trained to hold it against."
     difference = ours.minus(reference)
     if difference is None:
         return f"{name} and the baseline of {of} share no seed to be compared on."

@@ -144,8 +144,9 @@ def test_the_contrast_is_really_measured(visit: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_divider_follows_pointer_and_keys(visit: Callable[..., Any], width: int) -> None:
     page = visit(width)
-    divider, stage = page.locator(".view .divider").first, page.locator(".view .stage").first
-    layers = page.locator(".view .layer")
+    view = page.locator(".view:visible")
+    divider, stage = view.locator(".divider"), view.locator(".stage")
+    layers = view.locator(".layer")
     assert [layers.nth(i).is_visible() for i in range(3)] == [False, True, True]
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
@@ -165,9 +166,9 @@ def test_the_divider_follows_pointer_and_keys(visit: Callable[..., Any], width: 
 def test_thumbnails_choose_the_view(visit: Callable[..., Any]) -> None:
     page = visit()
     figures = page.locator(".view")
-    assert [figures.nth(i).is_visible() for i in range(4)] == [True, False, False, False]
-    page.locator(".thumbnails button").nth(2).click()
     assert [figures.nth(i).is_visible() for i in range(4)] == [False, False, True, False]
+    page.locator(".thumbnails button").nth(1).click()
+    assert [figures.nth(i).is_visible() for i in range(4)] == [False, True, False, False]
 
 
 def _picture(page: Any) -> str:

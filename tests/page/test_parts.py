@@ -142,6 +142,19 @@ def test_views_are_at_the_quartiles_of_the_gain(make_results: Make, tmp_path: Pa
     ]
 
 
+def test_one_model_is_shown_beside_the_truth(make_results: Make, tmp_path: Path) -> None:
+    """The longest of all views, its views ranked by PSNR, the median first."""
+    found = load_results(make_results(tmp_path, seeds=[0], modes=[]), "toy")
+    shown = comparison(found)
+    assert shown is not None and shown.names == ("baseline 2x",)
+    psnrs = [float(view.gain.removesuffix(" dB")) for view in shown.views]
+    assert psnrs == sorted(psnrs, reverse=True) and shown.first == 2
+    assert [view.why for view in shown.views] == [
+        *("highest", "upper quartile", "lower quartile", "lowest")
+    ]
+    assert all(len(view.pictures) == len(view.labels) == 2 for view in shown.views)
+
+
 def _pixels(uri: str) -> np.ndarray:
     data = base64.b64decode(uri.removeprefix("data:image/webp;base64,"))
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))

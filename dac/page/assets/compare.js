@@ -82,5 +82,5 @@
       event.preventDefault();
     });
   }
-  pair("1", "2");
+  pair(...pairs[0].dataset.pair.split(" "));
 })();
