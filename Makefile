@@ -36,11 +36,13 @@ demo: .venv/workflow.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
 	@$(MAKE) --no-print-directory report
 	@$(BIN)/python -c "from pathlib import Path; from dac.report.tables.main import format_main_table; print(format_main_table(Path('results/tables/main.csv')))"
-	@echo "The report, to be opened in a browser: $(abspath $(REPORT))"
+	@echo "To look around in the scenes: $(BIN)/dac view results"
+	@echo "To be opened in a browser, a page a scene: $$(ls $(abspath results)/report-*.html | tr '\n' ' ')"
+	@echo "and all tables and figures: $(abspath $(REPORT))"
 
 report: .venv/workflow.stamp
 	@if [ ! -e $(REPORT) ] || [ -n "$$(find $(SHOWN) -newer $(REPORT))" ]; then \
-	    $(BIN)/snakemake --cores 1 --report $(REPORT) && \
+	    $(BIN)/snakemake --cores 1 --report $(REPORT) --report-stylesheet rules/captions/report.css && \
 	    for scene in $$(ls -d results/*/scene | cut -d/ -f2); do \
 	        $(BIN)/python -m dac report results --scene $$scene || exit 1; \
 	    done; \

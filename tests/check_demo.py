@@ -3,7 +3,7 @@
 Both scenes and all four methods are in the table with finite metrics, every method is at least
 4 dB above rendering each view with the training views' mean image, the routed model is ahead of the
 baseline of its path and its file no larger than that one's, the data terms of the loss fell in
-every phase of every run, and the report is there.
+every phase of every run, and every entry of the report opens in a browser.
 """
 
 from __future__ import annotations
@@ -49,9 +49,52 @@ def faults() -> list[str]:
         first, last = (sum(losses[term][at] for term in terms) for at in (0, -1))
         if not last < first:
             found.append(f"{path}: the loss went from {first:.5f} to {last:.5f}")
-    if not (RESULTS / "report.html").stat().st_size > 1_000_000:
-        found.append("report.html is small")
-    return found
+    return found + _faults_of_report(RESULTS / "report.html")
+
+
+def _faults_of_report(report: Path) -> list[str]:
+    """What is wrong when all that the report has is clicked: an error said, or nothing shown."""
+    from playwright.sync_api import sync_playwright
+
+    found, said = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+
+        def opened(*path: str) -> None:
+            """The report anew, and its entries one after the other."""
+            page.goto(report.resolve().as_uri())
+            for name in path:
+                page.get_by_text(name, exact=True).first.click()
+            page.wait_for_timeout(300)
+
+        opened()
+        if page.locator("#app #rulegraph").is_visible():
+            found.append("report.html begins with the graph of the rules")
+        entries = 0
+        for category in ("All scenes", "pocket_lighthouse", "village_square"):
+            opened(category)
+            rows = page.locator("tbody tr")
+            for row, text in enumerate(rows.all_inner_texts()):
+                for button, kind in enumerate(("the result", "its caption")):
+                    opened(category)
+                    rows.nth(row).locator("a").nth(button).click()
+                    page.wait_for_timeout(300)
+                    shown = page.locator("img[src*=filename], iframe").count() > 1
+                    if not (shown if button == 0 else len(page.inner_text("body")) > 500):
+                        found.append(f"report.html, {category}, {text.split()}: {kind} is empty")
+                    entries += 1
+        for name in ("Workflow", "Statistics", "About"):
+            opened(name)
+        print(f"report.html: {entries} entries opened")
+        if entries < 20:
+            found.append(f"report.html has only {entries} entries")
+        browser.close()
+    return found + [f"report.html says {line}" for line in said]
 
 
 def _faults_of_routed(row: dict[str, str], rows: list[dict[str, str]], where: str) -> list[str]:
