@@ -13,6 +13,14 @@ from typing import Any
 from dac.errors import UserError
 from dac.storage.artifacts import read_json, write_json
 
+_WORDS = {
+    "azimuth": "sector",
+    "azimuth-quantile": "sector",
+    "azimuth-overlap": "sector",
+    "louvain": "community",
+    "spectral": "cluster",
+}
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -34,6 +42,11 @@ class Partition:
     def count(self) -> int:
         """K."""
         return len(self.groups)
+
+    @property
+    def word(self) -> str:
+        """What people call one of its groups."""
+        return _WORDS.get(self.division, "group")
 
     def check(self) -> None:
         """Check that the groups and the owners agree.

@@ -100,8 +100,8 @@ def chart(results: SceneResults) -> Chart | None:
         lines=tuple(lines),
         last=last,
         frames=(
-            _frame("wide", (860, 400, 44, 24, 26, 32), lines, phases, (last, *limits)),
-            _frame("narrow", (360, 320, 36, 22, 24, 30), lines, phases, (last, *limits)),
+            _frame("wide", (860, 416, 58, 24, 26, 48), lines, phases, (last, *limits)),
+            _frame("narrow", (360, 336, 50, 22, 24, 46), lines, phases, (last, *limits)),
         ),
         table=_table(lines),
     )

@@ -115,7 +115,7 @@ def _done(results: SceneResults) -> str:
         divided = "" if said else f"{_divided(results.setup, views, steps)} "
         said.append(f"{divided}{_conquered(results.setup, anew=bool(said))}")
     if not said:
-        return f"The baseline was trained on {views}; {scored}"
+        return f"One model was trained on {views}; {scored}"
     return f"{'. '.join(said)}; {scored}"
 
 

@@ -58,6 +58,7 @@ def page_text(results: SceneResults) -> str:
         name=one_line(results.main.scene),
         model=one_line(model_name(results.model)),
         division="" if partition is None else one_line(partition.division),
+        group="" if partition is None else partition.word,
         notes=() if partition is None else [one_line(note, 300) for note in partition.notes],
         cover=cover(results.scene, results.points),
         words=words(results),

@@ -273,7 +273,8 @@ class Page:
             self._colours.content = "" if partition is None else _legend(partition)
             with self._group_folder:
                 for group, members in enumerate(partition.groups if partition else ()):
-                    box = self._client.gui.add_checkbox(f"{group}: {len(members)} views", True)
+                    label = f"{partition.word if partition else ''} {group}: {len(members)} views"
+                    box = self._client.gui.add_checkbox(label, True)
                     box.on_update(lambda _: self._show_overlay())
                     self._groups.append(box)
             self._overlay.draw(partition)

@@ -66,7 +66,7 @@ def partition_figure(
     """
     view = partition_view(scene, partition, points, _MOST_POINTS)
     colours = group_colours(partition.count)
-    labels = [f"group {group}: {size}" for group, size in enumerate(view.sizes)]
+    labels = [f"{partition.word} {group}: {size}" for group, size in enumerate(view.sizes)]
     columns = _legend_columns(labels)
     below = 0.16 + 0.16 * -(-len(labels) // columns)
     outputs = {"png": out_png, "pdf": out_pdf}

@@ -126,7 +126,7 @@ def test_one_view_and_points_without_tracks(tmp_path: Path, figures: list[Figure
         assert sum(len(each.get_offsets()) for each in left.collections[2:]) == dots
         assert right.name == "polar"  # without tracks there is no covisibility to show
         (legend,) = figures[-1].legends
-        assert [text.get_text() for text in legend.get_texts()] == ["group 0: 1 view"]
+        assert [text.get_text() for text in legend.get_texts()] == [f"{partition.word} 0: 1 view"]
 
 
 def test_what_is_drawn_of_a_partition() -> None:
