@@ -1,4 +1,4 @@
-"""`dac export`: a trained scene as one file, as a point cloud, as a mesh."""
+"""`dac export`: a trained scene as one file, a cloud, splats, a mesh; its cameras as a data set."""
 
 from __future__ import annotations
 
@@ -13,13 +13,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dac.export.cloud import Cloud
+    from dac.export.source import Source
+    from dac.scenes.scene import Scene
+
 app = typer.Typer(
-    no_args_is_help=True, help="Write a trained scene as a model file, a point cloud or a mesh."
+    no_args_is_help=True,
+    help="Write a trained scene as a model file, a point cloud, splats or a mesh, and its images "
+    "with their cameras as a data set.",
 )
 
 InData = Annotated[
     bool, typer.Option("--world", help="In the data set's own coordinates, not the scene's.")
 ]
+
+Views = Annotated[int, typer.Option(min=1, help="Training views that give points, evenly spaced.")]
+Resolution = Annotated[
+    int, typer.Option(min=8, max=4096, help="Voxels along the box's longest side.")
+]
+Opacity = Annotated[float, typer.Option(min=0.01, max=1, help="Least accumulation of a pixel.")]
 
 
 @app.command()
@@ -46,15 +58,9 @@ def model(
 def cloud(
     out: Annotated[Path, typer.Option(help="The point cloud, *.ply.")],
     file: ModelFile = None,
-    views: Annotated[
-        int, typer.Option(min=1, help="Training views that give points, evenly spaced.")
-    ] = 60,
-    resolution: Annotated[
-        int, typer.Option(min=8, max=4096, help="Voxels along the box's longest side.")
-    ] = 400,
-    opacity: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Least accumulation of a pixel.")
-    ] = 0.9,
+    views: Views = 60,
+    resolution: Resolution = 400,
+    opacity: Opacity = 0.9,
     normals: Annotated[bool, typer.Option("--normals", help="Write normals too.")] = False,
     in_data: InData = False,
     results: Results = None,
@@ -62,31 +68,72 @@ def cloud(
     model: ModelName = None,
 ) -> None:
     """Coloured points where the rays of the training views end."""
-    from dac.evaluation.evaluate import scored_views
-    from dac.export.cloud import make_cloud, require_cloud, save_cloud
-    from dac.export.video import render_frame
-    from dac.process.signals import deferred
+    from dac.export.cloud import require_cloud, save_cloud
 
     require_cloud(out)
     source = choose_source(file, results, scene, model)
-    net, cameras, background = source.model, source.training, source.background
-    voxel = _longest_side(net.space.box) / resolution
-    chosen = scored_views(range(len(cameras)), views)
-    with deferred() as stop:
-        made = make_cloud(
-            lambda view: render_frame(net, cameras, view, background, stop),
-            cameras,
-            chosen,
-            background,
-            net.space,
-            voxel,
-            opacity,
-        )
-        save_cloud(made, out, normals, _similarity(source.world_from_data, in_data))
-    typer.echo(
-        f"{out}: {len(made.points):,} points of {len(chosen)} views, voxels of {voxel:.3g}"
-        f"{_part(net.space.kind)}, {out.stat().st_size / 1e6:.1f} MB"
-    )
+    made, what = _cloud(source, views, resolution, opacity)
+    save_cloud(made, out, normals, _similarity(source.world_from_data, in_data))
+    typer.echo(f"{out}: {what}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def splats(
+    out: Annotated[Path, typer.Option(help="The Gaussians, *.ply.")],
+    file: ModelFile = None,
+    views: Views = 60,
+    resolution: Resolution = 400,
+    opacity: Opacity = 0.9,
+    in_data: InData = False,
+    results: Results = None,
+    scene: SceneName = None,
+    model: ModelName = None,
+) -> None:
+    """The cloud's points as 3D Gaussians, for viewers of Gaussian splatting.
+
+    Each is a disc of the size of a voxel in its point's colour: a quick look, not what an optimiser
+    of splats would make.
+    """
+    from dac.export.splats import require_splats, save_splats
+
+    require_splats(out)
+    source = choose_source(file, results, scene, model)
+    made, what = _cloud(source, views, resolution, opacity)
+    save_splats(made, out, _similarity(source.world_from_data, in_data))
+    typer.echo(f"{out}: {what}, as Gaussians, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def transforms(
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    in_data: InData = False,
+    results: Results = None,
+    scene: SceneName = None,
+) -> None:
+    """The images that were trained on, and their cameras, as nerfstudio's transforms.json."""
+    from dac.export.dataset import write_transforms
+
+    of = _scene(results, scene)
+    write_transforms(of, out, _similarity(of.world_from_data, in_data))
+    _say_data_set(out, of)
+
+
+@app.command()
+def colmap(
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    in_data: InData = False,
+    results: Results = None,
+    scene: SceneName = None,
+) -> None:
+    """The images that were trained on, their cameras and the sparse points, as a COLMAP model."""
+    from dac.export.dataset import write_colmap
+    from dac.scenes.points import Points
+
+    of = _scene(results, scene)
+    found = (results or Path("results")) / of.name / "points" / "points.npz"
+    points = Points.load(found) if found.is_file() else None
+    write_colmap(of, points, out, _similarity(of.world_from_data, in_data))
+    _say_data_set(out, of, f", {len(points):,} points" if points is not None else ", no points")
 
 
 @app.command()
@@ -139,6 +186,48 @@ def mesh(
         f"{out}: {len(made.vertices):,} vertices, {len(made.faces):,} faces, {watertight}, from "
         f"{low} to {high}{_part(space.kind)}, density {level:.3g}, "
         f"{out.stat().st_size / 1e6:.1f} MB"
+    )
+
+
+def _cloud(source: Source, views: int, resolution: int, opacity: float) -> tuple[Cloud, str]:
+    """The points of a source's training views, and what to say of them."""
+    from dac.evaluation.evaluate import scored_views
+    from dac.export.cloud import make_cloud
+    from dac.export.video import render_frame
+    from dac.process.signals import deferred
+
+    net, cameras, background = source.model, source.training, source.background
+    voxel = _longest_side(net.space.box) / resolution
+    chosen = scored_views(range(len(cameras)), views)
+    with deferred() as stop:
+        made = make_cloud(
+            lambda view: render_frame(net, cameras, view, background, stop),
+            cameras,
+            chosen,
+            background,
+            net.space,
+            voxel,
+            opacity,
+        )
+    what = f"{len(made.points):,} points of {len(chosen)} views, voxels of {voxel:.3g}"
+    return made, what + (" at the middle" if net.space.kind == "contraction" else "")
+
+
+def _scene(results: Path | None, scene: str | None) -> Scene:
+    """The scene that the options mean."""
+    from dac.catalogue import choose_scene
+    from dac.scenes.scene import Scene
+
+    results = results or Path("results")
+    return Scene.load(results / choose_scene(results, scene) / "scene")
+
+
+def _say_data_set(out: Path, scene: Scene, more: str = "") -> None:
+    cameras = scene.cameras
+    masks = "" if scene.masks is None else "; its masks are not written"
+    typer.echo(
+        f"{out}: {len(cameras)} images of {cameras.width} x {cameras.height}, "
+        f"{len(scene.train)} to train on, {len(scene.test)} to test on{more}{masks}"
     )
 
 

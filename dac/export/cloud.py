@@ -1,7 +1,8 @@
 """A coloured point cloud: where the rays of the training views end.
 
 Notation: P points; H x W pixels. A voxel holds one point, the mean of all that fell into it, if
-several views have points near by.
+several views have points near by. Voxels are cubes of the space that the field lives in: of an
+unbounded scene the contracted one, so that they grow with the distance, as a pixel's footprint.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.export.extras import extra
 from dac.export.pictures import surface, view_normals
+from dac.fields.space import contract
 from dac.ops.rays import Rendered
 from dac.process.progress import with_progress
 from dac.scenes.scene import Space
@@ -29,16 +31,19 @@ Array = NDArray[np.float64]
 _GRAZING = 0.15  # cosine of a ray with the normal: less is an edge, whose depth lies in between
 _LEAST_VIEWS = 3  # that have a point near by: specks and blurred edges stand in one or two
 _NEAR = 4  # voxels
+_FARTHEST = 8.0  # of an unbounded scene, whose cameras lie within 1: beyond it is the sky
 _XYZ, _RGB, _NORMAL, _COUNT = slice(0, 3), slice(3, 6), slice(6, 9), 9
 
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """Points (P, 3) in the scene's world, rgb (P, 3) uint8, unit normals (P, 3)."""
+    """Points (P, 3) in the scene's world, rgb (P, 3) uint8, unit normals (P, 3), and how far apart
+    points are there (P,), in scene units."""
 
     points: Array
     colours: NDArray[np.uint8]
     normals: Array
+    spacing: Array
 
 
 def make_cloud(
@@ -57,21 +62,28 @@ def make_cloud(
         cameras: of the scene.
         views: indices of cameras.
         background: (3,) that was rendered behind; it is taken out of the colours again.
-        space: points outside of its box (of a contracted one, the central part) are left out.
-        voxel: its side, in scene units; one point at most is kept in each.
+        space: points outside of its box are left out; of an unbounded one, what is farther than
+            eight times the cameras' reach.
+        voxel: its side, in scene units, in an unbounded scene those at its middle; one point at
+            most is kept in each.
         opacity: least accumulation of a pixel that gives a point, in (0, 1].
 
     Raises:
         UserError: not one point is left.
     """
+    unbounded = space.kind == "contraction"
     lower, upper = (np.array(corner) for corner in space.box)
+    if unbounded:
+        upper = np.full(3, 2 - 1 / _FARTHEST)
+        lower = -upper
     shape = np.ceil((upper - lower) / voxel).astype(np.int64) + 1
     keys, sums = np.empty(0, np.int64), np.empty((0, 10))
     regions, seen = np.empty(0, np.int64), np.empty((0, 1))
     for view in with_progress(views, "views"):
         rows = _rows(render(view), cameras.select([view]), background, opacity)
-        rows = rows[((rows[:, _XYZ] >= lower) & (rows[:, _XYZ] <= upper)).all(axis=1)]
-        cells = ((rows[:, _XYZ] - lower) / voxel).astype(np.int64)
+        places = _contracted(rows[:, _XYZ]) if unbounded else rows[:, _XYZ]
+        inside = ((places >= lower) & (places <= upper)).all(axis=1)
+        rows, cells = rows[inside], ((places[inside] - lower) / voxel).astype(np.int64)
         keys, sums = _merged(np.append(keys, _key(cells, shape)), np.concatenate([sums, rows]))
         new = np.unique(_key(cells // _NEAR, shape))
         regions, seen = _merged(
@@ -86,7 +98,15 @@ def make_cloud(
     mean = sums / sums[:, _COUNT:]
     length = np.linalg.norm(mean[:, _NORMAL], axis=1, keepdims=True)
     colours = (255 * mean[:, _RGB].clip(0, 1)).round().astype(np.uint8)
-    return Cloud(mean[:, _XYZ], colours, mean[:, _NORMAL] / np.maximum(length, 1e-12))
+    points, normals = mean[:, _XYZ], mean[:, _NORMAL] / np.maximum(length, 1e-12)
+    farthest = np.abs(points).max(axis=1).clip(1) if unbounded else np.ones(len(points))
+    # Across the way outwards, contraction shrinks by (2 - 1 / m) / m, m the largest coordinate.
+    return Cloud(points, colours, normals, voxel * farthest / (2 - 1 / farthest))
+
+
+def _contracted(points: Array) -> Array:
+    contracted: Array = contract(torch.from_numpy(points)).numpy()
+    return contracted
 
 
 def _rows(rendered: Rendered, camera: Cameras, background: Tensor, opacity: float) -> Array:

@@ -73,6 +73,7 @@ RUN_HERE = ("render", "export", "--help", "new --help")
 SMALLER = {
     "dac render video": "--seconds 0.2",
     "dac export cloud": "--resolution 40 --views 6",
+    "dac export splats": "--resolution 40 --views 6",
     "dac export mesh": "--resolution 24",
 }
 RESULTS = {  # folder, scene -> its model

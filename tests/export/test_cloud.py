@@ -65,9 +65,39 @@ def test_the_order_of_views_is_no_matter() -> None:
 
 
 def test_points_outside_of_the_box_are_left_out() -> None:
-    upper = Space("contraction", ((-1.0, -1.0, 0.2), (1.0, 1.0, 1.0)), 0.1, 1e3)
+    upper = Space("box", ((-1.0, -1.0, 0.2), (1.0, 1.0, 1.0)), 0.1, 1e3)
     cloud = cloud_of(space=upper)
     assert cloud.points[:, 2].min() >= 0.2 and len(cloud.points) > 100
+    assert (cloud.spacing == VOXEL).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0, 12.0, 24.0])
+def test_a_place_is_covered_up_to_its_sky(scale: float) -> None:
+    """The sphere `scale` times as large, in unbounded space: outside of the cube voxels grow."""
+    unbounded = Space("contraction", ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)), 0.1, 1e3)
+    pose = CAMERAS.world_from_camera.clone()
+    pose[:, :, 3] *= scale
+    intrinsics, distortion = CAMERAS.intrinsics, CAMERAS.distortion
+    larger = Cameras("perspective", CAMERAS.width, CAMERAS.height, intrinsics, distortion, pose)
+
+    def view(index: int) -> Rendered:
+        seen = view_of(CAMERAS, index, 0.95)
+        return Rendered(seen.rgb, seen.depth * scale, seen.accumulation)
+
+    def made() -> Cloud:
+        return make_cloud(view, larger, range(12), BACKGROUND, unbounded, VOXEL, 0.9)
+
+    if scale * toy.RADIUS > 8 * np.sqrt(3):
+        with pytest.raises(UserError, match="agree on no point"):
+            made()
+        return
+    cloud = made()
+    farthest = np.abs(cloud.points).max(axis=1)
+    assert farthest.max() <= 8 and len(cloud.points) > 100
+    radii = np.linalg.norm(cloud.points, axis=1)
+    assert np.abs(radii / scale - toy.RADIUS).max() < 0.05
+    expected = VOXEL * np.maximum(farthest, 1) / (2 - 1 / np.maximum(farthest, 1))
+    assert np.allclose(cloud.spacing, expected)
 
 
 def test_fog_gives_no_points() -> None:

@@ -142,6 +142,7 @@ WORDS = {
     "still.png": "render still --camera {path} --size 31x17",
     "depth.png": "render still --camera {path} --what depth",
     "cloud.ply": "export cloud --views 3 --opacity 0.01 --resolution 40 --world",
+    "splats.ply": "export splats --views 3 --opacity 0.01 --resolution 40 --world",
     "mesh.ply": "export mesh --resolution 24 --threshold 0.01 --world",
 }
 
