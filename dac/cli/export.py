@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dac.cli.chosen import ModelFile, ModelName, Results, SceneName, choose, choose_source
+from dac.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,8 @@ app = typer.Typer(
     help="Write a trained scene as a model file, a point cloud, splats or a mesh, and its images "
     "with their cameras as a data set.",
 )
+
+_BY = "leave it out, or add --by density"
 
 InData = Annotated[
     bool, typer.Option("--world", help="In the data set's own coordinates, not the scene's.")
@@ -140,6 +143,13 @@ def colmap(
 def mesh(
     out: Annotated[Path, typer.Option(help="The mesh, *.ply or *.glb.")],
     file: ModelFile = None,
+    by: Annotated[
+        Literal["density", "depth"] | None,
+        typer.Option(
+            help="What its surface is: a level of the density, or what the training views show.",
+            show_default="density of an object in a box, depth of a place",
+        ),
+    ] = None,
     resolution: Annotated[
         int, typer.Option(min=8, max=768, help="Cubes along the box's longest side.")
     ] = 256,
@@ -151,42 +161,86 @@ def mesh(
             "diagonal lets half the light pass.",
         ),
     ] = None,
+    views: Annotated[
+        int, typer.Option(min=1, help="Training views whose depths are fused, evenly spaced.")
+    ] = 60,
+    opacity: Opacity = 0.9,
     components: Annotated[
-        int, typer.Option(min=1, help="Connected pieces that are kept, the largest.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Connected pieces that are kept, the largest.",
+            show_default="1, by depth 50",
+        ),
+    ] = None,
     in_data: InData = False,
     results: Results = None,
     scene: SceneName = None,
     model: ModelName = None,
 ) -> None:
-    """A coloured mesh of the density, by marching cubes."""
-    from dac.export.mesh import (
-        default_threshold,
-        field_colour,
-        field_density,
-        make_mesh,
-        require_mesh,
-        save_mesh,
-    )
-    from dac.process.signals import deferred
+    """A coloured mesh, by marching cubes of the density, or of fused depths."""
+    from dac.export.mesh import require_mesh, save_mesh
 
     require_mesh(out)
     source = choose_source(file, results, scene, model)
-    net, space = source.model, source.model.space
-    level = default_threshold(space.box) if threshold is None else threshold
-    density, colour = field_density(net), field_colour(net)
-    with deferred() as stop:
-        made = make_mesh(density, colour, space.box, resolution, level, components, stop)
-        similarity = _similarity(source.world_from_data, in_data)
-        save_mesh(made, out, similarity)
+    space = source.model.space
+    way = by or ("depth" if space.kind == "contraction" else "density")
+    if way == "depth" and threshold is not None:
+        raise UserError("--threshold", "is a density's, and this mesh is made of depths", _BY)
+    if way == "density":
+        made, what = _by_density(source, resolution, threshold, components or 1)
+    else:
+        made, what = _by_depth(source, resolution, views, opacity, components or 50)
+    similarity = _similarity(source.world_from_data, in_data)
+    save_mesh(made, out, similarity)
     made.apply_transform(similarity)
     low, high = ("(" + ", ".join(f"{v:.3g}" for v in corner) + ")" for corner in made.bounds)
     watertight = "watertight" if made.is_watertight else "not watertight"
     typer.echo(
         f"{out}: {len(made.vertices):,} vertices, {len(made.faces):,} faces, {watertight}, from "
-        f"{low} to {high}{_part(space.kind)}, density {level:.3g}, "
-        f"{out.stat().st_size / 1e6:.1f} MB"
+        f"{low} to {high}, {what}, {out.stat().st_size / 1e6:.1f} MB"
     )
+
+
+def _by_density(
+    source: Source, resolution: int, threshold: float | None, components: int
+) -> tuple[Any, str]:
+    """The mesh of a level of the density, and what to say of it."""
+    from dac.export.mesh import default_threshold, field_colour, field_density, make_mesh
+    from dac.process.signals import deferred
+
+    net, space = source.model, source.model.space
+    level = default_threshold(space.box) if threshold is None else threshold
+    density, colour = field_density(net), field_colour(net)
+    with deferred() as stop:
+        made = make_mesh(density, colour, space.box, resolution, level, components, stop)
+    part = " (the central part of an unbounded scene)" if space.kind == "contraction" else ""
+    return made, f"density {level:.3g}{part}"
+
+
+def _by_depth(
+    source: Source, resolution: int, views: int, opacity: float, components: int
+) -> tuple[Any, str]:
+    """The mesh of what views show, and what to say of it."""
+    from dac.evaluation.evaluate import scored_views
+    from dac.export.fusion import fused_mesh
+    from dac.export.video import render_frame
+    from dac.process.signals import deferred
+
+    net, cameras, background = source.model, source.training, source.background
+    chosen = scored_views(range(len(cameras)), views)
+    with deferred() as stop:
+        made = fused_mesh(
+            lambda view: render_frame(net, cameras, view, background, stop),
+            cameras,
+            chosen,
+            net.space,
+            resolution,
+            opacity,
+            components,
+            stop,
+        )
+    return made, f"depths of {len(chosen)} views"
 
 
 def _cloud(source: Source, views: int, resolution: int, opacity: float) -> tuple[Cloud, str]:
@@ -240,8 +294,3 @@ def _similarity(world_from_data: NDArray[np.float64], in_data: bool) -> NDArray[
     import numpy as np
 
     return np.array(np.linalg.inv(world_from_data) if in_data else np.eye(4), np.float64)
-
-
-def _part(kind: str) -> str:
-    """What is said of a scene that goes on outside of the box."""
-    return " (the central part of an unbounded scene)" if kind == "contraction" else ""

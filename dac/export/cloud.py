@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _GRAZING = 0.15  # cosine of a ray with the normal: less is an edge, whose depth lies in between
 _LEAST_VIEWS = 3  # that have a point near by: specks and blurred edges stand in one or two
 _NEAR = 4  # voxels
-_FARTHEST = 8.0  # of an unbounded scene, whose cameras lie within 1: beyond it is the sky
+FARTHEST = 8.0  # of an unbounded scene, whose cameras lie within 1: beyond it is the sky
 _XYZ, _RGB, _NORMAL, _COUNT = slice(0, 3), slice(3, 6), slice(6, 9), 9
 
 
@@ -74,7 +74,7 @@ def make_cloud(
     unbounded = space.kind == "contraction"
     lower, upper = (np.array(corner) for corner in space.box)
     if unbounded:
-        upper = np.full(3, 2 - 1 / _FARTHEST)
+        upper = np.full(3, 2 - 1 / FARTHEST)
         lower = -upper
     shape = np.ceil((upper - lower) / voxel).astype(np.int64) + 1
     keys, sums = np.empty(0, np.int64), np.empty((0, 10))

@@ -84,7 +84,7 @@ def make_mesh(
         for index, axis in zip(vertices.T.astype(np.float64), axes, strict=True)
     ]
     mesh = trimesh.Trimesh(np.stack(columns, axis=1), faces, process=False)
-    mesh = _largest(mesh, components)
+    mesh = largest(mesh, components)
     mesh.visual.vertex_colors = _colours(colour, mesh)
     return mesh
 
@@ -114,7 +114,7 @@ def _sampled(
     return axes, np.nan_to_num(volume, nan=0.0)
 
 
-def _largest(mesh: Any, components: int) -> Any:
+def largest(mesh: Any, components: int) -> Any:
     """The mesh with its largest connected pieces alone."""
     links = sparse.coo_array(
         (np.ones(len(mesh.face_adjacency)), mesh.face_adjacency.T), shape=2 * (len(mesh.faces),)

@@ -6,34 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import toy
 import trimesh
+from toy_views import BACKGROUND, BOX, CAMERAS, view_of
 
 from dac.cameras import Cameras
 from dac.errors import UserError
 from dac.export.cloud import Cloud, make_cloud, require_cloud, save_cloud
-from dac.export.pictures import surface
 from dac.ops.rays import Rendered
 from dac.scenes.scene import Space
 
-SIZE, VOXEL = 48, 0.05
-CAMERAS = toy.cameras(12, SIZE)
-BACKGROUND = torch.tensor([0.0, 0.0, 1.0])
-BOX = Space("box", ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)), 2.0, 6.0)
-
-
-def view_of(cameras: Cameras, view: int, opacity: float = 1.0) -> Rendered:
-    """The sphere, as a view renders it."""
-    camera = cameras.select([view])
-    _, directions = surface(camera, torch.ones(SIZE, SIZE))
-    origins = camera.centres[0].float().expand(SIZE * SIZE, 3)
-    rgba = toy.sphere(origins, directions.view(-1, 3)).view(SIZE, SIZE, 4)
-    along = -(directions @ origins[0])
-    inside = toy.RADIUS**2 - (origins[0] @ origins[0] - along**2)
-    accumulation = opacity * rgba[..., 3]
-    rgb = rgba[..., :3] * accumulation[..., None] + (1 - accumulation[..., None]) * BACKGROUND
-    return Rendered(rgb, along - inside.clamp_min(0).sqrt(), accumulation)
+VOXEL = 0.05
 
 
 def cloud_of(views: range = range(12), space: Space = BOX, opacity: float = 0.95) -> Cloud:
