@@ -5,10 +5,10 @@ It looks at the results folder alone, as `dac status` does; a *stage* is all job
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -69,10 +69,6 @@ class Account:
         self._first: tuple[float, int] | None = None  # a time of trainings, and the steps by then
         self._psnr: dict[str, float] = {}  # of trainings, the last that they told
         self._said: set[str] = set()
-        before = self._finished(jobs_of(self._results))
-        self._said.update(before)
-        if before:
-            self._line(f"there already: {', '.join(before)}")
 
     def look(self) -> None:
         """Say what was finished since the last look."""
@@ -82,7 +78,7 @@ class Account:
                 self._psnr[_path(job)] = job.progress.psnr
         left = self._left(jobs)
         for stage in self._finished(jobs):
-            if stage not in self._said:
+            if stage not in self._said and self._ran(jobs, stage):
                 self._said.add(stage)
                 self._line(
                     "; ".join(filter(None, [f"{stage:<16}{self._level(jobs, stage)}", left]))
@@ -92,23 +88,37 @@ class Account:
             self._show("; ".join(filter(None, [*map(_now, running), left])))
 
     def end(self) -> None:
-        """Take the last words off the terminal."""
+        """Say what was there already, and take the last words off the terminal."""
+        kept = [
+            stage for stage in self._finished(jobs_of(self._results)) if stage not in self._said
+        ]
+        if kept:
+            self._line(f"there already: {', '.join(kept)}")
+        self._clear()
+
+    def _clear(self) -> None:
         if self._live:
             self._show("")
 
     def _finished(self, jobs: Sequence[Job]) -> list[str]:
         """Stages of which all jobs are done, in the order of their names."""
-        done = Counter(stage_of(_path(job)) for job in jobs if job.state == "done")
+        done = {_path(job) for job in jobs if job.state == "done"}
+        stages = dict.fromkeys(stage_of(path) for path in done)
         open_ = {stage_of(_path(job)) for job in jobs if job.state != "done"}
-        return [
-            stage
-            for stage, count in done.items()
-            if count >= self._wanted.get(stage, 1) and stage not in open_
-        ]
+        return [s for s in stages if s not in open_ and self._wanted.get(s, set()) <= done]
+
+    def _ran(self, jobs: Sequence[Job], stage: str) -> bool:
+        """Whether any of a stage's jobs wrote to its log since the start."""
+        elapsed = time.monotonic() - self._started
+        silent = (job.silent_seconds for job in jobs if stage_of(_path(job)) == stage)
+        return any(seconds is not None and seconds < elapsed for seconds in silent)
 
     def _level(self, jobs: Sequence[Job], stage: str) -> str:
-        """How good a stage's trainings are, in the mean, as far as they told."""
-        paths = [_path(job) for job in jobs if stage_of(_path(job)) == stage]
+        """How good a stage's trainings are, in the mean, as far as they told; what it found."""
+        if stage == _OTHERS["sfm"]:
+            return next(filter(None, map(_registered, jobs)), "")
+        wanted = self._wanted.get(stage, set())
+        paths = [path for path in map(_path, jobs) if stage_of(path) == stage and path in wanted]
         told = [self._psnr[path] for path in paths if path in self._psnr]
         many = f" ({len(paths)})" if len(paths) > 1 and stage in _TRAININGS.values() else ""
         return f"{sum(told) / len(told):.2f} dB in training{many}" if told else many.strip()
@@ -134,7 +144,7 @@ class Account:
         return f"trainings: about {duration(seconds)} left"
 
     def _line(self, text: str) -> None:
-        self.end()
+        self._clear()
         clock = duration(time.monotonic() - self._started)
         print(f"{clock:>11}  {text}".rstrip(), file=self._out, flush=True)
 
@@ -171,6 +181,13 @@ def _path(job: Job) -> str:
     return f"{job.scene}/{job.name}" if job.scene else job.name
 
 
+def _registered(job: Job) -> str:
+    """Of how many photos structure from motion found the cameras."""
+    said = job.log.read_text(encoding="utf-8", errors="replace") if job.log.is_file() else ""
+    found = re.findall(r"Structure from motion made .*?, of (\d[^.:]* photos)", said)
+    return f"of {found[-1]}" if found and stage_of(_path(job)) == _OTHERS["sfm"] else ""
+
+
 def _now(job: Job) -> str:
     """What a job is at."""
     stage, progress = stage_of(_path(job)), job.progress
@@ -180,15 +197,16 @@ def _now(job: Job) -> str:
     return f"{stage}: {progress.unit} {progress.at:,} of {progress.of:,}{psnr}"
 
 
-def _wanted(configuration: Configuration) -> Counter[str]:
-    """How many jobs stages have that have many."""
-    settings = configuration.settings
-    shown = len(tables_wanted(configuration))
-    shown += sum("/figures/" in file for file in figures_wanted(configuration))
-    wanted = Counter({_SHOWN: shown})
+def _wanted(configuration: Configuration) -> dict[str, set[str]]:
+    """Stage -> what its jobs make that are known before, below the results folder."""
+    settings, root = configuration.settings, Path(configuration.settings.results)
+    files = [*tables_wanted(configuration), *figures_wanted(configuration)]
+    shown = {Path(file).relative_to(root).with_suffix("").as_posix() for file in files}
+    wanted = {_SHOWN: {path for path in shown if stage_of(path) == _SHOWN}, _SCORES: set[str]()}
     for scene in configuration.scenes.values():
-        wanted[_SCORES] += len(all_scored(settings, scene))
-        wanted.update(stage_of(run.path) for run in all_trainings(settings, scene))
+        wanted[_SCORES] |= {run.evaluation for run in all_scored(settings, scene)}
+        for run in all_trainings(settings, scene):
+            wanted.setdefault(stage_of(run.path), set()).add(run.path)
     return wanted
 
 

@@ -54,11 +54,7 @@ class Driver:
         Raises:
             UserError: there is no such profile.
         """
-        ours = PROJECT / "profiles" / self.profile
-        profile = ours if ours.is_dir() else Path(self.profile)
-        if not profile.is_dir():
-            known = ", ".join(sorted(folder.name for folder in ours.parent.iterdir()))
-            raise UserError(f"--profile {self.profile}", "no such profile", f"{known}, or a folder")
+        profile = profile_folder(self.profile)
         snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
         files = ["--configfile", str(self.config), "--profile", str(profile)]
         return [*snakemake, *files, "--nolock", "--rerun-incomplete", *self.arguments]
@@ -100,6 +96,20 @@ class Driver:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         said = [line for line in lines if line.startswith(_ERROR)]
         return said or [f"{_ERROR}the workflow ended with status {status}; see {self.log}"]
+
+
+def profile_folder(name: str) -> Path:
+    """Where a profile lies: one of the project's, or a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    ours = PROJECT / "profiles" / name
+    profile = ours if ours.is_dir() else Path(name)
+    if not profile.is_dir():
+        known = ", ".join(sorted(folder.name for folder in (PROJECT / "profiles").iterdir()))
+        raise UserError(f"--profile {name}", "no such profile", f"{known}, or a folder")
+    return profile
 
 
 def _runs(process: subprocess.Popen[bytes]) -> bool:

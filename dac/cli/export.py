@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from dac.export.cloud import Cloud
     from dac.export.source import Source
+    from dac.scenes.points import Points
     from dac.scenes.scene import Scene
 
 app = typer.Typer(
@@ -130,13 +131,12 @@ def colmap(
 ) -> None:
     """The images that were trained on, their cameras and the sparse points, as a COLMAP model."""
     from dac.export.dataset import write_colmap
-    from dac.scenes.points import Points
 
     of = _scene(results, scene)
-    found = (results or Path("results")) / of.name / "points" / "points.npz"
-    points = Points.load(found) if found.is_file() else None
+    points = _points((results or Path("results")) / of.name, of)
     write_colmap(of, points, out, _similarity(of.world_from_data, in_data))
-    _say_data_set(out, of, f", {len(points):,} points" if points is not None else ", no points")
+    none = ", no points: dac train --divide finds them"
+    _say_data_set(out, of, none if points is None else f", {len(points):,} points")
 
 
 @app.command()
@@ -265,6 +265,18 @@ def _cloud(source: Source, views: int, resolution: int, opacity: float) -> tuple
         )
     what = f"{len(made.points):,} points of {len(chosen)} views, voxels of {voxel:.3g}"
     return made, what + (" at the middle" if net.space.kind == "contraction" else "")
+
+
+def _points(folder: Path, scene: Scene) -> Points | None:
+    """A scene's sparse points, or those of its structure from motion; None if it has none."""
+    from dac.scenes.formats.colmap_model import read_model
+    from dac.scenes.points import Points, points_from_model
+
+    if (folder / "points" / "points.npz").is_file():
+        return Points.load(folder / "points" / "points.npz")
+    if (folder / "sfm" / "points3D.bin").is_file():
+        return points_from_model(read_model(folder / "sfm"), scene)
+    return None
 
 
 def _scene(results: Path | None, scene: str | None) -> Scene:

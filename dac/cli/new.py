@@ -195,7 +195,11 @@ def write(proposal: Proposal, out: Path) -> None:
         temporary.write_text(proposal.configuration(out), encoding="utf-8")
         parse(merge(read_yaml(DEFAULT_CONFIG), read_yaml(temporary)), str(out))
 
-    write_file(out, write)
+    try:
+        write_file(out, write)
+    except OSError as error:
+        what = f"can't be written ({error.strerror})"
+        raise UserError(out, what, "name another file with --out") from None
 
 
 def _print_next_steps(results: str, config: Path) -> None:

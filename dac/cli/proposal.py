@@ -284,7 +284,12 @@ def propose(
         K, why_groups = _groups(found.train, division)
     else:
         why_groups = f"as you asked; about {found.train // K} training views a group"
-    if found.train < K * FEWEST_VIEWS_A_GROUP:
+    if goal == "plain":
+        K = max(1, min(K, found.train // FEWEST_VIEWS_A_GROUP))
+        if found.train < 2:
+            what = f"{found.train + found.test} images, of which {found.train} would be trained on"
+            raise UserError(found.path, what, "a model needs a dozen views at least")
+    elif found.train < K * FEWEST_VIEWS_A_GROUP:
         what = f"{found.train} training views are too few for {K} groups"
         raise UserError(found.path, what, f"a group needs at least {FEWEST_VIEWS_A_GROUP}")
     downscale = 1 if found.size is None else _downscale(found, found.size, SIZES[size])

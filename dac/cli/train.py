@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dac.cli.driver import Driver, profile_folder
 from dac.cli.new import (
     BlenderOption,
     DataArgument,
@@ -97,9 +98,17 @@ def train(
     asked: list[Goal] = [goal for goal, wanted in goals.items() if wanted]
     if len(asked) > 1:
         raise UserError(f"--{asked[0]} --{asked[1]}", "are two things", "choose one")
-    decided = bool(asked or preview or K or division or format or blender or size != "small")
+    if plain and (K or division):
+        raise UserError(
+            "--plain", "is one model on all views, without groups", "leave the rest out"
+        )
+    if preview and size != "small":
+        raise UserError(f"--preview --size {size}", "are two sizes", "choose one")
+    if profile:
+        profile_folder(profile)
+    decided = bool(asked or K or division or format or blender or size != "small")
     if data.suffix in (".yaml", ".yml"):
-        if decided or name or out:
+        if decided or preview or name or out:
             raise UserError(data, "says itself what to do", "change it, and leave the options out")
         config = data
     else:
@@ -150,7 +159,7 @@ def _prepare(proposal: Proposal, data: Path, config: Path, decided: bool) -> Non
     if not config.exists():
         write(proposal, config)
         print(*proposal.sentences(data), sep="\n")
-        print(f"Wrote {config}, which you may change.")
+        print(f"Wrote {config}, which you may change; {program('dac')} train {config} follows it.")
     elif decided and config.read_text(encoding="utf-8") != proposal.configuration(config):
         what = "exists already, and says something else than these options"
         fix = f"to go on with it: {program('dac')} train {config}; for another one: --out, --name"
@@ -169,9 +178,8 @@ def _run(config: Path, profile: str | None, cores: int | None, verbose: bool) ->
     if find_spec("snakemake") is None:
         raise ModuleNotFoundError("the workflow runs by Snakemake", name="snakemake")
     from dac.cli.account import Account
-    from dac.cli.driver import Driver
     from dac.configuration import Configuration, merge
-    from dac.storage.project import DEFAULT_CONFIG, PROJECT, shown
+    from dac.storage.project import DEFAULT_CONFIG, PROJECT
     from dac.storage.yaml_files import read_yaml
     from dac.workflow import preflight
     from dac.workflow.groups import choose_groups
@@ -179,9 +187,8 @@ def _run(config: Path, profile: str | None, cores: int | None, verbose: bool) ->
     from dac.workflow.studies import all_trainings
 
     merged = merge(read_yaml(DEFAULT_CONFIG), read_yaml(config))
-    source = f"{shown(DEFAULT_CONFIG)} + {config}"
-    configuration = Configuration.checked(merged, source, choose_groups)
-    preflight.check(configuration, source)
+    configuration = Configuration.checked(merged, str(config), choose_groups)
+    preflight.check(configuration, str(config))
     print(f"{planned(configuration, PROJECT / 'docs/results/step_times.json')}.", flush=True)
 
     settings, scenes = configuration.settings, configuration.scenes.values()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from dac.errors import UserError
 from dac.export.cloud import FARTHEST
 from dac.export.extras import extra
 from dac.export.mesh import largest
+from dac.export.pictures import surface, view_normals
 from dac.fields.space import uncontract
 from dac.ops.rays import Rendered
 from dac.process.signals import Stop
@@ -36,9 +38,35 @@ Array = NDArray[np.float64]
 _TRUNCATED = 4.0  # spacings behind a surface that a view still knows to be matter
 _EMPTY = 0.1  # accumulation up to which a pixel shows that nothing is there
 _FEWEST_VIEWS = 2  # that know a node
+_GRAZING = 0.1  # the least cosine: depths say little of a surface that is seen from its side
 _COARSE = 4  # spacings of a grid that says where surfaces are
-_NEAR = 0.6  # of its truncation: 2.4 of its own spacings
+_NEAR = 0.9  # of its truncation; a ray that grazes a surface is long before it
 _CHUNK = 2**18  # nodes
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A rendered view: its camera, and of each pixel (H, W) where the ray ends, how opaque it is,
+    its colour (H, W, 3), and the cosine at which it meets the surface."""
+
+    camera: Cameras
+    depth: NDArray[np.float32]
+    accumulation: NDArray[np.float32]
+    rgb: NDArray[np.float32]
+    cosine: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, camera: Cameras, rendered: Rendered, opacity: float) -> _View:
+        points, directions = surface(camera, rendered.depth)
+        normals = view_normals(points, directions, rendered.accumulation >= opacity)
+        cosine = -(normals * directions).sum(dim=-1)
+        return cls(
+            camera,
+            rendered.depth.numpy(),
+            rendered.accumulation.numpy(),
+            rendered.rgb.numpy(),
+            cosine.clamp(_GRAZING, 1).numpy(),
+        )
 
 
 def fused_mesh(
@@ -71,7 +99,7 @@ def fused_mesh(
         UserError: the views agree on no surface; scikit-image or trimesh is missing.
     """
     trimesh, measure = extra("trimesh"), extra("skimage.measure")
-    shown = [(cameras.select([view]), render(view)) for view in views]
+    shown = [_View.of(cameras.select([view]), render(view), opacity) for view in views]
     axes, h = _grid(space, resolution)
 
     def fused(
@@ -94,7 +122,7 @@ def fused_mesh(
     coarse = [axis[::_COARSE] for axis in axes]
     size = [len(axis) for axis in coarse]
     distance, known = fused(coarse, _COARSE * h, np.arange(math.prod(size)))
-    near = ndimage.binary_dilation((known & (np.abs(distance) < _NEAR)).reshape(size), iterations=1)
+    near = ndimage.binary_dilation((known & (np.abs(distance) < _NEAR)).reshape(size), iterations=2)
     shape = [len(axis) for axis in axes]
     for dimension, count in enumerate(shape):
         near = near.repeat(_COARSE, axis=dimension).take(np.arange(count), axis=dimension)
@@ -140,14 +168,14 @@ def _in_world(nodes: Array, space: Space, h: float) -> tuple[Array, Array]:
 
 
 def _fused(
-    points: Array, spacing: Array, shown: Sequence[tuple[Cameras, Rendered]], opacity: float
+    points: Array, spacing: Array, shown: Sequence[_View], opacity: float
 ) -> tuple[Array, NDArray[np.bool_]]:
     """(N,) mean signed distance in truncations, positive before a surface; and what is known."""
     reach = _TRUNCATED * spacing
     sums, counts = np.zeros(len(points)), np.zeros(len(points))
-    for camera, rendered in shown:
-        seen, before, pixel = _before(points, camera, rendered)
-        accumulation = rendered.accumulation.numpy()[pixel]
+    for view in shown:
+        seen, before, pixel = _before(points, view)
+        accumulation = view.accumulation[pixel]
         signed = before / reach[seen]
         empty = accumulation <= _EMPTY
         told = empty | ((accumulation >= opacity) & (signed > -1))
@@ -157,9 +185,10 @@ def _fused(
 
 
 def _before(
-    points: Array, camera: Cameras, rendered: Rendered
+    points: Array, view: _View
 ) -> tuple[NDArray[np.intp], Array, tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Of the points in a picture: which, how far before the surface, in which row and column."""
+    camera = view.camera
     centre, axis = camera.centres[0].numpy(), camera.world_from_camera[0, :, 2].numpy()
     offsets = points - centre
     away = np.sqrt(np.einsum("ni,ni->n", offsets, offsets))
@@ -171,7 +200,8 @@ def _before(
         inside = (columns >= 0) & (columns < camera.width) & (rows >= 0) & (rows < camera.height)
     seen = near[inside]
     pixel = (rows[inside].astype(np.intp), columns[inside].astype(np.intp))
-    return seen, rendered.depth.numpy()[pixel] - away[seen], pixel
+    # Along the ray to the surface, times the cosine: how far it is from the surface's plane.
+    return seen, (view.depth[pixel] - away[seen]) * view.cosine[pixel], pixel
 
 
 def _cone(camera: Cameras) -> float:
@@ -184,20 +214,18 @@ def _cone(camera: Cameras) -> float:
     return float((directions.double() @ camera.world_from_camera[0, :, 2]).min())
 
 
-def _colours(
-    mesh: Any, shown: Sequence[tuple[Cameras, Rendered]], opacity: float
-) -> NDArray[np.uint8]:
+def _colours(mesh: Any, shown: Sequence[_View], opacity: float) -> NDArray[np.uint8]:
     """(V, 4) uint8 RGBA: the mean over the views that show a vertex; grey where none does."""
     points, normals = np.array(mesh.vertices), np.array(mesh.vertex_normals)
     reach = _TRUNCATED * np.asarray(mesh.vertex_attributes["spacing"])
     sums, weights = np.zeros((len(points), 3)), np.zeros(len(points))
-    for camera, rendered in shown:
-        seen, before, pixel = _before(points, camera, rendered)
-        towards = camera.centres[0].numpy() - points[seen]
+    for view in shown:
+        seen, before, pixel = _before(points, view)
+        towards = view.camera.centres[0].numpy() - points[seen]
         facing = (normals[seen] * towards).sum(axis=1) / np.linalg.norm(towards, axis=1)
-        shows = (np.abs(before) < reach[seen]) & (rendered.accumulation.numpy()[pixel] >= opacity)
+        shows = (np.abs(before) < reach[seen]) & (view.accumulation[pixel] >= opacity)
         weight = np.where(shows, facing.clip(0), 0.0)
-        sums[seen] += weight[:, None] * rendered.rgb.numpy()[pixel]
+        sums[seen] += weight[:, None] * view.rgb[pixel]
         weights[seen] += weight
     rgb = np.where(weights[:, None] > 0, sums / np.maximum(weights, 1e-9)[:, None], 0.5)
     rgba = np.column_stack([rgb.clip(0, 1), np.ones(len(rgb))])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from dac.storage.provenance import PACKAGE
@@ -17,8 +16,3 @@ DEFAULT_CONFIG = PROJECT / "config" / "config.yaml"
 def in_project() -> bool:
     """Whether the working folder is a project's, with a workflow of its own."""
     return Path("Snakefile").is_file() and Path("config", "config.yaml").is_file()
-
-
-def shown(path: Path) -> str:
-    """A file as people call it from here: relative below the working folder."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

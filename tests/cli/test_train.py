@@ -77,7 +77,7 @@ def test_what_is_made(
     assert (written.modes, written.studies, written.train.steps) == (modes, studies, steps)
     assert written.results == "results/My_Garden"
     assert ("K = 2: " in said) == bool(modes)
-    assert said.endswith("Wrote My_Garden.yaml, which you may change.\n")
+    assert "\nWrote My_Garden.yaml, which you may change; " in said
     profile = "slurm" if "slurm" in options else None
     assert started == [(Path("My_Garden.yaml"), profile, None, False)]
 
@@ -111,6 +111,10 @@ def test_the_same_command_goes_on(photos: Path, dac: Dac, started: list[tuple[An
     ("arguments", "line"),
     [
         (["{data}", "--plain", "--study"], "--plain --study: are two things; choose one"),
+        (["{data}", "--plain", "--K", "2"], "--plain: is one model on all views, without groups"),
+        (["{data}", "--preview", "--size", "paper"], "--preview --size paper: are two sizes"),
+        (["{data}", "--profile", "no"], "--profile no: no such profile; gpu, local, slurm, or a"),
+        (["{data}", "--out", "/proc/a.yaml"], "/proc/a.yaml: can't be written .*name another file"),
         (["nowhere"], "nowhere: no such file or folder; check the path"),
         (["{data}", "--name", "a b"], "a b: is no name for a scene.*; try a_b"),
         (["{data}", "--name", "logs"], "logs: is no name.*; try logs_scene"),
@@ -169,9 +173,12 @@ def test_a_stage_is_told_once_when_all_of_it_is_done(tmp_path: Path) -> None:
     results = tmp_path / "results"
     data = {**TINY, "results": str(results), "modes": ["routed"], "studies": ["models"]}
     write_job(results, "ball/scene", "", "scene.json")
+    # Of another length: its training and scores are not those that are wanted.
+    write_job(results, "ball/kplanes/seed0/trunk-1-of-5", "", "model.json")
     said = StringIO()
+    time.sleep(0.05)  # a file's time is that of the last tick
     account = Account(Configuration.checked(data), said)
-    assert "there already: images\n" in said.getvalue()
+    time.sleep(0.05)
     account.look()
     trunk = "ball/kplanes/seed0/trunk-2-of-6"
     for group in range(2):
@@ -184,8 +191,20 @@ def test_a_stage_is_told_once_when_all_of_it_is_done(tmp_path: Path) -> None:
     write_job(results, trunk, "", "model.json")
     account.look()
     account.look()
-    lines = [line.split(maxsplit=2)[2] for line in said.getvalue().splitlines()[1:]]
-    assert [line.split()[0] for line in lines] == ["experts", "trunk"]
+    account.end()
+    lines = [line.split(maxsplit=2)[2] for line in said.getvalue().splitlines()]
+    assert lines == ["experts         (2)", "trunk", "there already: images"]
+
+
+def test_how_many_photos_have_cameras_is_told(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    said = StringIO()
+    account = Account(Configuration.checked({**TINY, "results": str(results)}), said)
+    time.sleep(0.05)
+    log = "dac.sfm: Structure from motion made one model, of 70 of 72 photos.\n"
+    write_job(results, "ball/sfm", log, "images.bin")
+    account.look()
+    assert said.getvalue().rstrip().endswith("cameras         of 70 of 72 photos")
 
 
 def test_a_profile_that_is_none(tmp_path: Path) -> None:
@@ -295,3 +314,17 @@ def test_without_snakemake(tmp_path: Path, write_tiny_scene: Callable[[Path], No
         "error: snakemake: is not installed; "
         f"{sys.executable} -m pip install 'dac-nerf[workflow]'\n"
     )
+
+
+def test_one_model_needs_no_groups(
+    photos: Path, dac: Dac, started: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    for photo in sorted(photos.iterdir())[5:]:
+        photo.unlink()
+    dac("train", photos)
+    with pytest.raises(UserError, match="4 training views are too few for 2 groups"):
+        dac("train", photos, "--divide", "--name", "other")
+    for photo in sorted(photos.iterdir())[2:]:
+        photo.unlink()
+    with pytest.raises(UserError, match="2 images, of which 1 would be trained on; a model needs"):
+        dac("train", photos, "--name", "third")

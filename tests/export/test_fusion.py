@@ -39,9 +39,9 @@ def test_a_sphere_is_one_where_it_is_seen(space: Space, scale: float) -> None:
     if space.kind == "contraction":
         spacing = 3.75 / 64 * farthest / (2 - 1 / farthest)
     error = np.abs(radii - toy.RADIUS * scale) / spacing
-    assert error.mean() < 0.7 and np.percentile(error, 98) < 3.2  # at silhouettes, depths jump
+    assert error.mean() < 0.7 and np.percentile(error, 95) < 3  # at silhouettes, depths jump
     directions = outwards / radii[:, None]
-    assert ((mesh.vertex_normals * directions).sum(axis=1) > 0.7).mean() > 0.97
+    assert ((mesh.vertex_normals * directions).sum(axis=1) > 0.7).mean() > 0.92
     off = np.abs(mesh.visual.vertex_colors[:, :3] - 255 * (1 + directions) / 2)
     assert np.median(off) < 8
     # All but the cap around the lower pole, where no view looks.
