@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from dac.cli.jobs import Job, jobs_of
+from dac.cli.jobs import Job, duration, jobs_of
 from dac.configuration import Configuration, ResolvedScene
 from dac.runs import Kind, Run
 from dac.workflow.inputs import continued
@@ -168,24 +168,17 @@ def stage_of(path: str) -> str:
     return _OTHERS.get(name) or _OTHERS.get(kind) or name
 
 
-def duration(seconds: float) -> str:
-    """In words."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, seconds = divmod(rest, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-
-
 def _path(job: Job) -> str:
     return f"{job.scene}/{job.name}" if job.scene else job.name
 
 
 def _registered(job: Job) -> str:
     """Of how many photos structure from motion found the cameras."""
-    said = job.log.read_text(encoding="utf-8", errors="replace") if job.log.is_file() else ""
+    if stage_of(_path(job)) != _OTHERS["sfm"] or not job.log.is_file():
+        return ""
+    said = job.log.read_text(encoding="utf-8", errors="replace")
     found = re.findall(r"Structure from motion made .*?, of (\d[^.:]* photos)", said)
-    return f"of {found[-1]}" if found and stage_of(_path(job)) == _OTHERS["sfm"] else ""
+    return f"of {found[-1]}" if found else ""
 
 
 def _now(job: Job) -> str:

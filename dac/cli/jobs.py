@@ -85,6 +85,15 @@ def results_folders(root: Path) -> list[Path]:
     return [folder for folder in candidates if (folder / "logs").is_dir()]
 
 
+def duration(seconds: float) -> str:
+    """In words."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
 def is_held(lock: Path) -> bool | None:
     """Whether a process holds a lock; None if that can't be told.
 

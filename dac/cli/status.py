@@ -15,7 +15,7 @@ import typer
 
 from dac.catalogue import models_of, scenes_of
 from dac.cli import completion
-from dac.cli.jobs import Job, jobs_of, results_folders
+from dac.cli.jobs import Job, duration, jobs_of, results_folders
 from dac.errors import UserError
 from dac.runs import Run
 
@@ -238,12 +238,6 @@ def _how_far(job: Job) -> Iterator[str]:
         yield f"{progress.unit} {progress.at:,} of {progress.of:,} ({share:.0f} %)"
         if progress.psnr is not None:
             yield f"PSNR {progress.psnr:.2f} dB"
-        yield f"{_duration(max(0.0, progress.eta_seconds - silent))} left"
+        yield f"{duration(max(0.0, progress.eta_seconds - silent))} left"
     if silent > _SILENT:
-        yield f"silent for {_duration(silent)}"
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+        yield f"silent for {duration(silent)}"

@@ -237,7 +237,8 @@ def _conclude(results: Path, scenes: list[str]) -> None:
     for scene in scenes:
         for score in scores_of(results, scene):
             views = f"on {score.views} test views"
-            print(f"{scene}: {score.psnr:.2f} dB {views}: {score.title}, {score.seed}")
+            if score.psnr is not None:
+                print(f"{scene}: {score.psnr:.2f} dB {views}: {score.title}, {score.seed}")
         page = results / f"report-{scene}.html"
         write_page(results, scene, page)
         print(f"{scene}: all of it in one file, to open or to send: {page}")
