@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from PIL import Image
 from dac.ops.backend import using
 
 Array = NDArray[np.float64]
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("unhurried", deadline=None)
