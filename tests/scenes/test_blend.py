@@ -125,8 +125,11 @@ def test_chunks_become_a_data_set_that_reads_back(blend: Path) -> None:
     """Of a file in other units and with another centre, too."""
     settings = SMALL.model_copy(update={"centre": (0.3, -0.2, 0.1), "radius": 7.0})
     folders = [render(blend, chunk, settings) for chunk in chunks_of(settings)]
+    for folder in folders:
+        (folder / "images" / ".snakemake_timestamp").touch()
     assemble(folders, blend.with_name("views"), blend.with_name("work"))
     assert not blend.with_name("work").exists()
+    assert not list(blend.with_name("views").rglob(".*"))
     scene = import_scene(blend.with_name("views"), "blender", SceneSettings(), name="ball")
     names = [f"{chunk.part}/{name}.png" for chunk in (TEST, ALL) for name in chunk.names]
     assert scene.names == tuple(names)

@@ -297,7 +297,8 @@ def assemble(chunks: Sequence[Path], out: Path, work: Path) -> None:
             for folder, data in found:
                 if data["part"] == part:
                     frames += data["frames"]
-                    for file in sorted((folder / "images").iterdir()):
+                    # Not what Snakemake keeps beside them: it would date both by one name.
+                    for file in sorted((folder / "images").glob("[!.]*")):
                         _link(file, made / part / file.name)
             whole = {"camera_angle_x": found[0][1]["camera_angle_x"], "frames": frames}
             write_json(made / f"transforms_{part}.json", whole)
