@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TextIO
 
 from dac.cli.jobs import Job, duration, jobs_of
-from dac.configuration import Configuration, ResolvedScene
+from dac.configuration import Configuration
 from dac.runs import Kind, Run
 from dac.workflow.inputs import continued
+from dac.workflow.plan import steps_of
 from dac.workflow.reports import figures_wanted, tables_wanted
 from dac.workflow.studies import all_scored, all_trainings
 
@@ -207,10 +208,5 @@ def _steps(configuration: Configuration) -> Iterator[tuple[str, int]]:
     """Every training's path and its own steps."""
     for scene in configuration.scenes.values():
         for run in all_trainings(configuration.settings, scene):
-            yield run.path, _own_steps(configuration, run, scene)
-
-
-def _own_steps(configuration: Configuration, run: Run, scene: ResolvedScene) -> int:
-    once = scene.train.steps
-    earlier = continued(configuration, run, scene)
-    return run.own_steps(once) - sum(other.own_steps(once) for other in earlier)
+            steps = steps_of(run, scene, continued(configuration, run, scene))
+            yield run.path, steps.images + steps.distillation

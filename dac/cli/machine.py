@@ -46,14 +46,18 @@ def _dac() -> Result:
     return Result("ok", "dac", f"{__version__} in {PROJECT}")
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def check_device() -> list[Result]:
     """The GPU, or the CPU's cores, and what compiles CUDA where there is a GPU."""
     import torch
 
     threads = torch.get_num_threads()
     if not torch.cuda.is_available():
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-        what = f"CPU, {cores} cores, {threads} threads of torch; no CUDA"
+        what = f"CPU, {cores()} cores, {threads} threads of torch; no CUDA"
         return [Result("ok", "device", what)]
     from dac.ops.build import find_nvcc
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dac.cli import machine
 from dac.cli.driver import Driver, profile_folder
 from dac.cli.new import (
     BlenderOption,
@@ -196,7 +197,7 @@ def _run(config: Path, profile: str | None, cores: int | None, verbose: bool) ->
     profile = profile or _profile()
     arguments = [] if profile == "slurm" else ["--cores", str(cores or "all")]
     if profile == "local" and count == 1:  # it has the machine for itself
-        arguments += ["--set-threads", f"baseline={cores or _cores()}"]
+        arguments += ["--set-threads", f"baseline={cores or machine.cores()}"]
     results = Path(settings.results)
     driver = Driver(results, config, profile, arguments, verbose)
     account = Account(configuration)
@@ -220,12 +221,6 @@ def _profile() -> str:
     import torch
 
     return "gpu" if torch.cuda.is_available() else "local"
-
-
-def _cores() -> int:
-    from os import cpu_count, sched_getaffinity
-
-    return len(sched_getaffinity(0)) if sys.platform == "linux" else cpu_count() or 1
 
 
 def _conclude(results: Path, scenes: list[str]) -> None:

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _GRAZING = 0.15  # cosine of a ray with the normal: less is an edge, whose depth lies in between
 _LEAST_VIEWS = 3  # that have a point near by: specks and blurred edges stand in one or two
 _NEAR = 4  # voxels
-FARTHEST = 8.0  # of an unbounded scene, whose cameras lie within 1: beyond it is the sky
+_FARTHEST = 8.0  # of an unbounded scene, whose cameras lie within 1: beyond it is the sky
 _XYZ, _RGB, _NORMAL, _COUNT = slice(0, 3), slice(3, 6), slice(6, 9), 9
 
 
@@ -72,10 +72,7 @@ def make_cloud(
         UserError: not one point is left.
     """
     unbounded = space.kind == "contraction"
-    lower, upper = (np.array(corner) for corner in space.box)
-    if unbounded:
-        upper = np.full(3, 2 - 1 / FARTHEST)
-        lower = -upper
+    lower, upper = grid_box(space)
     shape = np.ceil((upper - lower) / voxel).astype(np.int64) + 1
     keys, sums = np.empty(0, np.int64), np.empty((0, 10))
     regions, seen = np.empty(0, np.int64), np.empty((0, 1))
@@ -99,9 +96,26 @@ def make_cloud(
     length = np.linalg.norm(mean[:, _NORMAL], axis=1, keepdims=True)
     colours = (255 * mean[:, _RGB].clip(0, 1)).round().astype(np.uint8)
     points, normals = mean[:, _XYZ], mean[:, _NORMAL] / np.maximum(length, 1e-12)
-    farthest = np.abs(points).max(axis=1).clip(1) if unbounded else np.ones(len(points))
+    return Cloud(points, colours, normals, spacing_at(points, space, voxel))
+
+
+def grid_box(space: Space) -> tuple[Array, Array]:
+    """Corners of a grid in the field's space: its box; of an unbounded scene, all but its sky."""
+    lower, upper = (np.array(corner) for corner in space.box)
+    if space.kind == "contraction":
+        upper = np.full(3, 2 - 1 / _FARTHEST)
+        lower = -upper
+    return lower, upper
+
+
+def spacing_at(points: Array, space: Space, h: float) -> Array:
+    """(P,) how far apart, in scene units, nodes of a grid with spacing h are at points (P, 3)."""
+    if space.kind != "contraction":
+        return np.full(len(points), h)
     # Across the way outwards, contraction shrinks by (2 - 1 / m) / m, m the largest coordinate.
-    return Cloud(points, colours, normals, voxel * farthest / (2 - 1 / farthest))
+    farthest = np.abs(points).max(axis=1).clip(1)
+    spacing: Array = h * farthest / (2 - 1 / farthest)
+    return spacing
 
 
 def _contracted(points: Array) -> Array:

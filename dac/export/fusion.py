@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 from dac.cameras import Cameras
 from dac.errors import UserError
-from dac.export.cloud import FARTHEST
+from dac.export.cloud import grid_box, spacing_at
 from dac.export.extras import extra
-from dac.export.mesh import largest
+from dac.export.mesh import largest, on_axes
 from dac.export.pictures import surface, view_normals
 from dac.fields.space import uncontract
 from dac.ops.rays import Rendered
@@ -134,11 +134,7 @@ def fused_mesh(
     vertices, faces, *_ = measure.marching_cubes(
         volume, 0.0, mask=mask, gradient_direction="descent"
     )
-    columns = [
-        np.interp(index, np.arange(len(axis)), axis)
-        for index, axis in zip(vertices.T.astype(np.float64), axes, strict=True)
-    ]
-    points, spacing = _in_world(np.stack(columns, axis=1), space, h)
+    points, spacing = _in_world(on_axes(vertices, axes), space, h)
     mesh = trimesh.Trimesh(points, faces, process=False)
     mesh.vertex_attributes["spacing"] = spacing
     mesh = largest(mesh, components)
@@ -148,10 +144,7 @@ def fused_mesh(
 
 def _grid(space: Space, resolution: int) -> tuple[list[Array], float]:
     """Coordinates of the nodes along each axis, in the field's space, and their spacing there."""
-    lower, upper = (np.array(corner) for corner in space.box)
-    if space.kind == "contraction":
-        upper = np.full(3, 2 - 1 / FARTHEST)
-        lower = -upper
+    lower, upper = grid_box(space)
     h = float((upper - lower).max()) / resolution
     counts = np.ceil((upper - lower) / h - 1e-6).astype(int) + 1
     axes = [np.linspace(*ends) for ends in zip(lower, upper, counts, strict=True)]
@@ -160,11 +153,9 @@ def _grid(space: Space, resolution: int) -> tuple[list[Array], float]:
 
 def _in_world(nodes: Array, space: Space, h: float) -> tuple[Array, Array]:
     """(N, 3) points of the scene's world, and (N,) how far apart they are, across the way out."""
-    if space.kind != "contraction":
-        return nodes, np.full(len(nodes), h)
-    points = uncontract(torch.from_numpy(nodes)).numpy()
-    farthest = np.abs(points).max(axis=1).clip(1)
-    return points, h * farthest / (2 - 1 / farthest)
+    unbounded = space.kind == "contraction"
+    points = uncontract(torch.from_numpy(nodes)).numpy() if unbounded else nodes
+    return points, spacing_at(points, space, h)
 
 
 def _fused(

@@ -6,7 +6,7 @@ Notation: V vertices, F faces; h the side of a cube; coordinates are the scene's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,19 @@ def make_mesh(
         what = f"the density passes {threshold:.3g} nowhere (the largest is {volume.max():.3g})"
         raise UserError("--threshold", what, "lower it")
     vertices, faces, *_ = measure.marching_cubes(volume, threshold, gradient_direction="ascent")
-    columns = [
-        np.interp(index, np.arange(len(axis)), axis)
-        for index, axis in zip(vertices.T.astype(np.float64), axes, strict=True)
-    ]
-    mesh = trimesh.Trimesh(np.stack(columns, axis=1), faces, process=False)
+    mesh = trimesh.Trimesh(on_axes(vertices, axes), faces, process=False)
     mesh = largest(mesh, components)
     mesh.visual.vertex_colors = _colours(colour, mesh)
     return mesh
+
+
+def on_axes(indices: NDArray[np.float32], axes: Sequence[Array]) -> Array:
+    """Coordinates (V, 3) of fractional indices (V, 3) into the planes along each axis."""
+    columns = [
+        np.interp(index, np.arange(len(axis)), axis)
+        for index, axis in zip(indices.T.astype(np.float64), axes, strict=True)
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _sampled(
